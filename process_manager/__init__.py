@@ -1,0 +1,1 @@
+"""Event-sourced process managers on an event store."""

@@ -1,0 +1,1 @@
+"""The read side: projections, their runner, the shipped read models and reports. It never calls the runtime."""

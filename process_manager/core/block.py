@@ -1,0 +1,71 @@
+"""Facts to the records of one append, and back."""
+
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from process_manager.core.codec import read_metadata
+from process_manager.core.facts import FACTS, Fact, StepStarted, decode_fact, encode_fact
+from process_manager.core.identity import derive
+from process_manager.core.messages import Json
+from process_manager.core.records import NewRecord, Record
+
+
+def command_record(stream: str, process: str, correlation: str, cause: str, now: datetime, ordinal: str, fact: StepStarted) -> NewRecord:
+    """The command as a record; its metadata says where it belongs."""
+    metadata: dict[str, Any] = {
+        "$correlationId": correlation,
+        "$causationId": cause,
+        "time": now,
+        "version": fact.command_version,
+        "process": process,
+        "instance": stream,
+        "step": fact.step,
+        "run": fact.run,
+        "attempt": fact.attempt,
+    }
+    for name in ("due", "operation", "replaces", "undoes", "keep", "undoable"):
+        value = getattr(fact, name)
+        if value:
+            metadata[name] = value
+    raw = orjson.dumps(metadata)
+    return NewRecord(derive(stream, cause, ordinal, fact.type, fact.data, raw), fact.type, fact.data, raw)
+
+
+def fact_metadata(correlation: str, cause: str, now: datetime, version: int) -> bytes:
+    """What stands beside a fact; the same bytes for all facts of one cause."""
+    return orjson.dumps({"$correlationId": correlation, "$causationId": cause, "time": now, "version": version})
+
+
+def fact_record(stream: str, cause: str, ordinal: str, fact: Fact, metadata: bytes) -> NewRecord:
+    """A fact as a record."""
+    data = encode_fact(fact)
+    return NewRecord(derive(stream, cause, ordinal, fact.fact_type, data, metadata), fact.fact_type, data, metadata)
+
+
+def read_fact(record: Record) -> Fact:
+    """A record of an instance's stream as the fact it is. Raises NewerFact, UndecodableMessage."""
+    metadata = read_metadata(record.type, record.metadata)
+    if record.type in FACTS or "step" not in metadata:
+        return decode_fact(record.type, metadata.get("version", 1), record.data)
+    return _step_started(record, metadata)
+
+
+def _step_started(record: Record, metadata: Json) -> StepStarted:
+    due = metadata.get("due")
+    return StepStarted(
+        id=record.id,
+        step=metadata["step"],
+        run=metadata["run"],
+        attempt=metadata["attempt"],
+        type=record.type,
+        command_version=metadata.get("version", 1),
+        data=record.data,
+        due=due and datetime.fromisoformat(due),
+        operation=metadata.get("operation", ""),
+        replaces=metadata.get("replaces", ""),
+        undoes=metadata.get("undoes", ""),
+        keep=metadata.get("keep", False),
+        undoable=metadata.get("undoable", False),
+    )

@@ -1,0 +1,240 @@
+"""Whether what a class says fits together. Each check raises DefinitionError with the class, the member and the mend."""
+
+from collections.abc import Iterable, Iterator
+
+from process_manager.core.definition import ENDINGS, Definition, join_of
+from process_manager.core.messages import Command, Event, Message
+from process_manager.core.reactions import Reaction
+from process_manager.core.steps import AnyStep
+from process_manager.errors import DefinitionError
+
+
+def check(definition: Definition) -> None:
+    """Every check, in an order in which the first error is the one to mend first."""
+    for each in (_name, _step_tables, _announcements, _answers, _overdue, _undo, _deadlines, _joins, _keys, _starts, _reach, _endings):
+        each(definition)
+
+
+def _fail(definition: Definition, member: str, problem: str, mend: str) -> DefinitionError:
+    return DefinitionError(definition.cls.__name__, member, problem, mend)
+
+
+def _name(definition: Definition) -> None:
+    if "-" in definition.name or not definition.name.isprintable() or definition.name.startswith(("$", "pm.")):
+        raise _fail(
+            definition, "", f"the process name {definition.name!r} cannot stand before the first '-' of a stream name",
+            "give a name of letters, digits and underscores",
+        )  # fmt: skip
+
+
+def _is_message(cls: object, kind: type[Message]) -> bool:
+    return isinstance(cls, type) and issubclass(cls, kind) and bool(cls.message_type)
+
+
+def _step_tables(definition: Definition) -> None:
+    commands: dict[type[Command], str] = {}
+    types: dict[str, type[Message]] = {}
+    for step in definition.steps.values():
+        if not _is_message(step.command, Command):
+            raise _fail(
+                definition, step.name, f"{step.command!r} is no command with a written type name", 'name a Command class with type="..."'
+            )
+        if step.command in commands:
+            raise _fail(
+                definition, step.name, f"{step.command.__name__} is the command of {commands[step.command]} too", "one command, one step"
+            )
+        commands[step.command] = step.name
+        if not step.done or not all(_is_message(event, Event) for event in (*step.done, *step.failed)):
+            raise _fail(
+                definition, step.name, "done and failed must be events with a written type name", 'name Event classes with type="..."'
+            )
+        if set(step.done) & set(step.failed):
+            raise _fail(definition, step.name, "one event is both done and failed", "name two events")
+        if step.within is None:
+            raise _fail(definition, step.name, "does not say how long an answer may take", "give within=..., or within=FOREVER")
+    for message in _messages(definition):
+        other = types.setdefault(message.message_type, message)
+        if other is not message:
+            raise _fail(
+                definition,
+                "",
+                f"{message.__name__} and {other.__name__} are both written {message.message_type!r}",
+                "give each a type name of its own",
+            )
+
+
+def _messages(definition: Definition) -> Iterator[type[Message]]:
+    for step in definition.steps.values():
+        yield from (step.command, *step.done, *step.failed)
+    for reaction in definition.reactions:
+        for event in reaction.events:
+            if not event.message_type:
+                raise _fail(definition, reaction.name, f"{event.__name__} has no written type name", 'give the class type="..."')
+            yield event
+
+
+def _announcements(definition: Definition) -> None:
+    for reaction in definition.reactions:
+        for command in _commands(reaction):
+            if command not in definition.by_command:
+                raise _fail(
+                    definition,
+                    reaction.name,
+                    f"it may yield {command.__name__}, which is no step's command",
+                    f"add a Step({command.__name__}, ...)",
+                )
+
+
+def _commands(reaction: Reaction) -> Iterator[type[Command]]:
+    return (each for each in reaction.announces if issubclass(each, Command))
+
+
+def _has_reaction(definition: Definition, events: Iterable[type[Event]]) -> bool:
+    return all(definition.handled[event.message_type].on or definition.handled[event.message_type].starts for event in events)
+
+
+def _flow_steps(definition: Definition) -> list[AnyStep]:
+    """The steps that the process takes forwards: all but those that only undo."""
+    return [step for step in definition.steps.values() if step.name not in definition.undo_steps]
+
+
+def _answers(definition: Definition) -> None:
+    for step in _flow_steps(definition):
+        if not (_has_reaction(definition, step.done) or step.then or definition.joins_of(step.name)):
+            names = " and ".join(event.__name__ for event in step.done)
+            raise _fail(
+                definition, step.name, f"nothing follows when it is done ({names})", f"add an @on reaction or a join, or say then={CHOICES}"
+            )
+        if not (_has_reaction(definition, step.failed) or step.otherwise):
+            names = " and ".join(event.__name__ for event in step.failed)
+            raise _fail(
+                definition, step.name, f"nothing follows when it failed ({names})", f"add an @on reaction, or say otherwise={CHOICES}"
+            )
+
+
+CHOICES = "Compensate(...), Abort(...), Complete(...) or CONTINUE"
+
+
+def _overdue(definition: Definition) -> None:
+    for step in _flow_steps(definition):
+        timed = step.within is not None and not hasattr(step.within, "value")
+        if timed and step.name not in definition.overdue and not step.otherwise:
+            raise _fail(
+                definition,
+                step.name,
+                "nothing follows when it is overdue",
+                f"add an @overdue({step.name}) reaction, say otherwise={CHOICES}, or within=FOREVER",
+            )
+    for name, reaction in definition.overdue.items():
+        if name in definition.undo_steps:
+            raise _fail(definition, reaction.name, f"{name} only undoes, it is tried again and then reported", "leave this reaction out")
+
+
+def _undo(definition: Definition) -> None:
+    for step in _flow_steps(definition):
+        reaction = definition.undo.get(step.name)
+        if step.needs_undo and reaction is None:
+            raise _fail(
+                definition, step.name, "does not say how it is undone", f"add an @undo({step.name}) reaction, or say needs_undo=False"
+            )
+        if not step.needs_undo and reaction is not None:
+            raise _fail(definition, reaction.name, f"{step.name} says needs_undo=False", "drop one of the two")
+        for command in _commands(reaction) if reaction else ():
+            undoing = definition.by_command[command]
+            if step.each is not None and undoing.each is None:
+                raise _fail(definition, undoing.name, f"it undoes {step.name}, which has a run for each key", "give it each=... too")
+    for name, reaction in definition.undo.items():
+        if any(issubclass(each, ENDINGS) for each in reaction.announces):
+            raise _fail(definition, reaction.name, "an undo announces an ending", "yield commands only; the end comes when all is undone")
+        if definition.steps.get(name) is not reaction.mark.step:
+            raise _fail(definition, reaction.name, "it undoes what is no step of this class", "name one of its Step attributes")
+
+
+def _deadlines(definition: Definition) -> None:
+    for name in definition.deadlines:
+        if name not in definition.due:
+            raise _fail(definition, name, "nothing happens when this deadline passes", f"add a @due({name}) reaction")
+    for name, reaction in definition.due.items():
+        if definition.deadlines.get(name) is not reaction.mark.deadline:
+            raise _fail(definition, reaction.name, "its deadline is no attribute of this class", "name one of its Deadline attributes")
+
+
+def _joins(definition: Definition) -> None:
+    names: dict[str, str] = {}
+    for reaction in definition.joins:
+        join = join_of(reaction)
+        if join.name in names:
+            raise _fail(definition, reaction.name, f"{names[join.name]} waits for {join.name} too", "keep one of them")
+        names[join.name] = reaction.name
+    waits = [(each, join) for each in definition.reactions for join in (each.mark.join, each.mark.after) if join]
+    for reaction, join in waits:
+        for step in join.steps:
+            if definition.steps.get(step.name) is not step:
+                raise _fail(definition, reaction.name, f"it waits for {step!r}, which is no step of this class", "name its Step attributes")
+
+
+def _keys(definition: Definition) -> None:
+    for type_, handled in definition.handled.items():
+        if type_ not in definition.routes:
+            raise _fail(
+                definition, "", f"which instance a {handled.event.__name__} concerns is not said",
+                f"give it the key field, or add keys=(by({handled.event.__name__}, lambda event: ...),)",
+            )  # fmt: skip
+
+
+def _starts(definition: Definition) -> None:
+    if not any(reaction.mark.kind == "starts" for reaction in definition.reactions):
+        raise _fail(definition, "", "nothing starts it", "mark the reaction to its first event with @starts")
+
+
+def _reach(definition: Definition) -> None:
+    announced = {command for reaction in definition.reactions for command in _commands(reaction)}
+    for step in definition.steps.values():
+        if step.command not in announced:
+            raise _fail(
+                definition,
+                step.name,
+                f"no reaction announces {step.command.__name__}, so it never runs",
+                "yield it somewhere, or drop the step",
+            )
+
+
+def _endings(definition: Definition) -> None:
+    """From every reaction some chain of answers, deadlines and outside events leads to an ending."""
+    ends = {each.name for each in definition.reactions if each.mark.kind != "undo" and any(issubclass(a, ENDINGS) for a in each.announces)}
+    if not ends and not any(isinstance(default, ENDINGS) for step in definition.steps.values() for default in (step.then, step.otherwise)):
+        raise _fail(definition, "", "it can never end", "let a reaction announce Complete, Compensate or Abort")
+    outside = {r.name for r in definition.reactions if r.mark.kind in {"on", "due"} and _from_outside(definition, r)}
+    while True:
+        more = {each.name for each in definition.reactions if each.name not in ends and _leads_to(definition, each, ends | outside & ends)}
+        if not more:
+            break
+        ends |= more
+    if outside & ends:
+        return
+    for reaction in definition.reactions:
+        if reaction.mark.kind == "starts" and reaction.name not in ends:
+            raise _fail(
+                definition,
+                reaction.name,
+                "nothing that follows from it leads to an ending",
+                "let a later reaction announce Complete, Compensate or Abort",
+            )
+
+
+def _from_outside(definition: Definition, reaction: Reaction) -> bool:
+    return reaction.mark.kind == "due" or any(not definition.handled[event.message_type].answers for event in reaction.events)
+
+
+def _leads_to(definition: Definition, reaction: Reaction, ends: set[str]) -> bool:
+    return any(_step_leads_to(definition, definition.by_command[command], ends) for command in _commands(reaction))
+
+
+def _step_leads_to(definition: Definition, step: AnyStep, ends: set[str]) -> bool:
+    if isinstance(step.then, ENDINGS) or isinstance(step.otherwise, ENDINGS):
+        return True
+    followers = [definition.overdue.get(step.name), *definition.joins_of(step.name)]
+    for event in (*step.done, *step.failed):
+        handled = definition.handled[event.message_type]
+        followers += [handled.on, handled.starts]
+    return any(follower is not None and follower.name in ends for follower in followers)

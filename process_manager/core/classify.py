@@ -1,0 +1,115 @@
+"""What an event means to an instance at this moment. Pure; every (event, situation) has an answer."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from process_manager.core.definition import Definition, Handled
+from process_manager.core.facts import Input
+from process_manager.core.instance import Instance, Run
+from process_manager.core.joins import holds
+from process_manager.core.reactions import DEFAULT_EARLY, IGNORE, Early, Policy, Reaction, Wait
+
+Meaning = Literal["start", "done", "failed", "event", "early", "ignore", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The meaning, and what goes with it: the run and how it was matched, or why and how long."""
+
+    meaning: Meaning
+    reaction: Reaction | None = None
+    run: Run | None = None
+    matched_by: str = "causation"
+    reason: str = ""
+    policy: Early = DEFAULT_EARLY
+
+
+def classify(definition: Definition, instance: Instance, taken: Input) -> Verdict:
+    """The answer for a domain event."""
+    handled = definition.handled[taken.type]
+    if handled.answers:
+        verdict = _answer(handled, instance, taken)
+        if verdict is not None:
+            return verdict
+    if handled.starts is not None:
+        return _starting(handled, instance, taken, handled.starts)
+    if instance.status == "not_started":
+        return _early(handled, "the instance has not started")
+    if instance.ended and _again(definition) and taken.position > instance.ended_position:
+        return _early(handled, "the next life has not started")
+    if instance.status != "running":
+        return _late(handled, f"the instance is {instance.status}")
+    if instance.life > 1 and taken.position < instance.ended_position:
+        return _late(handled, "it belongs to an earlier life")
+    return _now(definition, handled, instance)
+
+
+def _answer(handled: Handled, instance: Instance, taken: Input) -> Verdict | None:
+    """An answer to a command of this instance; None when it has to be judged as an event."""
+    cause = taken.meta.get("$causationId")
+    run = instance.run_of_command(cause) if isinstance(cause, str) else None
+    if run is not None:
+        return _answer_to(handled, run)
+    if cause is not None:
+        return Verdict("ignore", reason=f"it answers {cause}, which this instance did not ask for")
+    steps = {step.name for step in (*handled.done, *handled.failed)}
+    open_runs = [each for each in instance.runs.values() if each.step in steps and each.is_open and each.life == instance.life]
+    if len(open_runs) == 1:
+        verdict = _answer_to(handled, open_runs[0])
+        return Verdict(verdict.meaning, run=verdict.run, matched_by="only one open", reason=verdict.reason)
+    if len(open_runs) > 1:
+        return Verdict("ignore", reason=f"it names no command and {len(open_runs)} operations are open")
+    return None
+
+
+def _answer_to(handled: Handled, run: Run) -> Verdict:
+    done = any(step.name == run.step for step in handled.done)
+    if not done and not any(step.name == run.step for step in handled.failed):
+        return Verdict("ignore", reason=f"it is no answer to the step {run.step}")
+    if run.status == "done" or (run.status == "failed" and not done):
+        return Verdict("ignore", reason=f"the step {run.step} was answered before")
+    return Verdict("done" if done else "failed", run=run)
+
+
+def _again(definition: Definition) -> bool:
+    return any(each.mark.again for each in definition.reactions)
+
+
+def _starting(handled: Handled, instance: Instance, taken: Input, reaction: Reaction) -> Verdict:
+    if instance.status == "not_started":
+        return Verdict("start", reaction=reaction)
+    if instance.ended:
+        if reaction.mark.again and taken.position > instance.ended_position:
+            return Verdict("start", reaction=reaction)
+        return _late(handled, f"the instance is {instance.status}")
+    if instance.status != "running":
+        return _late(handled, f"the instance is {instance.status}")
+    if taken.type in instance.events:
+        return Verdict("ignore", reason="the instance was started by such an event before")
+    return Verdict("event", reaction=reaction)
+
+
+def _early(handled: Handled, reason: str) -> Verdict:
+    policy = handled.on.mark.early if handled.on else DEFAULT_EARLY
+    if isinstance(policy, Wait):
+        return Verdict("early", reason=reason, policy=policy)
+    return _by_policy(policy, f"early: {reason}")
+
+
+def _late(handled: Handled, reason: str) -> Verdict:
+    return _by_policy(handled.on.mark.late if handled.on else IGNORE, f"late: {reason}")
+
+
+def _by_policy(policy: Policy, reason: str) -> Verdict:
+    return Verdict("ignore" if policy is IGNORE else "fail", reason=reason)
+
+
+def _now(definition: Definition, handled: Handled, instance: Instance) -> Verdict:
+    if handled.answers:
+        ran = any(instance.runs_of(step.name) for step in (*handled.done, *handled.failed))
+        return _late(handled, "its step is not open any more") if ran else _early(handled, "its step has not started")
+    assert handled.on is not None
+    after = handled.on.mark.after
+    if after is not None and not holds(definition, instance, after):
+        return _early(handled, f"{after.name} is not reached")
+    return Verdict("event", reaction=handled.on)

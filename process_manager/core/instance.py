@@ -1,0 +1,178 @@
+"""The state of one instance. Nothing here decides; `fold` fills it from facts."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, cast
+
+from typing_extensions import TypeVar
+
+from process_manager.core.codec import decode
+from process_manager.core.facts import Input
+from process_manager.core.messages import Message
+
+M = TypeVar("M", bound=Message)
+
+WINDOW = 256
+"""How many input ids an instance remembers; older ones are looked up in its stream."""
+
+LOOSE_RUNS = 100
+"""How many answered runs that nothing depends on any more stay in the state."""
+
+Status = Literal["not_started", "running", "compensating", "completed", "compensated", "compensation_failed", "aborted"]
+RunStatus = Literal["open", "waiting", "done", "failed", "overdue"]
+Fate = Literal["react", "undo", "ignore"]
+
+
+class Payload:
+    """A message as an instance remembers it: where it stands, and its bytes; the model is made when asked for."""
+
+    __slots__ = ("data", "message", "revision", "type", "version")
+
+    def __init__(self, type_: str, version: int, data: bytes, revision: int, message: Any = None) -> None:
+        self.type = type_
+        self.version = version
+        self.data = data
+        self.revision = revision
+        self.message = message
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Payload) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        return f"Payload({self.type!r}, revision={self.revision})"
+
+    def _key(self) -> tuple[str, int, int]:
+        return (self.type, self.version, self.revision)
+
+    def decoded(self, cls: type[M]) -> M:
+        """The message. Raises UndecodableMessage, NewerFact."""
+        if self.message is None:
+            self.message = decode(cls, self.version, self.data)
+        return cast("M", self.message)
+
+
+class Run(NamedTuple):
+    """One run of a step: an operation, its attempts, and what came of it."""
+
+    operation: str
+    step: str
+    key: str
+    life: int
+    attempt: int
+    status: RunStatus  # waiting: for its next attempt
+    command: Payload
+    command_id: str  # of the newest attempt
+    keep: bool
+    undoable: bool
+    undoes: str = ""
+    fate: Fate = "react"  # what an answer leads to from now on
+    outcome: Payload | None = None
+    settled: int = 0  # counts answers, to undo the last one first
+    undo: Literal["", "open", "done", "failed"] = ""
+    retry_due: datetime | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in {"open", "waiting"}
+
+    @property
+    def deadline(self) -> str:
+        """The name of the deadline of its attempts."""
+        return f"{self.step}/{self.operation}"
+
+
+class Timer(NamedTuple):
+    """A named deadline: how often it was set, and when it is due, if it is."""
+
+    generation: int
+    due: datetime | None
+
+
+class Kept(NamedTuple):
+    """An input that waits in the stream, and the revision of the fact that holds it."""
+
+    input: Input
+    reason: str
+    until: datetime | None
+    revision: int
+
+
+@dataclass(slots=True)
+class Instance:
+    """One instance of a process manager. Made by `fold`; a turn works on a `copy`."""
+
+    process: str
+    key: str
+    status: Status = "not_started"
+    life: int = 0
+    definition_version: int = 0
+    correlation: str = ""
+    revision: int = -1  # of the last record in the stream
+    records_since_snapshot: int = 0
+    started_position: int = -1
+    ended_position: int = -1  # the highest position taken when the last life ended
+    taken_position: int = -1  # the highest position taken so far
+    taken_at: datetime | None = None  # the `now` of the newest receipt
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    outcome: str = ""
+    suspended: str = ""  # the error, while an operator is waited for
+    settlements: int = 0
+    floor: int = -1  # the highest position whose id was dropped from `seen`
+    data: Any = None  # the definition's own State, or its JSON where the definition is not known
+    events: dict[str, Payload] = field(default_factory=dict)  # the last one of each type
+    runs: dict[str, Run] = field(default_factory=dict)  # by operation
+    commands: dict[str, str] = field(default_factory=dict)  # command id -> operation
+    timers: dict[str, Timer] = field(default_factory=dict)
+    joins: dict[str, bool] = field(default_factory=dict)
+    reactions: set[str] = field(default_factory=set)  # that have run in this life
+    kept: dict[str, Kept] = field(default_factory=dict)  # by input id, in order of arrival
+    seen: dict[str, int] = field(default_factory=dict)  # input id -> position, oldest first
+
+    @property
+    def stream(self) -> str:
+        return f"{self.process}-{self.key}"
+
+    @property
+    def exists(self) -> bool:
+        return self.revision >= 0
+
+    @property
+    def ended(self) -> bool:
+        return self.status in {"completed", "compensated", "aborted"}
+
+    def knows(self, id_: str, position: int) -> bool | None:
+        """Whether this input was taken; None when only the stream can tell."""
+        if id_ in self.seen:
+            return True
+        return None if position <= self.floor else False
+
+    def copy(self) -> "Instance":
+        """A copy that may be changed without changing this one."""
+        twin = Instance(self.process, self.key)
+        for name in _SCALARS:
+            setattr(twin, name, getattr(self, name))
+        twin.events = self.events.copy()
+        twin.runs = self.runs.copy()
+        twin.commands = self.commands.copy()
+        twin.timers = self.timers.copy()
+        twin.joins = self.joins.copy()
+        twin.reactions = self.reactions.copy()
+        twin.kept = self.kept.copy()
+        twin.seen = self.seen.copy()
+        return twin
+
+    def runs_of(self, step: str) -> list[Run]:
+        """The runs of a step in this life, in the order they were started."""
+        return [run for run in self.runs.values() if run.step == step and run.life == self.life]
+
+    def run_of_command(self, command_id: str) -> Run | None:
+        """The run that a command belongs to, whichever attempt it was."""
+        return self.runs.get(self.commands.get(command_id, ""))
+
+
+_CONTAINERS = {"events", "runs", "commands", "timers", "joins", "reactions", "kept", "seen"}
+_SCALARS = tuple(name for name in Instance.__dataclass_fields__ if name not in _CONTAINERS)

@@ -1,0 +1,38 @@
+"""Whether a join is reached, can no longer be, or is still open."""
+
+from datetime import UTC, datetime
+
+from process_manager.core.definition import Definition
+from process_manager.core.instance import Instance
+from process_manager.core.steps import Join
+
+
+def evaluate(definition: Definition, instance: Instance, join: Join, now: datetime) -> bool | None:
+    """True: reached. False: it can no longer be. None: open.
+
+    Nothing is vacuous before a reaction that announces the step has run; then, over no runs at all, it holds.
+    """
+    runs = [run for step in join.steps for run in instance.runs_of(step.name) if not run.undoes]
+    done = sum(run.status == "done" for run in runs)
+    possible = done + sum(run.is_open for run in runs)
+    announced = _announced(definition, instance, join)
+    if join.count is None:
+        if possible < len(runs):
+            return False
+        return True if announced and done == len(runs) else None
+    if not runs:
+        return True if announced else None
+    count = join.count if isinstance(join.count, int) else join.count(definition.cls(instance, now))
+    if done >= count:
+        return True
+    return False if announced and possible < count else None
+
+
+def holds(definition: Definition, instance: Instance, join: Join) -> bool:
+    """Whether the condition of an `@on(after=...)` is met."""
+    return evaluate(definition, instance, join, instance.taken_at or datetime.min.replace(tzinfo=UTC)) is True
+
+
+def _announced(definition: Definition, instance: Instance, join: Join) -> bool:
+    ran = {command for each in definition.reactions if each.name in instance.reactions for command in each.announces}
+    return all(step.command in ran for step in join.steps)

@@ -1,0 +1,127 @@
+"""The decorators that turn methods into reactions, and what they remember."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import Enum
+from typing import Any, Literal, TypeAlias, TypeVar, overload
+
+from process_manager.core.effects import Deadline
+from process_manager.core.messages import Event
+from process_manager.core.steps import AnyStep, Join, all_of
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Policy(Enum):
+    """What becomes of an event that does not fit the moment."""
+
+    IGNORE = "ignore"  # a receipt says so, nothing else
+    FAIL = "fail"  # the instance is suspended until an operator decides
+
+
+IGNORE = Policy.IGNORE
+FAIL = Policy.FAIL
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Keep an early event and offer it again after every turn; it expires visibly after `span`."""
+
+    span: timedelta
+
+
+def wait(span: timedelta) -> Wait:
+    """`early=wait(days(7))`, which is the default."""
+    return Wait(span)
+
+
+Early: TypeAlias = Wait | Policy
+DEFAULT_EARLY = Wait(timedelta(days=7))
+
+Kind = Literal["starts", "on", "join", "due", "overdue", "undo"]
+
+
+@dataclass(slots=True)
+class Mark:
+    """What a decorator noted on a method; the definition makes a Reaction of it."""
+
+    kind: Kind
+    step: AnyStep | None = None
+    join: Join | None = None
+    deadline: Deadline | None = None
+    after: Join | None = None
+    early: Early = DEFAULT_EARLY
+    late: Policy = IGNORE
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """A method that says what follows: when it runs, and what it may yield."""
+
+    name: str
+    function: Callable[..., Any]
+    mark: Mark
+    events: tuple[type[Event], ...]  # what it reacts to; empty for joins, deadlines, overdue and undo
+    announces: frozenset[type]  # commands and endings
+    doc: str = field(default="", compare=False)
+
+
+MARK = "__reaction__"
+
+
+def _marker(mark: Mark) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        setattr(function, MARK, mark)
+        return function
+
+    return decorate
+
+
+@overload
+def starts(function: F, /) -> F: ...
+@overload
+def starts(*, again: bool = False) -> Callable[[F], F]: ...
+def starts(function: F | None = None, /, *, again: bool = False) -> F | Callable[[F], F]:
+    """The event of this method starts an instance; with `again`, also a new life of one that has ended.
+
+    Where several events start a process, the first one starts it and the others continue it.
+    """
+    decorate = _marker(Mark("starts", again=again))
+    return decorate if function is None else decorate(function)
+
+
+@overload
+def on(function: F, /) -> F: ...
+@overload
+def on(join: Join, /) -> Callable[[F], F]: ...
+@overload
+def on(*, after: Join | AnyStep | None = None, early: Early = DEFAULT_EARLY, late: Policy = IGNORE) -> Callable[[F], F]: ...
+def on(what: Any = None, /, *, after: Join | AnyStep | None = None, early: Early = DEFAULT_EARLY, late: Policy = IGNORE) -> Any:
+    """The method reacts to the event that its parameter is annotated with, or to a join.
+
+    after    the event is early until this join (or all runs of this step) is done
+    early    wait(span), IGNORE or FAIL, for an event that comes before the start or before `after`
+    late     IGNORE or FAIL, for an event that comes after the end
+    """
+    if isinstance(what, Join):
+        return _marker(Mark("join", join=what))
+    condition = after if after is None or isinstance(after, Join) else all_of(after)
+    decorate = _marker(Mark("on", after=condition, early=early, late=late))
+    return decorate if what is None else decorate(what)
+
+
+def due(deadline: Deadline) -> Callable[[F], F]:
+    """The method runs when this deadline passes."""
+    return _marker(Mark("due", deadline=deadline))
+
+
+def overdue(step: AnyStep) -> Callable[[F], F]:
+    """The method runs when the last attempt of this step is overdue, with the step's command."""
+    return _marker(Mark("overdue", step=step))
+
+
+def undo(step: AnyStep) -> Callable[[F], F]:
+    """The method undoes one run of this step that was done or may have been, with the run's command."""
+    return _marker(Mark("undo", step=step))

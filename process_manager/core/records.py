@@ -1,0 +1,34 @@
+"""What stands in a log: a record about to be appended, and one that was.
+
+Ids are UUIDs in their canonical lower-case text, because that is what metadata, facts and people hold.
+Times are whole microseconds since 1970 in UTC.
+"""
+
+from typing import NamedTuple
+
+
+class NewRecord(NamedTuple):
+    """A record to append; its id is fixed before the first attempt, so that a repeat is recognised."""
+
+    id: str
+    type: str
+    data: bytes
+    metadata: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes that count towards the limit of an append, as EventStoreDB counts them."""
+        return len(self.data) + len(self.metadata) + 2 * len(self.type)
+
+
+class Record(NamedTuple):
+    """A record of the log."""
+
+    id: str
+    type: str
+    data: bytes
+    metadata: bytes
+    stream: str
+    revision: int  # from 0, without gaps inside a stream
+    position: int  # in the whole log: increasing, opaque, not dense
+    created: int  # the store's own time, microseconds since 1970

@@ -1,0 +1,134 @@
+"""Steps and joins: the table at the top of a process manager."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+from typing import Any, Generic, Literal, TypeAlias
+
+from typing_extensions import TypeVar
+
+from process_manager.core.effects import Ending
+from process_manager.core.messages import Command, Event
+from process_manager.core.retry import Retry
+from process_manager.errors import DefinitionError
+
+C_co = TypeVar("C_co", bound=Command, covariant=True)
+D_co = TypeVar("D_co", bound=Event, covariant=True, default=Event)
+
+
+class Unlimited(Enum):
+    """The type of FOREVER."""
+
+    FOREVER = "forever"
+
+
+class Nothing(Enum):
+    """The type of CONTINUE."""
+
+    CONTINUE = "continue"
+
+
+FOREVER = Unlimited.FOREVER
+"""`within=FOREVER`: no answer is ever too late, so the step is never overdue."""
+
+CONTINUE = Nothing.CONTINUE
+"""`then=CONTINUE`, `otherwise=CONTINUE`: it is recorded and nothing follows from it."""
+
+Default: TypeAlias = Ending | Literal[Nothing.CONTINUE] | None
+
+
+class Step(Generic[C_co, D_co]):
+    """One thing that somebody else is asked to do, and all that can come of it.
+
+    command      the message that asks for it
+    done         the event that says it succeeded; or a tuple of them
+    failed       the event that says it was refused; or a tuple of them; () when it cannot be
+    within       how long an answer may take before the step is overdue, or FOREVER
+    each         the key of a run, taken from the command, when the step runs once for each of several things
+    retry        attempts in all, on overdue; see Retry
+    needs_undo   False when there is nothing to undo; otherwise the class has an `@undo` reaction for the step
+    then         what follows `done` where no reaction says so: an ending, or CONTINUE
+    otherwise    what follows `failed` and overdue where no reaction says so: an ending, or CONTINUE
+    """
+
+    def __init__(
+        self,
+        command: type[C_co],
+        *,
+        done: type[D_co] | tuple[type[D_co], ...],
+        failed: type[Event] | tuple[type[Event], ...] = (),
+        within: timedelta | Literal[Unlimited.FOREVER] | None = None,
+        each: Callable[[Any], object] | None = None,
+        retry: Retry | None = None,
+        needs_undo: bool = True,
+        then: Default = None,
+        otherwise: Default = None,
+    ) -> None:
+        self.command = command
+        self.done = done if isinstance(done, tuple) else (done,)
+        self.failed = failed if isinstance(failed, tuple) else (failed,)
+        self.within = within
+        self.each = each
+        self.retry = retry
+        self.needs_undo = needs_undo
+        self.then = then
+        self.otherwise = otherwise
+        self.name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        if self.name:
+            raise DefinitionError(owner.__name__, name, f"is the same Step as {self.name}", "make a Step() of its own")
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<Step {self.name or '?'}: {self.command.__name__}>"
+
+    def run_key(self, command: Command) -> str:
+        """The key of the run that this command starts; "" for a step with one run."""
+        return "" if self.each is None else str(self.each(command))
+
+
+AnyStep: TypeAlias = Step[Any, Any]
+Count: TypeAlias = int | Callable[[Any], int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Join:
+    """A condition over the runs of some steps; `count` runs must be done, None means all of them."""
+
+    steps: tuple[AnyStep, ...]
+    count: Count | None
+
+    @property
+    def name(self) -> str:
+        """How facts and diagrams call it; two joins of one definition never share a name."""
+        over = " and ".join(step.name for step in self.steps)
+        if self.count is None:
+            return f"all of {over}"
+        if self.count == 1:
+            return f"any of {over}"
+        return f"{self.count if isinstance(self.count, int) else 'n'} of {over}"
+
+
+def all_of(*steps: AnyStep) -> Join:
+    """Every run of these steps is done; over no runs at all it holds at once."""
+    return _join(steps, None)
+
+
+def any_of(*steps: AnyStep) -> Join:
+    """One run of these steps is done."""
+    return _join(steps, 1)
+
+
+def n_of(count: Count, *steps: AnyStep) -> Join:
+    """So many runs of these steps are done; `count` may be a function of the process manager."""
+    if isinstance(count, int) and count < 1:
+        raise DefinitionError("n_of", "", f"{count} runs are always done", "ask for at least one")
+    return _join(steps, count)
+
+
+def _join(steps: tuple[AnyStep, ...], count: Count | None) -> Join:
+    if not steps or not all(isinstance(step, Step) for step in steps):
+        raise DefinitionError("join", "", f"{steps!r} are no steps", "name the Step attributes that it waits for")
+    return Join(steps, count)

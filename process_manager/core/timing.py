@@ -1,0 +1,92 @@
+"""Deadlines: what one that passed means to an instance, and what records do to the index of those that are pending."""
+
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from process_manager.core.facts import (
+    DeadlineCancelled,
+    DeadlineReached,
+    DeadlineSet,
+    Fact,
+    InputExpired,
+    InputKept,
+    Receipt,
+    RetryPlanned,
+    StepCompleted,
+    StepFailed,
+    StepOverdue,
+    StepStarted,
+)  # fmt: skip
+from process_manager.core.instance import Instance, Run, Timer
+from process_manager.core.signals import DeadlinePassed
+
+
+class Pending(NamedTuple):
+    """A deadline of an instance, as the index keeps it."""
+
+    name: str
+    generation: int
+    due: datetime
+
+
+def expiry_name(input_id: str) -> str:
+    """The deadline until which an early input waits."""
+    return f"expiry/{input_id}"
+
+
+def reached(instance: Instance, passed: DeadlinePassed) -> Run | Timer | Literal["expiry"] | None:
+    """What a passed deadline concerns; None when it was moved, cancelled, met or has passed before."""
+    kind, _, rest = passed.name.partition("/")
+    if kind == "expiry":
+        kept = instance.kept.get(rest)
+        return "expiry" if kept is not None and kept.until is not None else None
+    run = instance.runs.get(rest)
+    if run is not None and run.step == kind:
+        return run if run.is_open and passed.generation == _generation(run) else None
+    timer = instance.timers.get(passed.name)
+    return timer if timer is not None and timer.due is not None and timer.generation == passed.generation else None
+
+
+def _generation(run: Run) -> int:
+    """Every attempt has a generation, and so has the wait before it: odd while open, even while waiting."""
+    return attempt_generation(run.attempt) if run.status == "open" else retry_generation(run.attempt + 1)
+
+
+def attempt_generation(attempt: int) -> int:
+    """The generation of an attempt's own deadline."""
+    return 2 * attempt - 1
+
+
+def retry_generation(attempt: int) -> int:
+    """The generation of the wait before an attempt."""
+    return 2 * attempt - 2
+
+
+def set_by(fact: Fact) -> Pending | None:
+    """The deadline that a fact sets."""
+    match fact:
+        case StepStarted(step=step, due=due, attempt=attempt) if due is not None:
+            return Pending(f"{step}/{fact.operation or fact.id}", attempt_generation(attempt), due)
+        case DeadlineSet():
+            return Pending(fact.name, fact.generation, fact.due)
+        case RetryPlanned():
+            return Pending(f"{fact.step}/{fact.operation}", retry_generation(fact.attempt), fact.due)
+        case InputKept(until=until) if until is not None:
+            return Pending(expiry_name(fact.input.id), 1, until)
+        case _:
+            return None
+
+
+def cleared_by(fact: Fact) -> list[str]:
+    """The names of the deadlines that are over with a fact."""
+    names = [expiry_name(fact.input.id)] if isinstance(fact, Receipt) and fact.kept else []
+    match fact:
+        case StepCompleted() | StepFailed() | StepOverdue():
+            names.append(f"{fact.step}/{fact.operation}")
+        case DeadlineReached() | DeadlineCancelled():
+            names.append(fact.name)
+        case InputExpired():
+            names.append(expiry_name(fact.expired))
+        case _:
+            pass
+    return names

@@ -1,0 +1,244 @@
+"""What an adapter owes. The comments are the contract; `process_manager.testing.store_contract` tests them.
+
+All calls are synchronous and may be made from any thread; one consumer or subscription is used by one thread at a time.
+Errors are those of `process_manager.errors` and nothing else.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Protocol
+
+from process_manager.core.records import NewRecord, Record
+from process_manager.errors import StoreError
+
+MAX_APPEND = 1024 * 1024
+"""Bytes that one append may hold (EventStoreDB 23 to 25: MaxAppendSize); see `NewRecord.size`."""
+
+BEFORE_ALL = -1
+"""The position before the first record of the log."""
+
+
+class StreamState(Enum):
+    """Expected versions that are not a number."""
+
+    NO_STREAM = "no_stream"
+    ANY = "any"
+    EXISTS = "stream_exists"
+
+
+ExpectedVersion = int | StreamState
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One append: all of it or nothing, under one expected version."""
+
+    stream: str
+    records: Sequence[NewRecord]
+    expected: ExpectedVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where a block stands: the revision and position of its last record."""
+
+    revision: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which records of the log are wanted: those whose type is one of `types` or starts with one of
+    `type_prefixes`, or whose stream starts with one of `stream_prefixes`. All empty: every record but the store's own (`$...`)."""
+
+    types: frozenset[str] = frozenset()
+    type_prefixes: tuple[str, ...] = ()
+    stream_prefixes: tuple[str, ...] = ()
+
+    def matches(self, type_: str, stream: str) -> bool:
+        if not (self.types or self.type_prefixes or self.stream_prefixes):
+            return not type_.startswith("$")
+        return (
+            type_ in self.types
+            or (bool(self.type_prefixes) and type_.startswith(self.type_prefixes))
+            or (bool(self.stream_prefixes) and stream.startswith(self.stream_prefixes))
+        )
+
+
+EVERYTHING = Filter()
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSettings:
+    """How a consumer group delivers."""
+
+    message_timeout: timedelta = timedelta(seconds=30)  # unacknowledged for so long: delivered again
+    max_retries: int = 1_000_000  # deliveries after the first, before the store parks by itself
+    lease: timedelta = timedelta(seconds=5)  # where one consumer is active: how long its silence is borne
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A record as a consumer group hands it out; `retries` counts the deliveries before this one."""
+
+    record: Record
+    retries: int = 0
+
+
+class Nack(Enum):
+    """What becomes of a delivery that was not handled."""
+
+    RETRY = "retry"  # delivered again at once, with `retries` one higher; parked beyond the group's max_retries
+    PARK = "park"  # kept aside, with the reason, until it is replayed
+    SKIP = "skip"  # dropped from this group for good
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A record that a group has set aside."""
+
+    record: Record
+    reason: str
+    parked_at: int  # microseconds since 1970
+
+
+@dataclass(frozen=True, slots=True)
+class GroupInfo:
+    """A consumer group, as it stands."""
+
+    name: str
+    where: Filter
+    settings: GroupSettings
+    checkpoint: int  # everything up to this position is acknowledged, parked or does not match
+    lag: int  # matching records after the checkpoint that wait for their first delivery or an ack (counted to 10,000)
+    in_flight: int
+    parked: int
+    consumers: int = field(default=0)
+
+
+class Consumer(Protocol):
+    """A member of a group. Where the adapter declares `single_active`, only one member is active; the others
+    stand by: their `fetch` returns nothing until the active one has left or fallen silent for the lease's length."""
+
+    def fetch(self, limit: int, timeout: float = 0.0) -> Sequence[Delivery]:
+        """At most `limit` deliveries, in order of position apart from redeliveries, which come first.
+
+        Waits up to `timeout` seconds for the first one; returns an empty list when there is none.
+        What is fetched is in flight until acknowledged; unacknowledged deliveries of a member that left, crashed, or
+        let the message timeout pass are delivered again with `retries` one higher, and never parked by a crash.
+        Raises LeaseLost when another member has taken over.
+        """
+
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
+        """These are done, in any order; never delivered again once this is durable. Unknown ones are ignored."""
+
+    def nack(self, deliveries: Sequence[Delivery], action: Nack, reason: str = "") -> None:
+        """These were not handled; `reason` is kept with what is parked."""
+
+    @property
+    def active(self) -> bool:
+        """Whether this member may act now (always true where every member is active)."""
+
+    def leave(self) -> None:
+        """Leave the group; what is in flight goes to the others at once. May be called twice."""
+
+
+class Subscription(Protocol):
+    """A catch-up subscription: no gaps, no duplicates, in order."""
+
+    def next_batch(self, limit: int, timeout: float = 0.0) -> Sequence[Record]:
+        """The next matching records; waits up to `timeout` seconds for the first one. Empty: caught up."""
+
+    @property
+    def position(self) -> int:
+        """Everything up to here was looked at, matching or not; resume from it."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What an adapter guarantees beyond the contract; the contract suite follows it."""
+
+    durable: bool  # what was appended is there after the process ends
+    single_active: bool  # one active consumer for each group, with hot standby
+    shared: bool  # several processes may use the store at once
+
+
+class EventStore(Protocol):
+    """Streams, one log over all of them, catch-up subscriptions and consumer groups."""
+
+    @property
+    def features(self) -> Features: ...
+
+    def append(self, block: Block) -> Appended:
+        """Append one block and return where it stands. Durable on return.
+
+        Expected version, as EventStoreDB has it: a number is the revision of the stream's last record, NO_STREAM that it
+        has none, EXISTS that it has one, ANY nothing.
+        Idempotent for a number or NO_STREAM below the current version: the ids (and only the ids) are
+        compared one by one with what is stored from there on; all equal is success with the original place and nothing is
+        written; anything else is a conflict. With ANY or EXISTS a repeat may be written again.
+        Raises WrongExpectedVersion, StreamDeleted, AppendTooLarge (above MAX_APPEND), ValueError (no records, empty type).
+        """
+
+    def append_many(self, blocks: Sequence[Block], lease: "Consumer | None" = None) -> Sequence[Appended | StoreError]:
+        """Append blocks to different streams, in one transaction or one pipeline: answers in the order of the blocks.
+
+        A refused block (any error that `append` raises of its own) stands in the answers as its error and leaves the others alone.
+        Raises ValueError when two blocks name one stream; LeaseLost, with nothing written, when `lease` is a member that has lost its
+        group; StoreUnavailable or StoreFull when the outcome of all is failure or unknown: repeat with the same bytes.
+        """
+
+    def read_stream(self, stream: str, *, start: int | None = None, backwards: bool = False, limit: int | None = None) -> Iterator[Record]:
+        """The records of a stream from revision `start` on, inclusive both ways; by default from its beginning, or its end
+        backwards. Raises StreamNotFound, on iteration at the latest. `start` beyond the end forwards yields nothing."""
+
+    def read_all(
+        self, *, after: int | None = None, backwards: bool = False, limit: int | None = None, where: Filter = EVERYTHING
+    ) -> Iterator[Record]:
+        """Records of the log strictly after position `after` (backwards: strictly before it); None is the very beginning
+        (backwards: the end). Lazy, in bounded memory, and no lock is held while the caller works."""
+
+    def subscribe(self, *, after: int = BEFORE_ALL, where: Filter = EVERYTHING) -> Subscription:
+        """Follow the log after a position."""
+
+    def last_position(self) -> int:
+        """The position of the newest record, BEFORE_ALL for an empty log."""
+
+    def wait(self, after: int, timeout: float) -> bool:
+        """Wait until the log holds a record after this position, at most `timeout` seconds, without burning CPU;
+        whether it does. Appends of other processes are noticed within 50 ms."""
+
+    def create_group(self, name: str, *, where: Filter, after: int = BEFORE_ALL, settings: GroupSettings | None = None) -> None:
+        """Create a group that delivers matching records after a position. Raises GroupExists."""
+
+    def delete_group(self, name: str) -> None:
+        """Delete a group, its checkpoint and what it parked. Raises GroupNotFound."""
+
+    def groups(self) -> Sequence[GroupInfo]:
+        """All groups, by name."""
+
+    def group(self, name: str) -> GroupInfo:
+        """One group. Raises GroupNotFound."""
+
+    def join(self, group: str, member: str) -> Consumer:
+        """Become a member of a group; `member` names it to people. Raises GroupNotFound."""
+
+    def parked(self, group: str) -> Sequence[Parked]:
+        """What a group has parked, oldest first. Raises GroupNotFound."""
+
+    def replay_parked(self, group: str, ids: Sequence[str] | None = None) -> int:
+        """Deliver parked records again, all or those with these ids, with `retries` 0; how many. Raises GroupNotFound."""
+
+    def close(self) -> None:
+        """Let go of everything; may be called twice."""
+
+
+class Clock(Protocol):
+    """What time it is when a message is decided."""
+
+    def now(self, message_time: datetime) -> datetime:
+        """The time to decide a message at that was timed `message_time`, aware and in UTC."""

@@ -88,9 +88,7 @@ class MemoryStore:
             self._log.append(record)
         return Appended(len(stream) - 1, len(self._log) - 1)
 
-    def read_stream(
-        self, stream: str, *, start: int | None = None, backwards: bool = False, limit: int | None = None
-    ) -> Iterator[Record]:
+    def read_stream(self, stream: str, *, start: int | None = None, backwards: bool = False, limit: int | None = None) -> Iterator[Record]:
         with self._open():
             records = list(self._streams.get(stream, []))
         if not records:
@@ -122,9 +120,7 @@ class MemoryStore:
         with self._open():
             return self._changed.wait_for(lambda: len(self._log) - 1 > after, timeout)
 
-    def create_group(
-        self, name: str, *, where: Filter, after: int = BEFORE_ALL, settings: GroupSettings | None = None
-    ) -> None:
+    def create_group(self, name: str, *, where: Filter, after: int = BEFORE_ALL, settings: GroupSettings | None = None) -> None:
         with self._open():
             if name in self._groups:
                 raise GroupExists(f"there is a group {name!r} already")

@@ -1,0 +1,145 @@
+"""The file and its two connections: one writes, one reads, each used by one thread at a time."""
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import RLock
+
+from process_manager.adapters.sqlite.errors import translated
+from process_manager.adapters.sqlite.schema import prepare
+from process_manager.errors import StoreReadOnly, StoreUnavailable
+
+PAGES_BETWEEN_CHECKPOINTS = 10_000
+"""Pages in the write-ahead log before it is folded into the file (40 MB); SQLite's own 1,000 costs a quarter of the speed."""
+
+
+class Database:
+    """A file that is a store, open for reading and writing.
+
+    All writing goes through one connection: a second one in the process would throw the first one's page cache away with each
+    commit, and would wait for it by SQLite's polling. `durable` says for each transaction whether commit waits for the disk; what
+    does not wait is safe from a kill, and after a power failure the file stands at an earlier commit, never in between.
+    """
+
+    def __init__(self, path: str | Path, *, create: bool = True, busy_timeout: float = 30.0) -> None:
+        self.path = str(path)
+        self._busy = busy_timeout
+        self._process = os.getpid()
+        self._closed = False
+        self._write_lock = RLock()
+        self._read_lock = RLock()
+        self._touch(create=create)
+        with translated(self.path):
+            self._writer = self._connect()
+            try:
+                self._patiently_prepare()
+                self._reader = self._connect()
+                self._reader.execute("PRAGMA query_only = ON")
+            except BaseException:
+                self._writer.close()
+                raise
+
+    def _touch(self, *, create: bool) -> None:
+        """Create the file for its owner alone, as far as the umask lets; SQLite would let the world read it."""
+        if Path(self.path).exists():
+            return
+        if not create:
+            raise StoreUnavailable(f"{self.path}: there is no such file")
+        try:
+            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+        except OSError as error:
+            kind = StoreReadOnly if isinstance(error, PermissionError) else StoreUnavailable
+            raise kind(f"{self.path}: cannot be created: {error.strerror}") from error
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            Path(self.path).absolute().as_uri() + "?mode=rw",
+            uri=True,
+            timeout=self._busy,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        connection.execute("PRAGMA cache_size = -65536")
+        return connection
+
+    def _patiently_prepare(self) -> None:
+        """Switching a new file to WAL does not wait by itself when another process does the same."""
+        until = time.monotonic() + self._busy
+        while True:
+            try:
+                return self._prepare()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                    raise
+                time.sleep(0.01)
+
+    def _prepare(self) -> None:
+        connection = self._writer
+        prepare(connection, self.path)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {PAGES_BETWEEN_CHECKPOINTS}")
+        connection.execute(f"PRAGMA journal_size_limit = {PAGES_BETWEEN_CHECKPOINTS * 4096 * 2}")
+
+    @contextmanager
+    def write(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
+        """One transaction: committed on leaving, or nothing of it. No one else's code runs inside."""
+        self._check()
+        with self._write_lock, translated(self.path):
+            connection = self._writer
+            connection.execute("PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL")
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """The reading connection, for statements whose rows are fetched before leaving."""
+        self._check()
+        with self._read_lock, translated(self.path):
+            yield self._reader
+
+    def _check(self) -> None:
+        if self._process != os.getpid():
+            raise StoreUnavailable(f"{self.path}: was opened before this process was forked: open it again here")
+        if self._closed:
+            raise StoreUnavailable(f"{self.path}: this store was closed: open it again")
+
+    def backup(self, path: str | Path) -> None:
+        """Copy the file as it stands now, in one step, while others go on writing."""
+        self._check()
+        target = str(path)
+        try:
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except OSError as error:
+            raise StoreUnavailable(f"{target}: a backup needs a new file: {error.strerror}") from error
+        try:
+            self._copy_to(target)
+        except BaseException:
+            Path(target).unlink(missing_ok=True)
+            raise
+
+    def _copy_to(self, target: str) -> None:
+        with translated(target):
+            source, copy = self._connect(), sqlite3.connect(target)
+            try:
+                source.backup(copy)
+            finally:
+                copy.close()
+                source.close()
+
+    def close(self) -> None:
+        """Let go of the file; the last one to do so folds the write-ahead log into it."""
+        if self._closed or self._process != os.getpid():
+            return
+        with self._write_lock, self._read_lock:
+            self._closed = True
+            self._reader.close()
+            self._writer.close()

@@ -58,6 +58,7 @@ def _started(instance: Instance, fact: facts.Started, revision: int, message: An
     instance.started_at = fact.input.time
     instance.ended_at = None
     instance.outcome = ""
+    instance.compensates = False
     return _payload(fact.input, revision, message)
 
 
@@ -179,6 +180,7 @@ def _retry_planned(instance: Instance, fact: facts.RetryPlanned, _revision: int,
 
 def _compensation_started(instance: Instance, fact: facts.CompensationStarted, _revision: int, _message: Any) -> None:
     instance.status = "compensating"
+    instance.compensates = True
     instance.outcome = fact.reason
     for run in list(instance.runs.values()):
         if run.life == instance.life and not run.undoes:

@@ -120,6 +120,7 @@ class Instance:
     ended_at: datetime | None = None
     outcome: str = ""
     suspended: str = ""  # the error, while an operator is waited for
+    compensates: bool = False  # this life has decided to compensate
     settlements: int = 0
     floor: int = -1  # the highest position whose id was dropped from `seen`
     data: Any = None  # the definition's own State, or its JSON where the definition is not known

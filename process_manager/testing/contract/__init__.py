@@ -1,0 +1,1 @@
+"""The parts of the store contract; use `process_manager.testing.store_contract`."""

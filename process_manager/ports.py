@@ -4,11 +4,11 @@ All calls are synchronous and may be made from any thread; one consumer or subsc
 Errors are those of `process_manager.errors` and nothing else.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from process_manager.core.records import NewRecord, Record
 from process_manager.errors import StoreError
@@ -242,3 +242,45 @@ class Clock(Protocol):
 
     def now(self, message_time: datetime) -> datetime:
         """The time to decide a message at that was timed `message_time`, aware and in UTC."""
+
+
+class PendingDeadline(NamedTuple):
+    """A deadline that is set and has not passed."""
+
+    instance: str  # its stream
+    name: str
+    generation: int
+    due: datetime
+    correlation: str
+    cause: str  # the id of the record that set it
+
+
+class DeadlineIndex(Protocol):
+    """What is pending, in order of its due time, kept outside memory so that millions of them are no burden."""
+
+    @property
+    def position(self) -> int:
+        """Everything up to here is in the index."""
+
+    @property
+    def time(self) -> datetime | None:
+        """The newest TimePassed up to the position, in driven mode."""
+
+    def apply(
+        self, changes: Mapping[tuple[str, str], PendingDeadline | None], position: int, time: datetime | None = None
+    ) -> None:
+        """Set (or, for None, clear) deadlines by instance and name, and move the position: all of it or nothing."""
+
+    def due(self, until: datetime, limit: int) -> Sequence[PendingDeadline]:
+        """What is due up to a time, inclusive, earliest first."""
+
+    def next_due(self) -> datetime | None:
+        """When the earliest pending deadline is due."""
+
+    def count(self) -> int:
+        """How many are pending."""
+
+    def forget(self) -> None:
+        """Start anew from the beginning of the log."""
+
+    def close(self) -> None: ...

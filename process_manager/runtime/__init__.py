@@ -1,0 +1,1 @@
+"""The order of effects: load, decide, append, acknowledge. No SQL and no gRPC here."""

@@ -1,0 +1,65 @@
+"""What a user hands over, checked as a whole before anything runs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from process_manager.core.definition import Definition, messages_of
+from process_manager.core.messages import Command, Message
+from process_manager.core.process import ProcessManager
+from process_manager.errors import AppError
+from process_manager.runtime.handlers import check_handlers, command_of
+
+
+@dataclass(frozen=True)
+class App:
+    """Process managers and command handlers that run together.
+
+    `name` stands in the names of the consumer groups, so it stays the same for ever. `resources` are handed to handlers by
+    type. Raises AppError with everything that is wrong.
+    """
+
+    name: str
+    processes: Sequence[type[ProcessManager[Any]]] = ()
+    handlers: Sequence[Callable[..., Any]] = ()
+    resources: Sequence[object] = ()
+    definitions: dict[str, Definition] = field(init=False, repr=False, default_factory=dict)
+    """The definitions by process name."""
+
+    def __post_init__(self) -> None:
+        problems = [*_name_problems(self.name), *self._process_problems(), *check_handlers(self.handlers, self.resources)]
+        problems += self._message_problems()
+        if problems:
+            raise AppError(problems)
+
+    @property
+    def handled_commands(self) -> dict[str, type[Command]]:
+        """The commands that this app's handlers take, by type name."""
+        return {command.message_type: command for command in map(command_of, self.handlers)}
+
+    def _process_problems(self) -> list[str]:
+        problems = []
+        for process in self.processes:
+            if not (isinstance(process, type) and issubclass(process, ProcessManager)):
+                problems.append(f"{process!r} is no ProcessManager class")
+                continue
+            other = self.definitions.setdefault(process.definition.name, process.definition)
+            if other.cls is not process:
+                problems.append(f"two processes are called {process.definition.name!r}: give one of them name=...")
+        return problems
+
+    def _message_problems(self) -> list[str]:
+        seen: dict[str, type[Message]] = {}
+        commands = [command_of(handler) for handler in self.handlers if not check_handlers([handler], self.resources)]
+        messages = [*commands, *(each for definition in self.definitions.values() for each in messages_of(definition))]
+        return [
+            f"{message.__name__} and {seen[message.message_type].__name__} are both written {message.message_type!r}"
+            for message in messages
+            if seen.setdefault(message.message_type, message) is not message
+        ]
+
+
+def _name_problems(name: str) -> list[str]:
+    if name and all(letter.isalnum() or letter == "_" for letter in name):
+        return []
+    return [f"the app's name {name!r} must be letters, digits and underscores"]

@@ -1,0 +1,121 @@
+"""Deadlines that pass: follow the log into an index of what is pending, and append what is due, once.
+
+The index is a cache: it is rebuilt from the log, and nothing fires before it has caught up with it.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+import orjson
+
+from process_manager.core.block import read_fact
+from process_manager.core.definition import Definition
+from process_manager.core.facts import FACTS
+from process_manager.core.identity import derive
+from process_manager.core.records import NewRecord, Record
+from process_manager.core.signals import DEADLINE_PASSED, TIME_PASSED, DeadlinePassed
+from process_manager.core.timing import cleared_by, set_by
+from process_manager.errors import MessageError
+from process_manager.ports import Block, Clock, DeadlineIndex, EventStore, Filter, PendingDeadline, StreamState
+from process_manager.runtime.counters import Counters
+
+log = logging.getLogger(__name__)
+
+FOLLOW = 2_000
+"""Records read at once."""
+
+FIRE = 512
+"""Deadlines fired at once."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class DeadlineRunner:
+    """Follows the facts of an app's processes and fires what is due."""
+
+    role = "deadlines"
+
+    def __init__(
+        self, store: EventStore, definitions: Mapping[str, Definition], index: DeadlineIndex, clock: Clock, counters: Counters
+    ) -> None:
+        self._store = store
+        self._processes = frozenset(definitions)
+        self._index = index
+        self._clock = clock
+        self._counters = counters
+        if index.position > store.last_position():
+            index.forget()
+        commands = (step.command.message_type for each in definitions.values() for step in each.steps.values())
+        where = Filter(types=frozenset({*FACTS, *commands, TIME_PASSED}))
+        self._subscription = store.subscribe(after=index.position, where=where)
+
+    @property
+    def busy(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        self._subscription.close()
+        self._index.close()
+
+    def step(self) -> int:
+        """Catch up with the log, then fire what is due; how many deadlines passed."""
+        while records := self._subscription.next_batch(FOLLOW):
+            self._follow(records)
+        now = self._clock.now(self._index.time or EPOCH)
+        fired = 0
+        while pending := self._index.due(now, FIRE):
+            self._fire(pending)
+            fired += len(pending)
+        return fired
+
+    def next_due(self) -> datetime | None:
+        """When the earliest pending deadline is due."""
+        return self._index.next_due()
+
+    def _follow(self, records: Iterable[Record]) -> None:
+        changes: dict[tuple[str, str], PendingDeadline | None] = {}
+        time: datetime | None = None
+        for record in records:
+            if record.type == TIME_PASSED:
+                time = datetime.fromisoformat(orjson.loads(record.data)["time"])
+            elif record.stream.partition("-")[0] in self._processes:
+                changes.update(_changes(record))
+        self._index.apply(changes, self._subscription.position, time)
+
+    def _fire(self, pending: Sequence[PendingDeadline]) -> None:
+        """A refused append means that somebody fired it already."""
+        self._store.append_many([self._passed(each) for each in pending])
+        self._index.apply({(each.instance, each.name): None for each in pending}, self._index.position)
+        self._counters.deadlines += len(pending)
+
+    def _passed(self, pending: PendingDeadline) -> Block:
+        passed = DeadlinePassed(pending.instance, pending.name, pending.generation, pending.due)
+        data = orjson.dumps(passed)
+        metadata = orjson.dumps(
+            {
+                "$correlationId": pending.correlation,
+                "$causationId": pending.cause,
+                "time": self._clock.now(pending.due),
+                "version": 1,
+            }
+        )
+        record = NewRecord(derive(passed.stream, DEADLINE_PASSED, data, metadata), DEADLINE_PASSED, data, metadata)
+        return Block(passed.stream, [record], StreamState.NO_STREAM)
+
+
+def _changes(record: Record) -> dict[tuple[str, str], PendingDeadline | None]:
+    """What a record of an instance's stream does to the index."""
+    try:
+        fact = read_fact(record)
+    except MessageError as error:
+        log.warning("not followed: %s", error, extra={"action": "fact_not_followed"})
+        return {}
+    changes: dict[tuple[str, str], PendingDeadline | None] = {(record.stream, name): None for name in cleared_by(fact)}
+    pending = set_by(fact)
+    if pending is not None:
+        metadata = orjson.loads(record.metadata)
+        changes[record.stream, pending.name] = PendingDeadline(
+            record.stream, pending.name, pending.generation, pending.due, metadata["$correlationId"], record.id
+        )
+    return changes

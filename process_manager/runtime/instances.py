@@ -1,0 +1,96 @@
+"""Instances as they stand in the store, and a cache of those in use. A cached one is a guess until an append confirms it."""
+
+from collections.abc import Iterator
+
+from process_manager.core.block import read_fact
+from process_manager.core.definition import Definition
+from process_manager.core.facts import Receipt, SnapshotTaken
+from process_manager.core.fold import fold
+from process_manager.core.instance import Instance
+from process_manager.core.records import Record
+from process_manager.core.snapshot import references, restore
+from process_manager.errors import StreamNotFound
+from process_manager.ports import EventStore
+
+CACHED = 20_000
+"""Instances that stay in memory."""
+
+
+class Instances:
+    """Loads instances and keeps the most recently used ones."""
+
+    def __init__(self, store: EventStore, limit: int = CACHED) -> None:
+        self._store = store
+        self._limit = limit
+        self._cache: dict[str, Instance] = {}
+
+    def get(self, definition: Definition, key: str) -> Instance:
+        """The instance as cached, else as stored. Raises NewerFact, UndecodableMessage."""
+        return self._cache.get(f"{definition.name}-{key}") or load(self._store, definition, key)
+
+    def put(self, instance: Instance) -> None:
+        """Keep what an append has just confirmed."""
+        self._cache.pop(instance.stream, None)
+        self._cache[instance.stream] = instance
+        if len(self._cache) > self._limit:
+            del self._cache[next(iter(self._cache))]
+
+    def drop(self, stream: str) -> None:
+        self._cache.pop(stream, None)
+
+    def clear(self) -> None:
+        self._cache.clear()
+
+    def has_taken(self, instance: Instance, id_: str, position: int) -> bool:
+        """Whether this input has its receipt: from the state, and below its floor from the stream itself."""
+        known = instance.knows(id_, position)
+        return self._in_stream(instance, id_, position) if known is None else known
+
+    def _in_stream(self, instance: Instance, id_: str, position: int) -> bool:
+        """A receipt stands behind its input in the log, so the search ends at the input's position."""
+        for record in self._store.read_stream(instance.stream, backwards=True):
+            if record.position <= position:
+                return False
+            if id_.encode() in record.data:
+                fact = read_fact(record)
+                if isinstance(fact, Receipt) and fact.input.id == id_:
+                    return True
+        return False
+
+
+def load(store: EventStore, definition: Definition, key: str) -> Instance:
+    """Fold an instance from its stream, from its newest usable snapshot on."""
+    stream = f"{definition.name}-{key}"
+    tail: list[Record] = []
+    try:
+        for record in store.read_stream(stream, backwards=True):
+            if record.type == SnapshotTaken.fact_type:
+                fact = read_fact(record)
+                if isinstance(fact, SnapshotTaken) and fact.fold_version == definition.fold_version:
+                    instance = _restored(store, definition, key, fact)
+                    instance.revision = record.revision
+                    return _folded(definition, instance, tail)
+            tail.append(record)
+    except StreamNotFound:
+        return Instance(definition.name, key)
+    return _folded(definition, Instance(definition.name, key), tail)
+
+
+def _folded(definition: Definition, instance: Instance, newest_first: list[Record]) -> Instance:
+    return fold(instance, ((read_fact(record), record.revision) for record in reversed(newest_first)), definition.evolve)
+
+
+def _restored(store: EventStore, definition: Definition, key: str, fact: SnapshotTaken) -> Instance:
+    stream = f"{definition.name}-{key}"
+    records = {record.revision: record for record in _at(store, stream, sorted(references(fact)))}
+    return restore(fact, definition.fold_version, records, definition.name, key)
+
+
+def _at(store: EventStore, stream: str, revisions: list[int]) -> Iterator[Record]:
+    """The records at these revisions, neighbours in one read."""
+    while revisions:
+        last = next((index for index, pair in enumerate(zip(revisions, revisions[1:], strict=False)) if pair[1] - pair[0] > 100), len(revisions) - 1)
+        wanted = set(revisions[: last + 1])
+        span = revisions[last] - revisions[0] + 1
+        yield from (record for record in store.read_stream(stream, start=revisions[0], limit=span) if record.revision in wanted)
+        revisions = revisions[last + 1 :]

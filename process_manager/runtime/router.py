@@ -1,0 +1,135 @@
+"""From a record of the log to the instances that it concerns."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import orjson
+
+from process_manager.core.codec import decode, decode_json, read_metadata
+from process_manager.core.definition import Definition
+from process_manager.core.facts import Input
+from process_manager.core.identity import derive
+from process_manager.core.messages import Event, Json
+from process_manager.core.records import NewRecord, Record
+from process_manager.core.routing import correlation_of
+from process_manager.core.signals import COMMAND_PARKED, DEADLINE_PASSED
+from process_manager.errors import StreamNotFound, UndecodableMessage
+from process_manager.ports import Block, EventStore, StreamState
+
+CORRELATED = "pm.correlated"
+"""The record that says which instance carries a correlation id."""
+
+
+class Target(NamedTuple):
+    """An instance that an input concerns."""
+
+    definition: Definition
+    key: str
+
+    @property
+    def stream(self) -> str:
+        return f"{self.definition.name}-{self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A record, decoded once, and where it goes."""
+
+    input: Input
+    message: Event | None
+    targets: Sequence[Target]
+
+
+class Router:
+    """Decodes inputs and finds their instances.
+
+    A process that routes some events by `$correlationId` and starts by key has a record of its correlation id in a stream
+    named by it, written before the turn that starts the instance: it follows from the starting event alone, so a crash
+    in between leaves nothing wrong behind.
+    """
+
+    def __init__(self, definitions: Mapping[str, Definition], store: EventStore) -> None:
+        self._definitions = definitions
+        self._store = store
+        self._by_type: dict[str, list[Definition]] = {}
+        for definition in definitions.values():
+            for type_ in definition.handled:
+                self._by_type.setdefault(type_, []).append(definition)
+
+    @property
+    def types(self) -> frozenset[str]:
+        """The types of records that concern this app's processes."""
+        return frozenset({*self._by_type, DEADLINE_PASSED, COMMAND_PARKED})
+
+    def incoming(self, record: Record) -> Incoming:
+        """Decode a record. Raises UndecodableMessage, NewerFact."""
+        metadata = read_metadata(record.type, record.metadata)
+        decode_json(record.type, record.data)
+        taken = _input(record, metadata)
+        if record.type in {DEADLINE_PASSED, COMMAND_PARKED}:
+            return Incoming(taken, None, self._addressed(taken))
+        definitions = self._by_type[record.type]
+        message = decode(definitions[0].handled[record.type].event, taken.version, record.data)
+        return Incoming(taken, message, [Target(each, self._key(each, taken, message, metadata)) for each in definitions])
+
+    def _addressed(self, taken: Input) -> list[Target]:
+        process, _, key = orjson.loads(taken.data).get("instance", "").partition("-")
+        return [Target(self._definitions[process], key)] if process in self._definitions else []
+
+    def _key(self, definition: Definition, taken: Input, message: Event, metadata: Json) -> str:
+        route = definition.routes[taken.type]
+        if route.by_correlation:
+            return self._correlated(definition, correlation_of(taken.type, metadata))
+        key = route.key(message)
+        if definition.has_correlation_routes and definition.handled[taken.type].starts is not None:
+            self._note(definition, str(metadata.get("$correlationId") or taken.id), key)
+        return key
+
+    def _correlated(self, definition: Definition, correlation: str) -> str:
+        try:
+            (record,) = self._store.read_stream(_alias(definition, correlation), limit=1)
+        except StreamNotFound:
+            starts = [type_ for type_, handled in definition.handled.items() if handled.starts is not None]
+            if any(definition.routes[type_].by_correlation for type_ in starts):
+                return correlation
+            raise UndecodableMessage(
+                definition.name, f"no instance carries the correlation id {correlation!r} yet; replay it when there is one"
+            ) from None
+        return str(orjson.loads(record.data)["key"])
+
+    def _note(self, definition: Definition, correlation: str, key: str) -> None:
+        stream = _alias(definition, correlation)
+        data = orjson.dumps({"process": definition.name, "key": key})
+        metadata = orjson.dumps({"$correlationId": correlation, "version": 1})
+        record = NewRecord(derive(stream, CORRELATED, data, metadata), CORRELATED, data, metadata)
+        self._store.append_many([Block(stream, [record], StreamState.NO_STREAM)])
+
+
+def _alias(definition: Definition, correlation: str) -> str:
+    return f"pm.correlation-{definition.name}/{correlation}"
+
+
+def _input(record: Record, metadata: Json) -> Input:
+    version = metadata.get("version", 1)
+    if not isinstance(version, int) or version < 1:
+        raise UndecodableMessage(record.type, f"its version is {version!r}, not a number from 1 up")
+    return Input(
+        record.id, record.type, version, record.data, record.metadata or b"null", record.stream, record.revision, record.position,
+        time_of(record, metadata),
+    )  # fmt: skip
+
+
+def time_of(record: Record, metadata: Json) -> datetime:
+    """When a message says that it happened, else when it was stored. Raises UndecodableMessage for a time without a zone."""
+    text = metadata.get("time")
+    if text is None:
+        return datetime.fromtimestamp(record.created / 1e6, UTC)
+    try:
+        time = datetime.fromisoformat(text)
+    except (TypeError, ValueError) as error:
+        raise UndecodableMessage(record.type, f"its time {text!r} is no ISO time") from error
+    if time.tzinfo is None:
+        raise UndecodableMessage(record.type, f"its time {text!r} has no zone")
+    return time.astimezone(UTC)

@@ -1,0 +1,52 @@
+"""Driven mode: time moves only by TimePassed messages in the log, appended when what came before is settled."""
+
+from datetime import UTC, datetime
+
+import orjson
+
+from process_manager.core.identity import derive
+from process_manager.core.records import NewRecord
+from process_manager.core.signals import TIME_PASSED, TimePassed
+from process_manager.errors import StreamNotFound
+from process_manager.ports import Block, EventStore, StreamState
+from process_manager.runtime.worker import Worker
+
+STREAM = "pm.time"
+"""The stream of the TimePassed messages; one driver appends to it."""
+
+
+class TimeDriver:
+    """Moves the time of a store for workers whose clock is driven."""
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+        self._revision, self.now = _newest(store)
+
+    def pass_to(self, time: datetime) -> None:
+        """The time is now `time`; a time that has passed already changes nothing. Raises WrongExpectedVersion for two drivers."""
+        if self.now is not None and time <= self.now:
+            return
+        data = orjson.dumps(TimePassed(time.astimezone(UTC)))
+        metadata = orjson.dumps({"time": time.astimezone(UTC), "version": 1})
+        record = NewRecord(derive(STREAM, data), TIME_PASSED, data, metadata)
+        expected = StreamState.NO_STREAM if self._revision is None else self._revision
+        self._revision = self._store.append(Block(STREAM, [record], expected)).revision
+        self.now = time
+
+
+def _newest(store: EventStore) -> tuple[int | None, datetime | None]:
+    try:
+        (record,) = store.read_stream(STREAM, backwards=True, limit=1)
+    except StreamNotFound:
+        return None, None
+    return record.revision, datetime.fromisoformat(orjson.loads(record.data)["time"])
+
+
+def run_to_the_end(worker: Worker, driver: TimeDriver) -> None:
+    """Settle everything, jump to the next deadline, and so on until none is pending or the worker is stopped."""
+    while True:
+        worker.run(until_idle=True)
+        due = None if worker.deadlines is None or worker.stopped else worker.deadlines.next_due()
+        if due is None:
+            return
+        driver.pass_to(due)

@@ -1,0 +1,247 @@
+"""Inputs to instances: fetch, decode, load, decide, append, acknowledge; on a conflict load and decide again."""
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from process_manager.core import facts
+from process_manager.core.block import fact_metadata, fact_record
+from process_manager.core.definition import Definition
+from process_manager.core.instance import Instance
+from process_manager.core.records import NewRecord
+from process_manager.core.snapshot import snapshot
+from process_manager.core.turn import Turn, suspend, take
+from process_manager.errors import AppendTooLarge, LeaseLost, NewerFact, StoreError, UndecodableMessage
+from process_manager.ports import MAX_APPEND, Block, Clock, Consumer, Delivery, EventStore, Nack, StreamState
+from process_manager.runtime.counters import Counters
+from process_manager.runtime.instances import Instances
+from process_manager.runtime.router import Incoming, Router, Target
+
+log = logging.getLogger(__name__)
+
+BATCH = 512
+"""Deliveries taken at once."""
+
+SNAPSHOT_EVERY = 500
+"""Records of an instance after which its next turn adds a snapshot."""
+
+ALONE_FROM = 2
+"""Redeliveries after which an input is taken alone: it may be what ended its worker."""
+
+HOLD = 1.0
+"""Seconds for which an input that a newer version has to take is left alone before it is offered again."""
+
+
+@dataclass(slots=True)
+class Work:
+    """What one instance has to take in, in order of position, and what comes of it."""
+
+    target: Target
+    inputs: list[Incoming] = field(default_factory=list)
+    instance: Instance | None = None
+    records: list[NewRecord] = field(default_factory=list)
+    size: int = 0
+    taken: int = 0  # inputs that `records` answer
+
+
+class TurnRunner:
+    """Takes what a consumer group delivers to the instances of an app's processes.
+
+    One block for each instance in a batch, one `append_many` for all blocks, one acknowledgement after it.
+    """
+
+    role = "processes"
+
+    def __init__(self, store: EventStore, consumer: Consumer, router: Router, clock: Clock, counters: Counters) -> None:
+        self._store = store
+        self._consumer = consumer
+        self._router = router
+        self._clock = clock
+        self._counters = counters
+        self._instances = Instances(store)
+        self._held: list[tuple[float, Delivery]] = []
+
+    @property
+    def busy(self) -> bool:
+        """Nothing is in flight between two steps."""
+        return False
+
+    @property
+    def consumer(self) -> Consumer:
+        return self._consumer
+
+    def close(self) -> None:
+        self._consumer.leave()
+
+    def step(self) -> int:
+        """Take one batch; how many deliveries it held."""
+        try:
+            self._release()
+            deliveries = self._consumer.fetch(BATCH)
+            suspects = [each for each in deliveries if each.retries >= ALONE_FROM]
+            usual = [each for each in deliveries if each.retries < ALONE_FROM]
+            for batch in ([usual] if usual else []) + [[each] for each in suspects]:
+                self._take(batch)
+        except LeaseLost:
+            self._instances.clear()
+            log.info("another worker has taken over", extra={"action": "lease_lost", "role": self.role})
+            return 0
+        return len(deliveries)
+
+    def _release(self) -> None:
+        now = time.monotonic()
+        due = [delivery for when, delivery in self._held if when <= now]
+        if due:
+            self._held = [each for each in self._held if each[0] > now]
+            self._consumer.nack(due, Nack.RETRY)
+
+    def _take(self, batch: Sequence[Delivery]) -> None:
+        works: dict[str, Work] = {}
+        done: list[Delivery] = []
+        owners: dict[str, list[Delivery]] = {}
+        for delivery in sorted(batch, key=lambda each: each.record.position):
+            incoming = self._decoded(delivery)
+            if incoming is None:
+                continue
+            done.append(delivery)
+            for target in incoming.targets:
+                works.setdefault(target.stream, Work(target)).inputs.append(incoming)
+                owners.setdefault(target.stream, []).append(delivery)
+        left = self._until_done(works.values(), owners)
+        self._consumer.ack([each for each in done if id(each) not in left])
+
+    def _decoded(self, delivery: Delivery) -> Incoming | None:
+        try:
+            return self._router.incoming(delivery.record)
+        except NewerFact as error:
+            self._hold([delivery], error)
+        except UndecodableMessage as error:
+            self._park([delivery], str(error))
+        return None
+
+    def _hold(self, deliveries: Iterable[Delivery], error: NewerFact) -> None:
+        log.warning("left to a newer version: %s", error, extra={"action": "left_to_newer"})
+        self._held += [(time.monotonic() + HOLD, each) for each in deliveries]
+
+    def _park(self, deliveries: Sequence[Delivery], reason: str) -> None:
+        self._counters.parked += len(deliveries)
+        log.warning("parked %s: %s", deliveries[0].record.id, reason, extra={"action": "parked"})
+        self._consumer.nack(deliveries, Nack.PARK, reason)
+
+    # -- rounds -------------------------------------------------------------------------------------------------
+
+    def _until_done(self, works: Iterable[Work], owners: dict[str, list[Delivery]]) -> set[int]:
+        """Rounds of one block for each instance until every input is taken; the deliveries (by identity) that were not."""
+        left: set[int] = set()
+        waiting = list(works)
+        while waiting:
+            ready = [work for work in waiting if self._decided(work, owners, left)]
+            waiting = self._appended(ready)
+        return left
+
+    def _decided(self, work: Work, owners: dict[str, list[Delivery]], left: set[int]) -> bool:
+        """Whether the work has a block or is simply done; an instance that cannot be loaded leaves its inputs aside."""
+        try:
+            self._decide(work)
+        except (NewerFact, UndecodableMessage) as error:
+            deliveries = [each for each in owners[work.target.stream] if id(each) not in left]
+            left.update(map(id, deliveries))
+            if isinstance(error, NewerFact):
+                self._hold(deliveries, error)
+            else:
+                self._park(deliveries, f"the instance {work.target.stream} cannot be rebuilt: {error}")
+            return False
+        return True
+
+    def _decide(self, work: Work) -> None:
+        definition = work.target.definition
+        instance = self._instances.get(definition, work.target.key)
+        work.records, work.size, work.taken = [], 0, 0
+        for incoming in work.inputs:
+            if not self._instances.has_taken(instance, incoming.input.id, incoming.input.position):
+                turn = self._turn(definition, instance, incoming)
+                size = sum(record.size for record in turn.records)
+                if work.records and work.size + size > MAX_APPEND:
+                    break
+                instance = turn.instance
+                work.records += turn.records
+                work.size += size
+                self._count(turn)
+            else:
+                self._counters.duplicates += 1
+            work.taken += 1
+        if instance.records_since_snapshot >= SNAPSHOT_EVERY and work.records:
+            self._add_snapshot(definition, instance, work)
+        work.instance = instance
+
+    def _turn(self, definition: Definition, instance: Instance, incoming: Incoming) -> Turn:
+        now = self._clock.now(incoming.input.time)
+        turn = take(definition, instance, incoming.input, now, incoming.message)
+        size = sum(record.size for record in turn.records)
+        if size <= MAX_APPEND:
+            return turn
+        return suspend(definition, instance, incoming.input, now, f"the turn comes to {size:,} bytes, an append holds {MAX_APPEND:,}")
+
+    def _add_snapshot(self, definition: Definition, instance: Instance, work: Work) -> None:
+        fact = snapshot(instance, definition.fold_version)
+        if fact is None:
+            return
+        last = work.inputs[work.taken - 1].input
+        metadata = fact_metadata(instance.correlation, last.id, self._clock.now(last.time), fact.fact_version)
+        record = fact_record(instance.stream, last.id, "snapshot", fact, metadata)
+        if work.size + record.size <= MAX_APPEND:
+            work.records.append(record)
+            instance.revision += 1
+            instance.records_since_snapshot = 0
+
+    def _count(self, turn: Turn) -> None:
+        counters = self._counters
+        counters.turns += 1
+        for fact in turn.facts:
+            match fact:
+                case facts.StepStarted():
+                    counters.commands += 1
+                case facts.InputIgnored():
+                    counters.ignored += 1
+                case facts.InputKept():
+                    counters.waiting += 1
+                case facts.Suspended():
+                    counters.suspended += 1
+                    log.warning("suspended %s: %s", turn.instance.stream, fact.error, extra={"action": "suspended"})
+                case _:
+                    pass
+
+    def _appended(self, works: list[Work]) -> list[Work]:
+        """Append one block for each work; the works that have to go on: refused ones, and ones with inputs left."""
+        blocks = [_block(work) for work in works if work.records]
+        answers = iter(self._store.append_many(blocks, self._consumer) if blocks else [])
+        again: list[Work] = []
+        for work in works:
+            answer = next(answers) if work.records else None
+            if isinstance(answer, StoreError):
+                self._refused(work, answer)
+                again.append(work)
+                continue
+            if answer is not None and work.instance is not None:
+                self._instances.put(work.instance)
+            del work.inputs[: work.taken]
+            if work.inputs:
+                again.append(work)
+        return again
+
+    def _refused(self, work: Work, error: StoreError) -> None:
+        """A conflict means: somebody else wrote, or wrote it already; drop what is cached, load, decide again."""
+        self._instances.drop(work.target.stream)
+        self._counters.conflicts += 1
+        if isinstance(error, AppendTooLarge):
+            raise error
+        log.debug("conflict on %s: %s", work.target.stream, error, extra={"action": "conflict"})
+
+
+def _block(work: Work) -> Block:
+    assert work.instance is not None
+    before = work.instance.revision - len(work.records)
+    return Block(work.target.stream, work.records, before if before >= 0 else StreamState.NO_STREAM)
+
+

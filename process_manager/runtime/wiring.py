@@ -1,0 +1,59 @@
+"""Roles put together to a worker, from an app and the adapters that somebody else has chosen."""
+
+from collections.abc import Callable, Collection
+from typing import Literal, get_args
+
+from process_manager.ports import Clock, DeadlineIndex, EventStore, Filter
+from process_manager.runtime.app import App
+from process_manager.runtime.counters import Counters
+from process_manager.runtime.deadlines import DeadlineRunner
+from process_manager.runtime.groups import group_name, join_group
+from process_manager.runtime.handler_runner import calls_runner, inline_runner
+from process_manager.runtime.handlers import bind_handlers, command_filter, group_settings
+from process_manager.runtime.router import Router
+from process_manager.runtime.turns import TurnRunner
+from process_manager.runtime.worker import Role, Worker
+
+RoleName = Literal["processes", "handlers", "deadlines"]
+ROLES: tuple[RoleName, ...] = get_args(RoleName)
+
+
+def build_worker(
+    app: App,
+    store: EventStore,
+    clock: Clock,
+    index: DeadlineIndex,
+    *,
+    member: str = "worker",
+    only: Collection[RoleName] = ROLES,
+    progress: Callable[[Counters], None] | None = None,
+) -> Worker:
+    """A worker for all that an app does, or only for some roles."""
+    counters = Counters()
+    roles: dict[str, Role] = {}
+    if "processes" in only and app.definitions:
+        router = Router(app.definitions, store)
+        where = Filter(types=router.types)
+        consumer = join_group(store, app.name, "processes", where, member)
+        roles[group_name(app.name, "processes", where.types)] = TurnRunner(store, consumer, router, clock, counters)
+    if "handlers" in only and app.handlers:
+        roles |= _handler_roles(app, store, clock, counters, member)
+    deadlines = None
+    if "deadlines" in only and app.definitions:
+        deadlines = DeadlineRunner(store, app.definitions, index, clock, counters)
+    return Worker(store, roles, deadlines, counters, progress)
+
+
+def _handler_roles(app: App, store: EventStore, clock: Clock, counters: Counters, member: str) -> dict[str, Role]:
+    """Quick handlers run inline, all others beside them, each kind in a group of its own."""
+    handlers = bind_handlers(app.handlers, app.resources)
+    roles: dict[str, Role] = {}
+    for role, make, chosen in (
+        ("handlers", inline_runner, [each for each in handlers if each.inline]),
+        ("calls", calls_runner, [each for each in handlers if not each.inline]),
+    ):
+        if chosen:
+            where = command_filter(chosen)
+            consumer = join_group(store, app.name, role, where, member, group_settings(chosen))
+            roles[group_name(app.name, role, where.types)] = make(store, consumer, chosen, clock, counters)
+    return roles

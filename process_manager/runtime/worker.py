@@ -1,0 +1,120 @@
+"""The worker: the roles of an app, taken in turn by one thread until it is told to stop or nothing is left to do."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from process_manager.errors import StoreUnavailable
+from process_manager.ports import Consumer, EventStore
+from process_manager.runtime.counters import Counters
+from process_manager.runtime.deadlines import DeadlineRunner
+
+log = logging.getLogger(__name__)
+
+SWEEP = 0.5
+"""Seconds between two looks at everything: wake-ups get lost, and deadlines come without one."""
+
+PATIENCE = 30.0
+"""Seconds for which a store may be unavailable before the worker gives up."""
+
+
+class Role(Protocol):
+    """Something that a worker does."""
+
+    role: str
+
+    def step(self) -> int:
+        """Do what there is to do, up to one batch; how much it was."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is under way that no `step` has returned yet."""
+
+    @property
+    def consumer(self) -> Consumer: ...
+
+    def close(self) -> None: ...
+
+
+class Worker:
+    """Runs roles, each with the name of its consumer group, on a store. `progress` is called with the counters at most twice a second, and once at the end."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        roles: Mapping[str, Role],
+        deadlines: DeadlineRunner | None,
+        counters: Counters,
+        progress: Callable[[Counters], None] | None = None,
+    ) -> None:
+        self.counters = counters
+        self.deadlines = deadlines
+        self._store = store
+        self._roles = roles
+        self._progress = progress or (lambda _: None)
+        self._stopping = False
+        self._swept = 0.0
+        self._failing_since = 0.0
+
+    def stop(self) -> None:
+        """Finish the batch, acknowledge, leave. May be called from a signal handler or another thread."""
+        self._stopping = True
+
+    @property
+    def stopped(self) -> bool:
+        return self._stopping
+
+    def run(self, *, until_idle: bool = False) -> None:
+        """Work until `stop` is called, or, with `until_idle`, until every input in the log is taken."""
+        while not self._stopping:
+            seen = self._store.last_position()
+            if self.step():
+                continue
+            if until_idle and self._idle(seen):
+                break
+            self._rest(seen)
+        self._progress(self.counters)
+
+    def step(self) -> int:
+        """One batch of every role; the deadlines whenever nothing else is to do, and at least every sweep."""
+        try:
+            count = sum(role.step() for role in self._roles.values())
+            now = time.monotonic()
+            if self.deadlines is not None and (not count or now - self._swept > SWEEP):
+                count += self.deadlines.step()
+            if now - self._swept > SWEEP:
+                self._swept = now
+                self._progress(self.counters)
+            self._failing_since = 0.0
+        except StoreUnavailable as error:
+            self._wait_for_store(error)
+            return 1
+        return count
+
+    def _wait_for_store(self, error: StoreUnavailable) -> None:
+        """What is not acknowledged comes again, so trying again is all there is to do."""
+        now = time.monotonic()
+        self._failing_since = self._failing_since or now
+        if now - self._failing_since > PATIENCE:
+            raise error
+        log.warning("the store is unavailable: %s", error, extra={"action": "store_unavailable"})
+        time.sleep(0.2)
+
+    def _idle(self, seen: int) -> bool:
+        if any(role.busy for role in self._roles.values()) or self._store.last_position() != seen:
+            return False
+        groups = {group.name: group for group in self._store.groups()}
+        return all(role.consumer.active or groups[name].lag == 0 for name, role in self._roles.items())
+
+    def _rest(self, seen: int) -> None:
+        busy = any(role.busy for role in self._roles.values())
+        standby = not all(role.consumer.active for role in self._roles.values())
+        self._store.wait(seen, 0.02 if busy else 0.1 if standby else SWEEP)
+
+    def close(self) -> None:
+        """Leave every group; may be called twice."""
+        for role in self._roles.values():
+            role.close()
+        if self.deadlines is not None:
+            self.deadlines.close()

@@ -4,6 +4,7 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from weakref import finalize
 
 from process_manager.adapters.sqlite.database import Database
 from process_manager.adapters.sqlite.groups import Group, hand_back
@@ -111,5 +112,6 @@ class SqliteConsumer:
             sql = "SELECT checkpoint, delivered FROM groups WHERE id = ?"
             checkpoint, delivered = connection.execute(sql, (self._group.id,)).fetchone()
         self._lease = Lease(self._database, self._group.id, lease + 1, self._length)
+        finalize(self, self._lease.let_go).atexit = False  # a member that was dropped without leaving
         scan = Scan(self._database, self._tail, self._group.where, delivered)
         self._window = Window(self._database, self._group, self._lease, scan, checkpoint)

@@ -26,6 +26,7 @@ class Database:
 
     def __init__(self, path: str | Path, *, create: bool = True, busy_timeout: float = 30.0) -> None:
         self.path = str(path)
+        self._address = Path(path).absolute().as_uri() + "?mode=rw"
         self._busy = busy_timeout
         self._process = os.getpid()
         self._closed = False
@@ -56,7 +57,7 @@ class Database:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            Path(self.path).absolute().as_uri() + "?mode=rw",
+            self._address,
             uri=True,
             timeout=self._busy,
             isolation_level=None,

@@ -51,10 +51,14 @@ class Lease:
             raise GroupNotFound("the group was deleted")
         raise LeaseLost("another member has taken this group over: join it again")
 
-    def end(self) -> None:
-        """Stop beating."""
+    def let_go(self) -> None:
+        """Stop beating, soon: the lease runs out by itself."""
         self.lost = True
         self._end.set()
+
+    def end(self) -> None:
+        """Stop beating."""
+        self.let_go()
         self._thread.join()
 
 

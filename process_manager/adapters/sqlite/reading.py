@@ -1,5 +1,7 @@
 """Reading the log and its streams, a page at a time: no cursor stays open while somebody else's code runs."""
 
+# ruff: noqa: S608  the SQL is put together from our own text; values are parameters
+
 import sqlite3
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -53,28 +55,30 @@ class Scan:
         self.position = after  # everything up to here was looked at
 
     def next(self, limit: int) -> list[Record]:
-        """At most `limit` records; fewer only at the end of the log, or where they are large."""
+        """At most `limit` records; none at the end of the log, and fewer than there are only where they are large."""
         found: list[Record] = []
-        while len(found) < limit and (more := self._look(limit - len(found))) is not None:
-            found += more
+        more = True
+        while more and len(found) < limit:
+            records, more = self._look(limit - len(found))
+            found += records
         return found
 
-    def _look(self, limit: int) -> list[Record] | None:
-        """Look a little further; None at the end of the log."""
+    def _look(self, limit: int) -> tuple[list[Record], bool]:
+        """Look a little further; and whether to go on."""
         if seen := self._tail.after(self.position, limit + 256):
-            found = self._pick(seen)
-            self.position = seen[-1].position if len(found) < limit else found[limit - 1].position
-            return found[:limit]
+            found = self._pick(seen)[:limit]
+            self.position = seen[-1].position if len(found) < limit else found[-1].position
+            return found, True
         with self._database.read() as connection:
             last = last_position(connection)
             if last <= self.position:
-                return None
+                return [], False
             return self._read(connection, min(self.position + WINDOW, last), min(limit, PAGE_RECORDS))
 
-    def _read(self, connection: sqlite3.Connection, last: int, limit: int) -> list[Record]:
+    def _read(self, connection: sqlite3.Connection, last: int, limit: int) -> tuple[list[Record], bool]:
         found, cut = page(connection, self._sql, (self.position, last, *self._values, limit))
         self.position = found[-1].position if cut or len(found) == limit else last
-        return found
+        return found, not cut
 
 
 def scan_backwards(database: Database, where: Filter, before: int | None) -> Iterator[Record]:

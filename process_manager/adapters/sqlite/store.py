@@ -1,10 +1,10 @@
 """The event store in one SQLite file."""
 
+import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from weakref import WeakSet
-import time
 
 from process_manager.adapters.sqlite import groups as tables
 from process_manager.adapters.sqlite.appends import Appender

@@ -122,7 +122,8 @@ class SubscriptionContract(ContractPart):
         assert found == records[1:]
         records += put(store, unique("order"), some(2, type_))
         while len(found) < 4:
-            assert (more := subscription.next_batch(5, timeout=PATIENCE))
+            more = subscription.next_batch(5, timeout=PATIENCE)
+            assert more
             found += more
         assert found == records[1:]
         assert list(subscription.next_batch(5)) == []

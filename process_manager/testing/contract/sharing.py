@@ -59,7 +59,8 @@ class SharingContract(ContractPart):
             put(other, stream, some(1, type_), version)
         seen: list[str] = []
         while len(seen) < 10:
-            assert (more := subscription.next_batch(100, timeout=PATIENCE))
+            more = subscription.next_batch(100, timeout=PATIENCE)
+            assert more
             seen += ids(more)
         assert seen == ids(list(store.read_stream(stream)))
         other.close()

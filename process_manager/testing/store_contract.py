@@ -7,14 +7,10 @@
 What the store's `features` do not declare is left out.
 """
 
-import pytest
-
-pytest.register_assert_rewrite("process_manager.testing.contract")
-
-from process_manager.testing.contract.appending import AppendContract, AppendManyContract  # noqa: E402  after the line above
-from process_manager.testing.contract.groups import GroupContract, MembershipContract, ParkingContract  # noqa: E402
-from process_manager.testing.contract.reading import ReadAllContract, ReadStreamContract, SubscriptionContract  # noqa: E402
-from process_manager.testing.contract.sharing import SharingContract  # noqa: E402
+from process_manager.testing.contract.appending import AppendContract, AppendManyContract
+from process_manager.testing.contract.groups import GroupContract, MembershipContract, ParkingContract
+from process_manager.testing.contract.reading import ReadAllContract, ReadStreamContract, SubscriptionContract
+from process_manager.testing.contract.sharing import SharingContract
 
 
 class StoreContract(

@@ -4,13 +4,15 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import RLock
 
 from process_manager.adapters.sqlite.errors import translated
 from process_manager.adapters.sqlite.schema import prepare
-from process_manager.errors import StoreReadOnly, StoreUnavailable
+from process_manager.errors import NotAStore, StoreReadOnly, StoreUnavailable
+
+HEADER = b"SQLite format 3\0"
 
 PAGES_BETWEEN_CHECKPOINTS = 10_000
 """Pages in the write-ahead log before it is folded into the file (40 MB); SQLite's own 1,000 costs a quarter of the speed."""
@@ -33,6 +35,7 @@ class Database:
         self._write_lock = RLock()
         self._read_lock = RLock()
         self._touch(create=create)
+        self._check_header()
         with translated(self.path):
             self._writer = self._connect()
             try:
@@ -54,6 +57,13 @@ class Database:
         except OSError as error:
             kind = StoreReadOnly if isinstance(error, PermissionError) else StoreUnavailable
             raise kind(f"{self.path}: cannot be created: {error.strerror}") from error
+
+    def _check_header(self) -> None:
+        """SQLite would take a file of a few bytes for an empty database, and write over it."""
+        with suppress(OSError), Path(self.path).open("rb") as file:
+            start = file.read(len(HEADER))
+            if start and start != HEADER:
+                raise NotAStore(f"{self.path}: it is no SQLite database: name another file")
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(

@@ -1,0 +1,91 @@
+"""What other processes do to a store while `test_sqlite_processes` looks on: one word a line on stdout, orders on stdin."""
+
+import json
+import sys
+import time
+from itertools import count
+from uuid import uuid4
+
+from process_manager.adapters.sqlite import SqliteStore
+from process_manager.core.records import NewRecord
+from process_manager.errors import LeaseLost, WrongExpectedVersion
+from process_manager.ports import Appended, Block, Consumer, StreamState
+
+
+def say(word: object) -> None:
+    sys.stdout.write(json.dumps(word) + "\n")
+    sys.stdout.flush()
+
+
+def records(number: int, size: int) -> list[NewRecord]:
+    return [NewRecord(str(uuid4()), "test.Happened", b'{"batch":%d}' % number, b"x" * 300) for _ in range(size)]
+
+
+def append_batches(store: SqliteStore, name: str) -> None:
+    """Append numbered batches of 20 blocks of 3 records without end; say each number when it is on disk."""
+    for number in count():
+        store.append_many([Block(f"{name}-{number}-{block}", records(number, 3), StreamState.NO_STREAM) for block in range(20)])
+        say(number)
+
+
+def append_to_one(store: SqliteStore, stream: str, times: str) -> None:
+    """Append to a stream that others append to as well: read its version, try, and try again."""
+    for number in range(int(times)):
+        while not attempt(store, stream, number):
+            pass
+    say("done")
+
+
+def attempt(store: SqliteStore, stream: str, number: int) -> bool:
+    version = next(store.read_stream(stream, backwards=True, limit=1)).revision
+    try:
+        store.append(Block(stream, records(number, 1), version))
+    except WrongExpectedVersion:
+        return False
+    return True
+
+
+def append_when_told(store: SqliteStore, stream: str) -> None:
+    """Append a record for each line; say when, by the clock that all processes share."""
+    say("ready")
+    for number, _ in enumerate(sys.stdin):
+        store.append(Block(stream, records(number, 1), StreamState.ANY))
+        say(time.monotonic_ns())
+
+
+def work(store: SqliteStore, group: str) -> None:
+    """Fetch and acknowledge without end; say what is in hand, then what is acknowledged."""
+    consumer = store.join(group, "worker")
+    while True:
+        found = consumer.fetch(7, timeout=1.0)
+        say(["fetched", [it.record.position for it in found]])
+        consumer.ack(found[::2])
+        say(["acked", [it.record.position for it in found[::2]]])
+        consumer.ack(found[1::2])
+        say(["acked", [it.record.position for it in found[1::2]]])
+
+
+def hold(store: SqliteStore, group: str) -> None:
+    """Take what there is and hold it; then, when told, append for the group and say how that went."""
+    consumer = store.join(group, "holder")
+    say([it.record.position for it in consumer.fetch(100, timeout=10)])
+    for _ in sys.stdin:
+        say(append_under_lease(store, consumer))
+
+
+def append_under_lease(store: SqliteStore, consumer: Consumer) -> str:
+    block = Block(f"holder-{uuid4().hex}", records(0, 1), StreamState.NO_STREAM)
+    try:
+        (answer,) = store.append_many([block], lease=consumer)
+    except LeaseLost:
+        return "lease lost"
+    return "appended" if isinstance(answer, Appended) else "refused"
+
+
+def open_and_append(store: SqliteStore, name: str) -> None:
+    store.append(Block(name, records(0, 1), StreamState.NO_STREAM))
+    say("done")
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](SqliteStore(sys.argv[2]), *sys.argv[3:])

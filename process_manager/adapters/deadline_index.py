@@ -18,7 +18,8 @@ insert or ignore into followed values (1, -1, null);
 """
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_COLUMNS = "instance, name, generation, due, correlation, cause"
+_SET = "insert or replace into pending (instance, name, generation, due, correlation, cause) values (?, ?, ?, ?, ?, ?)"
+_DUE = "select instance, name, generation, due, correlation, cause from pending where due <= ? order by due limit ?"
 
 
 class SqliteDeadlineIndex:
@@ -40,15 +41,13 @@ class SqliteDeadlineIndex:
         micros = self._db.execute("select time from followed").fetchone()[0]
         return None if micros is None else _datetime(micros)
 
-    def apply(
-        self, changes: Mapping[tuple[str, str], PendingDeadline | None], position: int, time: datetime | None = None
-    ) -> None:
+    def apply(self, changes: Mapping[tuple[str, str], PendingDeadline | None], position: int, time: datetime | None = None) -> None:
         gone = [key for key, pending in changes.items() if pending is None]
         come = [pending._replace(due=_micros(pending.due)) for pending in changes.values() if pending is not None]  # type: ignore[arg-type]
         self._db.execute("begin immediate")
         try:
             self._db.executemany("delete from pending where instance = ? and name = ?", gone)
-            self._db.executemany(f"insert or replace into pending ({_COLUMNS}) values (?, ?, ?, ?, ?, ?)", come)
+            self._db.executemany(_SET, come)
             self._db.execute(
                 "update followed set position = max(position, ?), time = coalesce(?, time)", (position, time and _micros(time))
             )
@@ -58,7 +57,7 @@ class SqliteDeadlineIndex:
             raise
 
     def due(self, until: datetime, limit: int) -> Sequence[PendingDeadline]:
-        rows = self._db.execute(f"select {_COLUMNS} from pending where due <= ? order by due limit ?", (_micros(until), limit))
+        rows = self._db.execute(_DUE, (_micros(until), limit))
         return [PendingDeadline(instance, name, generation, _datetime(due), *rest) for instance, name, generation, due, *rest in rows]
 
     def next_due(self) -> datetime | None:

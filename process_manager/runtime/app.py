@@ -40,12 +40,11 @@ class App:
     def _process_problems(self) -> list[str]:
         problems = []
         for process in self.processes:
-            if not (isinstance(process, type) and issubclass(process, ProcessManager)):
+            definition = getattr(process, "definition", None)
+            if not isinstance(definition, Definition):
                 problems.append(f"{process!r} is no ProcessManager class")
-                continue
-            other = self.definitions.setdefault(process.definition.name, process.definition)
-            if other.cls is not process:
-                problems.append(f"two processes are called {process.definition.name!r}: give one of them name=...")
+            elif self.definitions.setdefault(definition.name, definition) is not definition:
+                problems.append(f"two processes are called {definition.name!r}: give one of them name=...")
         return problems
 
     def _message_problems(self) -> list[str]:

@@ -1,5 +1,6 @@
 """The consumer groups of an app: one for each role, named by what it delivers."""
 
+from contextlib import suppress
 from hashlib import sha1
 
 from process_manager.errors import GroupExists
@@ -22,10 +23,8 @@ def join_group(store: EventStore, app: str, role: str, where: Filter, member: st
     others = [group for group in store.groups() if group.name.startswith(f"{app}.{role}.") and group.name != name]
     if name not in {group.name for group in store.groups()}:
         after = max((group.checkpoint for group in others), default=BEFORE_ALL)
-        try:
+        with suppress(GroupExists):  # another worker was quicker
             store.create_group(name, where=where, after=after, settings=settings)
-        except GroupExists:
-            pass  # another worker was quicker
         for group in others:
             if not group.parked and not group.consumers:
                 store.delete_group(group.name)

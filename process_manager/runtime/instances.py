@@ -1,6 +1,7 @@
 """Instances as they stand in the store, and a cache of those in use. A cached one is a guess until an append confirms it."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from process_manager.core.block import read_fact
 from process_manager.core.definition import Definition
@@ -11,6 +12,9 @@ from process_manager.core.records import Record
 from process_manager.core.snapshot import references, restore
 from process_manager.errors import StreamNotFound
 from process_manager.ports import EventStore
+
+NEAR = 100
+"""Revisions so close together are read in one go."""
 
 CACHED = 20_000
 """Instances that stay in memory."""
@@ -60,37 +64,34 @@ class Instances:
 
 def load(store: EventStore, definition: Definition, key: str) -> Instance:
     """Fold an instance from its stream, from its newest usable snapshot on."""
-    stream = f"{definition.name}-{key}"
     tail: list[Record] = []
+    instance = Instance(definition.name, key)
     try:
-        for record in store.read_stream(stream, backwards=True):
-            if record.type == SnapshotTaken.fact_type:
-                fact = read_fact(record)
-                if isinstance(fact, SnapshotTaken) and fact.fold_version == definition.fold_version:
-                    instance = _restored(store, definition, key, fact)
-                    instance.revision = record.revision
-                    return _folded(definition, instance, tail)
+        for record in store.read_stream(instance.stream, backwards=True):
+            restored = _restored(store, definition, key, record) if record.type == SnapshotTaken.fact_type else None
+            if restored is not None:
+                instance = restored
+                break
             tail.append(record)
     except StreamNotFound:
-        return Instance(definition.name, key)
-    return _folded(definition, Instance(definition.name, key), tail)
+        return instance
+    return fold(instance, ((read_fact(record), record.revision) for record in reversed(tail)), definition.evolve)
 
 
-def _folded(definition: Definition, instance: Instance, newest_first: list[Record]) -> Instance:
-    return fold(instance, ((read_fact(record), record.revision) for record in reversed(newest_first)), definition.evolve)
-
-
-def _restored(store: EventStore, definition: Definition, key: str, fact: SnapshotTaken) -> Instance:
-    stream = f"{definition.name}-{key}"
-    records = {record.revision: record for record in _at(store, stream, sorted(references(fact)))}
+def _restored(store: EventStore, definition: Definition, key: str, record: Record) -> Instance | None:
+    fact = read_fact(record)
+    if not isinstance(fact, SnapshotTaken) or fact.fold_version != definition.fold_version:
+        return None
+    records = {each.revision: each for each in _at(store, record.stream, sorted(references(fact)))}
     return restore(fact, definition.fold_version, records, definition.name, key)
 
 
 def _at(store: EventStore, stream: str, revisions: list[int]) -> Iterator[Record]:
     """The records at these revisions, neighbours in one read."""
     while revisions:
-        last = next((index for index, pair in enumerate(zip(revisions, revisions[1:], strict=False)) if pair[1] - pair[0] > 100), len(revisions) - 1)
-        wanted = set(revisions[: last + 1])
-        span = revisions[last] - revisions[0] + 1
-        yield from (record for record in store.read_stream(stream, start=revisions[0], limit=span) if record.revision in wanted)
-        revisions = revisions[last + 1 :]
+        gaps = (index for index, (one, next_) in enumerate(pairwise(revisions), 1) if next_ - one > NEAR)
+        cut = next(gaps, len(revisions))
+        wanted = set(revisions[:cut])
+        span = revisions[cut - 1] - revisions[0] + 1
+        yield from (each for each in store.read_stream(stream, start=revisions[0], limit=span) if each.revision in wanted)
+        revisions = revisions[cut:]

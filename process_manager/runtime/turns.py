@@ -243,5 +243,3 @@ def _block(work: Work) -> Block:
     assert work.instance is not None
     before = work.instance.revision - len(work.records)
     return Block(work.target.stream, work.records, before if before >= 0 else StreamState.NO_STREAM)
-
-

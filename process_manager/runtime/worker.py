@@ -38,7 +38,10 @@ class Role(Protocol):
 
 
 class Worker:
-    """Runs roles, each with the name of its consumer group, on a store. `progress` is called with the counters at most twice a second, and once at the end."""
+    """Runs roles, each with the name of its consumer group, on a store.
+
+    `progress` is called with the counters at most twice a second, and once at the end.
+    """
 
     def __init__(
         self,

@@ -1,0 +1,216 @@
+"""What becomes of the inputs that a consumer group delivers to instances."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import uuid4
+
+import orjson
+import pytest
+
+from process_manager.core.identity import derive
+from process_manager.core.records import NewRecord
+from process_manager.examples.order_fulfilment.messages import CardCharged, OrderShipped, StockReserved, StockUnavailable
+from process_manager.ports import Block, StreamState
+from process_manager.runtime import turns
+from tests.runtime.shop import Shop
+
+
+def reserved(sku: str) -> StockReserved:
+    return StockReserved(order_id="1", sku=sku, quantity=1)
+
+
+def test_a_turn_is_one_append_at_the_next_version(shop: Shop) -> None:
+    """The receipt, what followed and the commands stand in one block of the instance's stream."""
+    placed = shop.place("1", "a", "b")
+    shop.settle()
+
+    records = shop.records("1")
+    assert [record.type for record in records] == ["pm.started", "inventory.reserve-stock", "inventory.reserve-stock"]
+    assert [record.revision for record in records] == [0, 1, 2]
+    metadata = [orjson.loads(record.metadata) for record in records]
+    assert {each["$causationId"] for each in metadata} == {placed.id}
+    assert {each["$correlationId"] for each in metadata} == {placed.id}
+
+
+def test_an_order_goes_through(shop: Shop) -> None:
+    """Answers are matched by causation, and the process completes."""
+    shop.place("1", "a")
+    shop.settle()
+    for step, answer in (
+        ("reserve_stock", reserved("a")),
+        ("charge_card", CardCharged(order_id="1", amount=50)),  # type: ignore[arg-type]
+        ("ship_order", OrderShipped(order_id="1", parcel="p")),
+    ):
+        (command,) = shop.commands("1", step)
+        shop.publish(answer, cause=command.id)
+        shop.settle()
+
+    assert shop.instance("1").status == "completed"
+
+
+def test_the_same_input_again_writes_nothing(shop: Shop, open_shop: Callable[[], Shop]) -> None:
+    """A redelivery to a worker that has never seen the instance is recognised from the stream."""
+    shop.place("1", "a")
+    deliveries = shop.consumer.fetch(10)
+    shop.turns._take(deliveries)
+    before = shop.records("1")
+
+    shop.turns._instances.clear()
+    shop.turns._take(deliveries)
+
+    assert shop.records("1") == before
+    assert shop.counters.duplicates == 1
+
+
+def test_a_receipt_below_the_floor_is_found_in_the_stream(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An id that the state has dropped is looked up before its input is taken."""
+    monkeypatch.setattr("process_manager.core.fold.WINDOW", 1)
+    shop.place("1", "a", "b")
+    deliveries = shop.consumer.fetch(10)
+    shop.turns._take(deliveries)
+    for command in shop.commands("1", "reserve_stock"):
+        shop.publish(reserved(orjson.loads(command.data)["sku"]), cause=command.id)
+    shop.settle()
+    before = shop.records("1")
+
+    shop.turns._take(deliveries)
+
+    assert shop.records("1") == before
+
+
+def test_a_conflict_is_decided_again_on_what_was_written_meanwhile(shop: Shop) -> None:
+    """Somebody else's append between load and append leads to another turn, not to a lost or doubled one."""
+    shop.place("1", "a", "b")
+    shop.settle()
+    stale = shop.instance("1")
+    first, second = shop.commands("1", "reserve_stock")
+    shop.publish(reserved("a"), cause=first.id)
+    shop.settle()
+
+    shop.turns._instances.put(stale)
+    shop.publish(reserved("b"), cause=second.id)
+    shop.settle()
+
+    assert shop.counters.conflicts == 1
+    assert len(shop.commands("1", "charge_card")) == 1
+
+
+def test_consecutive_turns_of_one_instance_share_an_append(shop: Shop) -> None:
+    """Answers that come in one batch are one block, with a receipt each."""
+    shop.place("1", "a", "b", "c")
+    shop.settle()
+    for command in shop.commands("1", "reserve_stock"):
+        shop.publish(reserved(orjson.loads(command.data)["sku"]), cause=command.id)
+
+    shop.turns.step()
+
+    types = [record.type for record in shop.records("1")]
+    assert types.count("pm.step-completed") == 3
+    assert types.count("payments.charge-card") == 1
+
+
+def test_the_last_overdue_attempt_compensates(shop: Shop) -> None:
+    """Deadlines come through the log; attempts after overdue are one operation."""
+    shop.place("1", "a")
+    shop.settle()
+    for _ in range(3):
+        shop.pass_time(timedelta(minutes=10))
+
+    attempts = [orjson.loads(record.metadata) for record in shop.commands("1", "reserve_stock")]
+    assert [each["attempt"] for each in attempts] == [1, 2, 3]
+    assert {each["operation"] for each in attempts[1:]} == {shop.commands("1", "reserve_stock")[0].id}
+    assert shop.instance("1").status == "compensating"
+    assert len(shop.commands("1", "release_stock")) == 1
+
+
+def test_a_deadline_fires_once_whoever_fires_it(shop: Shop, open_shop: Callable[[], Shop]) -> None:
+    """A second firing is a refused append, and a rebuilt index fires nothing again that has passed."""
+    shop.place("1", "a")
+    shop.settle()
+    other = open_shop()
+    shop.clock.advance(timedelta(minutes=10))
+    other.clock.advance(timedelta(minutes=10))
+
+    assert shop.deadlines.step() == 1
+    other.deadlines.step()
+
+    passed = [record for record in shop.store.read_all() if record.type == "pm.deadline-passed"]
+    assert len(passed) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "metadata", "why"),
+    [
+        (b"{", b"{}", "not JSON"),
+        (b"[]", b"{}", "not a JSON object"),
+        (b'{"order_id": 5}', b"{}", "lines"),
+        (b'{"order_id": "1", "lines": [], "total": 1, "card": "c"}', b"nonsense", "metadata is not JSON"),
+        (b'{"order_id": "1", "lines": [], "total": 1, "card": "c"}', b'{"time": "yesterday"}', "no ISO time"),
+        (b'{"order_id": "1", "lines": [], "total": 1, "card": "c"}', b'{"version": "x"}', "version"),
+        (b'{"order_id": "", "lines": [], "total": 1, "card": "c"}', b"{}", "names no instance"),
+        (b'{"order_id": "1", "lines": [], "total": 1, "card": "c", "x": ' + b"[" * 200 + b"]" * 200 + b"}", b"{}", "nested"),
+    ],
+)
+def test_what_cannot_be_decoded_is_parked_with_the_reason(shop: Shop, data: bytes, metadata: bytes, why: str) -> None:
+    """The bad record goes aside; a good one in the same batch goes on."""
+    bad = NewRecord(str(uuid4()), "orders.order-placed", data, metadata)
+    shop.store.append(Block("order-bad", [bad], StreamState.NO_STREAM))
+    shop.place("2", "a")
+    shop.settle()
+
+    (group,) = shop.store.groups()
+    (parked,) = shop.store.parked(group.name)
+    assert why in parked.reason
+    assert parked.record.id == bad.id
+    assert shop.instance("2").status == "running"
+
+
+def test_an_event_of_a_newer_version_is_left_alone(shop: Shop) -> None:
+    """It stays with the group for a worker that knows it; it is neither parked nor acknowledged."""
+    newer = NewRecord(str(uuid4()), "orders.order-placed", b"{}", b'{"version": 9}')
+    shop.store.append(Block("order-new", [newer], StreamState.NO_STREAM))
+    shop.settle()
+
+    (group,) = shop.store.groups()
+    assert (group.in_flight, group.parked) == (1, 0)
+
+
+def test_a_turn_over_the_limit_suspends_its_instance(shop: Shop) -> None:
+    """More than an append holds is no block; the instance says so and the others go on."""
+    shop.place("1", *(f"sku-{number:04}" for number in range(3_000)))
+    shop.place("2", "a")
+    shop.settle()
+
+    assert "an append holds" in shop.instance("1").suspended
+    assert shop.instance("2").status == "running"
+
+
+def test_a_long_instance_is_read_from_its_snapshot(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state after a snapshot equals the fold of the whole stream."""
+    monkeypatch.setattr(turns, "SNAPSHOT_EVERY", 5)
+    shop.place("1", "a", "b", "c")
+    shop.settle()
+    whole = shop.instance("1")
+    for command in shop.commands("1", "reserve_stock"):
+        shop.publish(reserved(orjson.loads(command.data)["sku"]), cause=command.id)
+        shop.settle()
+
+    assert any(record.type == "pm.snapshot-taken" for record in shop.records("1"))
+    cached = shop.turns._instances.get(_definition(shop), "1")
+    assert cached == shop.instance("1")
+    assert cached.revision > whole.revision
+
+
+def _definition(shop: Shop):  # type: ignore[no-untyped-def]
+    return next(iter(shop.turns._router._definitions.values()))
+
+
+def test_an_answer_to_somebody_elses_command_is_recorded_and_ignored(shop: Shop) -> None:
+    """Causation decides, not the key alone."""
+    shop.place("1", "a")
+    shop.settle()
+    shop.publish(StockUnavailable(order_id="1", sku="a", wanted=1, available=0), cause=derive("somebody else"))
+    shop.settle()
+
+    assert shop.instance("1").status == "running"
+    assert shop.counters.ignored == 1

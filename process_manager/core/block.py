@@ -8,29 +8,30 @@ import orjson
 from process_manager.core.codec import read_metadata
 from process_manager.core.facts import FACTS, Fact, StepStarted, decode_fact, encode_fact
 from process_manager.core.identity import derive
+from process_manager.core.instance import Instance
 from process_manager.core.messages import Json
 from process_manager.core.records import NewRecord, Record
 
 
-def command_record(stream: str, process: str, correlation: str, cause: str, now: datetime, ordinal: str, fact: StepStarted) -> NewRecord:
-    """The command as a record; its metadata says where it belongs."""
+def command_record(instance: Instance, cause: str, now: datetime, ordinal: str, **fields: Any) -> tuple[NewRecord, StepStarted]:
+    """The command as a record, whose metadata says where it belongs; and the fact that it is."""
     metadata: dict[str, Any] = {
-        "$correlationId": correlation,
+        "$correlationId": instance.correlation,
         "$causationId": cause,
         "time": now,
-        "version": fact.command_version,
-        "process": process,
-        "instance": stream,
-        "step": fact.step,
-        "run": fact.run,
-        "attempt": fact.attempt,
+        "version": fields["command_version"],
+        "process": instance.process,
+        "instance": instance.stream,
+        "step": fields["step"],
+        "run": fields["run"],
+        "attempt": fields["attempt"],
     }
     for name in ("due", "operation", "replaces", "undoes", "keep", "undoable"):
-        value = getattr(fact, name)
-        if value:
-            metadata[name] = value
-    raw = orjson.dumps(metadata)
-    return NewRecord(derive(stream, cause, ordinal, fact.type, fact.data, raw), fact.type, fact.data, raw)
+        if fields[name]:
+            metadata[name] = fields[name]
+    raw, type_, data = orjson.dumps(metadata), fields["type"], fields["data"]
+    id_ = derive(instance.stream, cause, ordinal, type_, data, raw)
+    return NewRecord(id_, type_, data, raw), StepStarted(id=id_, **fields)
 
 
 def fact_metadata(correlation: str, cause: str, now: datetime, version: int) -> bytes:

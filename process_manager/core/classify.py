@@ -26,7 +26,9 @@ class Verdict:
 
 def classify(definition: Definition, instance: Instance, taken: Input) -> Verdict:
     """The answer for a domain event."""
-    handled = definition.handled[taken.type]
+    handled = definition.handled.get(taken.type)
+    if handled is None:
+        return Verdict("ignore", reason="this version of the definition has no use for it")
     if handled.answers:
         verdict = _answer(handled, instance, taken)
         if verdict is not None:

@@ -1,59 +1,66 @@
 """Undoing what was done: last step first, the runs of one step together, each confirmed before the next."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from process_manager.core import facts
+from process_manager.core.draft import Draft
 from process_manager.core.instance import Run
 
-if TYPE_CHECKING:
-    from process_manager.core.turn import Taking
 
-
-def after_success(turn: Taking, run: Run) -> None:
+def after_success(draft: Draft, run: Run) -> None:
     """A success that leads to no reaction: an undo's confirmation, or one that nobody waits for any more."""
     if run.undoes:
-        _undo_recovered(turn)
-    elif run.undoable and run.fate == "undo" and turn.state.status != "compensating":
-        _undo(turn, turn.state.runs[run.operation])
+        _recover(draft)
+    elif run.undoable and run.fate == "undo" and draft.state.status != "compensating":
+        _undo(draft, draft.state.runs[run.operation])
 
 
-def undo_gave_up(turn: Taking, run: Run) -> None:
+def after_overdue(draft: Draft, run: Run) -> None:
+    """A run that is not needed any more got no answer: it may have been done all the same."""
+    now = draft.state.runs.get(run.operation)
+    if run.is_open and now is not None and now.undoable and now.status == "overdue" and not now.undo:
+        _undo(draft, now)
+
+
+def undo_gave_up(draft: Draft, run: Run) -> None:
     """An undo step has used up its attempts."""
-    if not run.is_open:
-        return
-    turn.record(
-        facts.CompensationFailed(
-            step=run.step, run=run.key, operation=run.operation, reason=f"{run.step} could not undo {_undone_step(turn, run)}"
-        )
-    )
+    if run.is_open:
+        target = draft.state.runs.get(run.undoes)
+        _failed(draft, run, f"{run.step} could not undo {target.step if target else run.undoes}")
 
 
-def _undone_step(turn: Taking, run: Run) -> str:
-    target = turn.state.runs.get(run.undoes)
-    return target.step if target else run.undoes
+def _failed(draft: Draft, run: Run, reason: str) -> None:
+    draft.record(facts.CompensationFailed(step=run.step, run=run.key, operation=run.operation, reason=reason))
 
 
-def _undo_recovered(turn: Taking) -> None:
+def _recover(draft: Draft) -> None:
     """A late confirmation of an undo that had been given up: go on where it stopped."""
-    state = turn.state
-    if state.status == "compensation_failed" and not any(run.undo == "failed" for run in state.runs.values()):
-        turn.record(facts.CompensationStarted(reason=state.outcome))
+    state = draft.state
+    if state.status != "compensation_failed" or state.undo_failed:
+        return
+    if state.compensates:
+        draft.record(facts.CompensationStarted(reason=state.outcome))
+    else:
+        draft.record(facts.Ended(status="completed", outcome=state.outcome))
 
 
-def advance(turn: Taking) -> None:
+def advance(draft: Draft) -> None:
     """Take a compensation as far as it can go now."""
-    while turn.state.status == "compensating":
-        runs = [run for run in turn.state.runs.values() if run.life == turn.state.life]
+    while draft.state.status == "compensating":
+        runs = [run for run in draft.state.runs.values() if run.life == draft.state.life]
         if any(run.is_open and (run.undoable or run.undoes) for run in runs):
             return
         group = _last_done(runs)
-        if not group:
-            turn.record(facts.Ended(status="compensated", outcome=turn.state.outcome))
-            return
         for run in group:
-            _undo(turn, run)
+            _undo(draft, run)
+        if not group:
+            _end(draft)
+
+
+def _end(draft: Draft) -> None:
+    failed = next((run for run in draft.state.runs.values() if run.undo == "failed"), None)
+    if failed is None:
+        draft.record(facts.Ended(status="compensated", outcome=draft.state.outcome))
+    else:
+        _failed(draft, failed, f"{failed.step} was not undone")
 
 
 def _last_done(runs: list[Run]) -> list[Run]:
@@ -65,12 +72,7 @@ def _last_done(runs: list[Run]) -> list[Run]:
     return sorted((run for run in todo if run.step == last), key=lambda run: run.key)
 
 
-def _undo(turn: Taking, run: Run) -> None:
-    definition = turn.definition
-    step = definition.steps[run.step]
-    before = len(turn.state.runs)
-    turn.undoing = run.operation
-    turn.react(definition.undo[run.step], run.command.decoded(step.command))
-    turn.undoing = ""
-    if len(turn.state.runs) == before:
-        turn.record(facts.NothingToUndo(step=run.step, run=run.key, operation=run.operation))
+def _undo(draft: Draft, run: Run) -> None:
+    command = run.command.decoded(draft.definition.steps[run.step].command)
+    if not draft.undo(draft.definition.undo[run.step], run.operation, command):
+        draft.record(facts.NothingToUndo(step=run.step, run=run.key, operation=run.operation))

@@ -32,6 +32,10 @@ class Handled:
     failed: tuple[AnyStep, ...]
 
     @property
+    def reaction(self) -> Reaction | None:
+        return self.on or self.starts
+
+    @property
     def answers(self) -> bool:
         return bool(self.done or self.failed)
 
@@ -58,6 +62,7 @@ class Definition:
     routes: Mapping[str, Route]
     state: type[State]
     evolvers: Mapping[str, tuple[type[Event], Callable[..., Any]]]
+    announcing: Mapping[str, frozenset[str]]  # by step, the reactions that may start it
 
     @property
     def has_correlation_routes(self) -> bool:
@@ -123,6 +128,7 @@ def define(cls: type, *, name: str, version: int, fold_version: int, key: str, k
         routes=_routes(handled, key, keys),
         state=state,
         evolvers=evolvers,
+        announcing={name: frozenset(each.name for each in reactions if step.command in each.announces) for name, step in steps.items()},
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from process_manager.core import facts
 from process_manager.core.facts import Fact, Input, Receipt
-from process_manager.core.instance import LOOSE_RUNS, WINDOW, Fate, Instance, Kept, Payload, Run, Timer
+from process_manager.core.instance import LOOSE_RUNS, WINDOW, Fate, Instance, Kept, Payload, Run, RunStatus, Timer
 
 Evolve = Callable[[Any, Payload], Any]
 """How a definition's own state takes in an event."""
@@ -79,11 +79,10 @@ def _answered(instance: Instance, fact: facts.StepCompleted | facts.StepFailed, 
     instance.settlements += 1
     done = isinstance(fact, facts.StepCompleted)
     retrying = isinstance(fact, facts.StepFailed) and fact.retrying
-    again = done and run.undo != ""  # a success after its undo: to be undone once more
-    run = run._replace(
-        status="waiting" if retrying else "done" if done else "failed",
-        outcome=payload, settled=instance.settlements, undo="" if again else run.undo,
-    )  # fmt: skip
+    status: RunStatus = "waiting" if retrying else "done" if done else "failed"
+    run = run._replace(status=status, outcome=payload, settled=instance.settlements)
+    if done and run.undo:  # a success after its undo was asked for: to be undone once more
+        run = run._replace(undo="again" if run.undo in {"open", "again"} else "")
     _settle(instance, run)
     return payload if run.life == instance.life else None
 
@@ -101,16 +100,21 @@ def _settle(instance: Instance, run: Run) -> None:
     if run.undoes:
         _settle_undo(instance, run)
     if not run.keep:
-        loose = [each for each in instance.runs.values() if not each.keep and not each.is_open]
+        loose = [
+            each for each in instance.runs.values() if not each.keep and not each.is_open and not (each.undoes and each.status != "done")
+        ]
         if len(loose) > LOOSE_RUNS:
             _drop(instance, loose[0])
 
 
 def _settle_undo(instance: Instance, undo: Run) -> None:
+    """A run is undone when each command that its undo asked for was confirmed."""
     target = instance.runs.get(undo.undoes)
-    if target is None or any(each.is_open and each.undoes == undo.undoes for each in instance.runs.values()):
+    undos = [each.status for each in instance.runs.values() if each.undoes == undo.undoes]
+    if target is None or "open" in undos or "waiting" in undos:
         return
-    instance.runs[target.operation] = target._replace(undo="done" if undo.status == "done" else "failed")
+    confirmed = all(status == "done" for status in undos)
+    instance.runs[target.operation] = target._replace(undo="failed" if not confirmed else "" if target.undo == "again" else "done")
 
 
 def _drop(instance: Instance, run: Run) -> None:
@@ -130,7 +134,7 @@ def _step_started(instance: Instance, fact: facts.StepStarted, revision: int, me
     fate: Fate = "react"
     if fact.replaces and fact.replaces in instance.runs:
         fate = instance.runs[fact.replaces].fate
-        del instance.runs[fact.replaces]
+        _drop(instance, instance.runs[fact.replaces])
     instance.runs[operation] = Run(
         operation, fact.step, fact.run, instance.life, fact.attempt, "open", command, fact.id, fact.keep, fact.undoable,
         undoes=fact.undoes, fate=fate,
@@ -170,7 +174,7 @@ def _join_decided(instance: Instance, fact: facts.JoinDecided, _revision: int, _
     instance.joins[fact.join] = fact.reached
     for operation in fact.outstanding:
         if operation in instance.runs:
-            instance.runs[operation] = instance.runs[operation]._replace(fate="undo")
+            instance.runs[operation] = _let_go(instance.runs[operation], "undo")
 
 
 def _retry_planned(instance: Instance, fact: facts.RetryPlanned, _revision: int, _message: Any) -> None:
@@ -184,9 +188,14 @@ def _compensation_started(instance: Instance, fact: facts.CompensationStarted, _
     instance.outcome = fact.reason
     for run in list(instance.runs.values()):
         if run.life == instance.life and not run.undoes:
-            status = "overdue" if run.status == "waiting" and run.outcome is None else run.status
-            status = "failed" if status == "waiting" else status
-            instance.runs[run.operation] = run._replace(fate="undo", status=status, retry_due=None)
+            instance.runs[run.operation] = _let_go(run, "undo")
+
+
+def _let_go(run: Run, fate: Fate) -> Run:
+    """A run that nothing waits for any more; it is not tried again."""
+    if run.status != "waiting":
+        return run._replace(fate=fate)
+    return run._replace(fate=fate, status="overdue" if run.outcome is None else "failed", retry_due=None)
 
 
 def _nothing_to_undo(instance: Instance, fact: facts.NothingToUndo, _revision: int, _message: Any) -> None:
@@ -194,19 +203,19 @@ def _nothing_to_undo(instance: Instance, fact: facts.NothingToUndo, _revision: i
 
 
 def _compensation_failed(instance: Instance, _fact: facts.CompensationFailed, _revision: int, _message: Any) -> None:
-    if instance.status in {"compensating", "compensated"}:
+    if instance.status in {"compensating", "compensated", "completed"}:
         instance.status = "compensation_failed"
 
 
 def _ended(instance: Instance, fact: facts.Ended, _revision: int, _message: Any) -> None:
-    instance.status = fact.status  # type: ignore[assignment]  # written by us, one of Status
+    unclean = fact.status == "completed" and instance.undo_failed
+    instance.status = "compensation_failed" if unclean else fact.status  # type: ignore[assignment]  # written by us, one of Status
     instance.outcome = fact.outcome
     instance.ended_position = instance.taken_position
     instance.ended_at = instance.taken_at
-    fate: Fate = "undo" if fact.status == "compensated" else "ignore"
     for run in list(instance.runs.values()):
-        if run.life == instance.life and not run.undoes and run.fate == "react":
-            instance.runs[run.operation] = run._replace(fate=fate)
+        if run.life == instance.life and not run.undoes and (run.fate == "react" or fact.status == "aborted"):
+            instance.runs[run.operation] = _let_go(run, "ignore")
 
 
 def _nothing(_instance: Instance, _fact: Fact, _revision: int, _message: Any) -> None:

@@ -1,6 +1,6 @@
 """The state of one instance. Nothing here decides; `fold` fills it from facts."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, cast
 
@@ -71,7 +71,7 @@ class Run(NamedTuple):
     fate: Fate = "react"  # what an answer leads to from now on
     outcome: Payload | None = None
     settled: int = 0  # counts answers, to undo the last one first
-    undo: Literal["", "open", "done", "failed"] = ""
+    undo: Literal["", "open", "again", "done", "failed"] = ""  # again: once more, when the undo under way is confirmed
     retry_due: datetime | None = None
 
     @property
@@ -145,6 +145,11 @@ class Instance:
     def ended(self) -> bool:
         return self.status in {"completed", "compensated", "aborted"}
 
+    @property
+    def undo_failed(self) -> bool:
+        """Something that should be undone could not be."""
+        return any(run.undo == "failed" for run in self.runs.values())
+
     def knows(self, id_: str, position: int) -> bool | None:
         """Whether this input was taken; None when only the stream can tell."""
         if id_ in self.seen:
@@ -153,18 +158,10 @@ class Instance:
 
     def copy(self) -> "Instance":
         """A copy that may be changed without changing this one."""
-        twin = Instance(self.process, self.key)
-        for name in _SCALARS:
-            setattr(twin, name, getattr(self, name))
-        twin.events = self.events.copy()
-        twin.runs = self.runs.copy()
-        twin.commands = self.commands.copy()
-        twin.timers = self.timers.copy()
-        twin.joins = self.joins.copy()
-        twin.reactions = self.reactions.copy()
-        twin.kept = self.kept.copy()
-        twin.seen = self.seen.copy()
-        return twin
+        return replace(
+            self, events=self.events.copy(), runs=self.runs.copy(), commands=self.commands.copy(), timers=self.timers.copy(),
+            joins=self.joins.copy(), reactions=self.reactions.copy(), kept=self.kept.copy(), seen=self.seen.copy(),
+        )  # fmt: skip
 
     def runs_of(self, step: str) -> list[Run]:
         """The runs of a step in this life, in the order they were started."""
@@ -173,7 +170,3 @@ class Instance:
     def run_of_command(self, command_id: str) -> Run | None:
         """The run that a command belongs to, whichever attempt it was."""
         return self.runs.get(self.commands.get(command_id, ""))
-
-
-_CONTAINERS = {"events", "runs", "commands", "timers", "joins", "reactions", "kept", "seen"}
-_SCALARS = tuple(name for name in Instance.__dataclass_fields__ if name not in _CONTAINERS)

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from process_manager.core.definition import Definition
+from process_manager.core.definition import Definition, join_of
 from process_manager.core.instance import Instance
 from process_manager.core.steps import Join
 
@@ -28,11 +28,15 @@ def evaluate(definition: Definition, instance: Instance, join: Join, now: dateti
     return False if announced and possible < count else None
 
 
+def undecided(definition: Definition, instance: Instance, step: str) -> bool:
+    """Whether a join that is still to be decided waits for this step."""
+    return any(join_of(each).name not in instance.joins for each in definition.joins_of(step))
+
+
 def holds(definition: Definition, instance: Instance, join: Join) -> bool:
     """Whether the condition of an `@on(after=...)` is met."""
     return evaluate(definition, instance, join, instance.taken_at or datetime.min.replace(tzinfo=UTC)) is True
 
 
 def _announced(definition: Definition, instance: Instance, join: Join) -> bool:
-    ran = {command for each in definition.reactions if each.name in instance.reactions for command in each.announces}
-    return all(step.command in ran for step in join.steps)
+    return not any(definition.announcing[step.name].isdisjoint(instance.reactions) for step in join.steps)

@@ -29,15 +29,18 @@ class Pending(NamedTuple):
     due: datetime
 
 
+EXPIRY = "pm.expiry"  # no step or deadline has a dot in its name
+
+
 def expiry_name(input_id: str) -> str:
     """The deadline until which an early input waits."""
-    return f"expiry/{input_id}"
+    return f"{EXPIRY}/{input_id}"
 
 
 def reached(instance: Instance, passed: DeadlinePassed) -> Run | Timer | Literal["expiry"] | None:
     """What a passed deadline concerns; None when it was moved, cancelled, met or has passed before."""
     kind, _, rest = passed.name.partition("/")
-    if kind == "expiry":
+    if kind == EXPIRY:
         kept = instance.kept.get(rest)
         return "expiry" if kept is not None and kept.until is not None else None
     run = instance.runs.get(rest)

@@ -1,0 +1,181 @@
+"""A turn under way: a draft of the instance, the facts so far, and the records that they become."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from process_manager.core import facts
+from process_manager.core.block import command_record, fact_metadata, fact_record
+from process_manager.core.codec import encode
+from process_manager.core.definition import Definition
+from process_manager.core.effects import Abort, Compensate, Complete, DeadlineCancelled, DeadlineSet, Decision, Ending
+from process_manager.core.facts import Fact, Input, Receipt
+from process_manager.core.fold import apply
+from process_manager.core.instance import Instance
+from process_manager.core.messages import Command, Message
+from process_manager.core.reactions import Reaction
+from process_manager.core.records import NewRecord
+from process_manager.core.steps import AnyStep
+from process_manager.errors import ReactionError
+
+ROOM = 512 * 1024
+"""Bytes after which a turn takes no more kept inputs; the rest waits behind a deadline that is due now."""
+
+
+class Draft:
+    """What a turn has come to. Everything it does is a fact, applied to the draft at once."""
+
+    def __init__(self, definition: Definition, instance: Instance, taken: Input, now: datetime) -> None:
+        self.definition = definition
+        self.state = instance.copy()
+        self.input = taken
+        """The input that is taken now: the turn's own, or one that had been kept."""
+        self.now = now
+        self.room = ROOM
+        self.facts: list[Fact] = []
+        self.main = taken
+        self._receipt: Receipt | None = None
+        self._undoing = ""
+        self._laid: list[tuple[str, NewRecord | None]] = []  # for each fact its cause, and the record where it is laid out already
+
+    def about(self) -> dict[str, Any]:
+        """What every receipt of the input says."""
+        return {"input": self.input, "now": self.now, "kept": self.input.id in self.state.kept}
+
+    def receive(self, receipt: Receipt, message: Message | None = None) -> None:
+        """Record what the input means. `message` is the input decoded, where it is at hand."""
+        self._receipt = receipt
+        self.room -= len(receipt.input.data) + len(receipt.input.metadata) + 256
+        self.record(receipt, message)
+
+    def ignore(self, reason: str) -> None:
+        """The input changes nothing; where there is no stream yet, none is begun for it."""
+        if self.state.exists:
+            self.receive(facts.InputIgnored(**self.about(), reason=reason))
+
+    def record(self, fact: Fact, message: Message | None = None) -> None:
+        """Add a fact."""
+        apply(self.state, fact, self.state.revision + 1, self.definition.evolve, message)
+        self.facts.append(fact)
+        self._laid.append((self.input.id, None))
+
+    # -- effects ------------------------------------------------------------------------------------------------
+
+    def react(self, reaction: Reaction, *arguments: object) -> None:
+        """Run a reaction and record what it yields."""
+        assert self._receipt is not None
+        self._receipt.reactions.append(reaction.name)
+        self.state.reactions.add(reaction.name)
+        effects = reaction.function(self.definition.cls(self.state, self.now), *arguments)
+        if effects is None:
+            raise ReactionError(f"{reaction.name} returned None: it must yield its effects")
+        ended = False
+        for effect in effects:
+            if ended:
+                raise ReactionError(f"{reaction.name} went on after its ending with {effect!r}: an ending comes last")
+            ended = self._effect(reaction, effect)
+
+    def undo(self, reaction: Reaction, operation: str, command: Command) -> bool:
+        """Run the undo reaction of an operation; whether it asked for anything."""
+        before = len(self.state.commands)
+        self._undoing = operation
+        self.react(reaction, command)
+        self._undoing = ""
+        return len(self.state.commands) > before
+
+    def _effect(self, reaction: Reaction, effect: object) -> bool:
+        match effect:
+            case Command():
+                _announced(reaction, effect)
+                self._start_step(effect)
+            case Decision(question, answer, because):
+                self.record(facts.Decided(question=question, answer=answer, because=because, reaction=reaction.name))
+            case DeadlineSet(name, at, after):
+                self._set_deadline(reaction, name, at or self.now + (after or timedelta(0)))
+            case DeadlineCancelled(name):
+                self._cancel_deadline(name)
+            case Complete() | Compensate() | Abort():
+                _announced(reaction, effect)
+                self.follow(effect)
+                return True
+            case _:
+                raise ReactionError(f"{reaction.name} yielded {effect!r}, which is no effect")
+        return False
+
+    def follow(self, ending: Ending | object) -> None:
+        """Do what an ending, or a step's stated default, says; CONTINUE says nothing."""
+        if not isinstance(ending, Complete | Compensate | Abort):
+            return
+        for name in list(self.state.timers):
+            self._cancel_deadline(name)
+        match ending:
+            case Complete(outcome):
+                self.record(facts.Ended(status="completed", outcome=outcome))
+            case Abort(reason):
+                self.record(facts.Ended(status="aborted", outcome=reason))
+            case Compensate(reason):
+                self.record(facts.CompensationStarted(reason=reason))
+
+    def _start_step(self, command: Command) -> None:
+        step = self.definition.by_command[type(command)]
+        key = step.run_key(command)
+        if not self._undoing and any(run.key == key and run.is_open for run in self.state.runs_of(step.name)):
+            raise ReactionError(f"the step {step.name} is already running" + (f" for {key!r}" if key else ""))
+        self.issue(step, command, key, undoes=self._undoing)
+
+    def issue(
+        self, step: AnyStep, command: Command, key: str, attempt: int = 1, operation: str = "", replaces: str = "", undoes: str = ""
+    ) -> None:
+        """Give a command: the start of a run, or its next attempt."""
+        undoable = step.needs_undo and not undoes
+        record, fact = command_record(
+            self.state, self.input.id, self.now, f"{self.main.id}/{len(self._laid)}",
+            step=step.name, run=key, attempt=attempt, type=command.message_type, command_version=command.message_version,
+            data=encode(command), due=_due(self.now, step), operation=operation, replaces=replaces, undoes=undoes,
+            keep=undoable or bool(self.definition.joins_of(step.name)), undoable=undoable,
+        )  # fmt: skip
+        self.room -= record.size
+        apply(self.state, fact, self.state.revision + 1, self.definition.evolve, command)
+        self.facts.append(fact)
+        self._laid.append((self.input.id, record))
+
+    def _set_deadline(self, reaction: Reaction, name: str, due: datetime) -> None:
+        if name not in self.definition.deadlines:
+            raise ReactionError(f"{reaction.name} set the deadline {name!r}, which is no Deadline of this class")
+        self.set_deadline(name, due)
+
+    def set_deadline(self, name: str, due: datetime) -> None:
+        """Set a deadline, or move it."""
+        timer = self.state.timers.get(name)
+        self.record(facts.DeadlineSet(name=name, generation=timer.generation + 1 if timer else 1, due=due))
+
+    def _cancel_deadline(self, name: str) -> None:
+        timer = self.state.timers.get(name)
+        if timer is not None and timer.due is not None:
+            self.record(facts.DeadlineCancelled(name=name, generation=timer.generation))
+
+    # -- the block ----------------------------------------------------------------------------------------------
+
+    def records(self) -> list[NewRecord]:
+        """The block: a record for each fact, in order."""
+        metadata: dict[tuple[str, int], bytes] = {}
+        correlation = self.state.correlation or str(self.main.meta.get("$correlationId") or self.main.id)
+        stream = self.state.stream
+        found: list[NewRecord] = []
+        for index, (fact, (cause, laid)) in enumerate(zip(self.facts, self._laid, strict=True)):
+            if laid is not None:
+                found.append(laid)
+                continue
+            key = (cause, fact.fact_version)
+            if key not in metadata:
+                metadata[key] = fact_metadata(correlation, cause, self.now, fact.fact_version)
+            found.append(fact_record(stream, cause, f"{self.main.id}/{index}", fact, metadata[key]))
+        return found
+
+
+def _announced(reaction: Reaction, effect: object) -> None:
+    if type(effect) not in reaction.announces:
+        raise ReactionError(f"{reaction.name} yielded {type(effect).__name__}, which its annotation does not announce: add it there")
+
+
+def _due(now: datetime, step: AnyStep) -> datetime | None:
+    return now + step.within if isinstance(step.within, timedelta) else None

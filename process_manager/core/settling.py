@@ -1,0 +1,54 @@
+"""What follows from a new state by itself: joins are decided, a compensation goes on."""
+
+from process_manager.core import answers, compensation, facts
+from process_manager.core.definition import join_of
+from process_manager.core.draft import Draft
+from process_manager.core.instance import Run
+from process_manager.core.joins import evaluate
+from process_manager.errors import ReactionError
+
+
+def settle(draft: Draft) -> None:
+    """Decide joins until none moves, then take a compensation as far as it can go."""
+    while draft.state.status == "running" and _decide_a_join(draft):
+        pass
+    compensation.advance(draft)
+
+
+def _decide_a_join(draft: Draft) -> bool:
+    for reaction in draft.definition.joins:
+        join = join_of(reaction)
+        if join.name in draft.state.joins:
+            continue
+        reached = evaluate(draft.definition, draft.state, join, draft.now)
+        if reached is None:
+            continue
+        runs = [run for step in join.steps for run in draft.state.runs_of(step.name) if not run.undoes]
+        _let_go(draft, join.name, reached, _surplus(draft, join.name, runs))
+        if reached:
+            draft.react(reaction)
+        else:
+            _unreachable(draft, join.name, runs)
+        return True
+    return False
+
+
+def _surplus(draft: Draft, join: str, runs: list[Run]) -> list[Run]:
+    """Open runs that no other undecided join waits for."""
+    undecided = [other for other in map(join_of, draft.definition.joins) if other.name != join and other.name not in draft.state.joins]
+    waited = {step.name for other in undecided for step in other.steps}
+    return [run for run in runs if run.is_open and run.step not in waited]
+
+
+def _let_go(draft: Draft, join: str, reached: bool, surplus: list[Run]) -> None:  # noqa: FBT001  a fact's field
+    draft.record(facts.JoinDecided(join=join, reached=reached, outstanding=[run.operation for run in surplus]))
+    for run in surplus:
+        if not draft.state.runs[run.operation].is_open:
+            compensation.after_overdue(draft, run)
+
+
+def _unreachable(draft: Draft, join: str, runs: list[Run]) -> None:
+    lost = [run for run in runs if run.status in {"failed", "overdue"}]
+    if not lost:
+        raise ReactionError(f"{join} can never be reached: only {len(runs)} runs were started")
+    answers.consequence(draft, max(lost, key=lambda run: run.settled).operation)

@@ -1,0 +1,129 @@
+"""What happened to an instance, told from its records alone: no definition and no user code is needed."""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple
+
+from process_manager.core import facts
+from process_manager.core.block import read_fact
+from process_manager.core.codec import read_metadata
+from process_manager.core.facts import Fact
+from process_manager.core.records import Record
+from process_manager.errors import MessageError
+
+Kind = Literal["input", "decision", "join", "command", "deadline", "undo", "ending", "trouble", "unknown"]
+
+
+class Line(NamedTuple):
+    """One thing that happened. An `input` opens a turn, the lines up to the next one followed from it."""
+
+    time: datetime  # of the turn
+    kind: Kind
+    text: str
+    revision: int
+    step: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.time:%Y-%m-%d %H:%M:%S}  {'' if self.kind == 'input' else '  '}{self.text}"
+
+
+def story(records: Iterable[Record]) -> list[Line]:
+    """The lines, oldest first. A record that cannot be read becomes a line that says so; snapshots are left out."""
+    return list(_lines(records))
+
+
+def _lines(records: Iterable[Record]) -> Iterator[Line]:
+    names: dict[str, str] = {}  # operation -> step and run
+    for record in records:
+        time = _time(record)
+        try:
+            fact = read_fact(record)
+        except MessageError as error:
+            yield Line(time, "unknown", f"{record.type}: {error}", record.revision)
+            continue
+        if isinstance(fact, facts.StepStarted):
+            names[fact.operation or fact.id] = _run(fact)
+        if type(fact) in _TOLD:
+            kind, tell = _TOLD[type(fact)]
+            yield Line(time, kind, tell(fact, names), record.revision, getattr(fact, "step", ""))
+
+
+def _time(record: Record) -> datetime:
+    try:
+        return datetime.fromisoformat(read_metadata(record.type, record.metadata)["time"])
+    except (MessageError, LookupError, ValueError, TypeError):
+        return datetime.fromtimestamp(record.created / 1_000_000, UTC)
+
+
+def _run(fact: Any) -> str:
+    return f"{fact.step} [{fact.run}]" if fact.run else str(fact.step)
+
+
+def _at(when: datetime) -> str:
+    return f"{when:%Y-%m-%d %H:%M:%S}"
+
+
+def _started(fact: facts.Started, _: dict[str, str]) -> str:
+    return f"{fact.input.type}: started" + (f", life {fact.life}" if fact.life > 1 else "")
+
+
+def _completed(fact: facts.StepCompleted, _: dict[str, str]) -> str:
+    return f"{fact.input.type}: {_run(fact)} is done" + ("" if fact.matched_by == "causation" else f" (matched by {fact.matched_by})")
+
+
+def _failed(fact: facts.StepFailed, _: dict[str, str]) -> str:
+    return f"{fact.input.type}: {_run(fact)} failed" + _retrying(fact)
+
+
+def _overdue(fact: facts.StepOverdue, _: dict[str, str]) -> str:
+    return f"{_run(fact)} is {fact.reason}" + _retrying(fact)
+
+
+def _retrying(fact: facts.StepFailed | facts.StepOverdue) -> str:
+    return f" (attempt {fact.attempt}), it is tried again" if fact.retrying else f" (attempt {fact.attempt})" if fact.attempt > 1 else ""
+
+
+def _kept(fact: facts.InputKept, _: dict[str, str]) -> str:
+    return f"{fact.input.type}: waits, {fact.reason}" + (f", until {_at(fact.until)}" if fact.until else "")
+
+
+def _command(fact: facts.StepStarted, names: dict[str, str]) -> str:
+    text = f"{_run(fact)}: {fact.type}"
+    if fact.undoes:
+        text += f", undoes {names.get(fact.undoes, fact.undoes)}"
+    if fact.attempt > 1:
+        text += f", attempt {fact.attempt}"
+    return text + (f", answer due {_at(fact.due)}" if fact.due else "")
+
+
+def _join(fact: facts.JoinDecided, names: dict[str, str]) -> str:
+    text = f"{fact.join}: {'reached' if fact.reached else 'can no longer be reached'}"
+    return text + (f", no longer needed: {', '.join(names.get(each, each) for each in fact.outstanding)}" if fact.outstanding else "")
+
+
+def _ended(fact: facts.Ended, _: dict[str, str]) -> str:
+    return f"{fact.status}: {fact.outcome}"
+
+
+_TOLD: dict[type[Fact], tuple[Kind, Callable[[Any, dict[str, str]], str]]] = {
+    facts.Started: ("input", _started),
+    facts.StepCompleted: ("input", _completed),
+    facts.StepFailed: ("input", _failed),
+    facts.StepOverdue: ("input", _overdue),
+    facts.EventTaken: ("input", lambda fact, _: f"{fact.input.type}: taken"),
+    facts.DeadlineReached: ("input", lambda fact, _: f"deadline {fact.name.partition('/')[0]} passed"),
+    facts.InputIgnored: ("input", lambda fact, _: f"{fact.input.type}: ignored, {fact.reason}"),
+    facts.InputKept: ("input", _kept),
+    facts.InputExpired: ("input", lambda fact, _: f"waited in vain: {fact.expired}"),
+    facts.Suspended: ("trouble", lambda fact, _: f"{fact.input.type}: suspended, {fact.error}"),
+    facts.StepStarted: ("command", _command),
+    facts.Decided: ("decision", lambda fact, _: f"{fact.question}? {fact.answer}, because {fact.because}"),
+    facts.DeadlineSet: ("deadline", lambda fact, _: f"deadline {fact.name} set to {_at(fact.due)}"),
+    facts.DeadlineCancelled: ("deadline", lambda fact, _: f"deadline {fact.name} cancelled"),
+    facts.RetryPlanned: ("deadline", lambda fact, _: f"{_run(fact)}: attempt {fact.attempt} at {_at(fact.due)}"),
+    facts.JoinDecided: ("join", _join),
+    facts.CompensationStarted: ("undo", lambda fact, _: f"compensating: {fact.reason}"),
+    facts.NothingToUndo: ("undo", lambda fact, _: f"{_run(fact)}: nothing to undo"),
+    facts.CompensationFailed: ("trouble", lambda fact, _: f"compensation failed: {fact.reason}"),
+    facts.Ended: ("ending", _ended),
+}

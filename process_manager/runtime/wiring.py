@@ -1,14 +1,16 @@
 """Roles put together to a worker, from an app and the adapters that somebody else has chosen."""
 
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Literal, get_args
 
 from process_manager.ports import Clock, DeadlineIndex, EventStore, Filter
 from process_manager.runtime.app import App
+from process_manager.runtime.call_runner import CallRunner
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.deadlines import DeadlineRunner
 from process_manager.runtime.groups import group_name, join_group
-from process_manager.runtime.handler_runner import calls_runner, inline_runner
+from process_manager.runtime.handler_runner import HandlerRunner
 from process_manager.runtime.handlers import bind_handlers, command_filter, group_settings
 from process_manager.runtime.router import Router
 from process_manager.runtime.turns import TurnRunner
@@ -49,11 +51,11 @@ def _handler_roles(app: App, store: EventStore, clock: Clock, counters: Counters
     handlers = bind_handlers(app.handlers, app.resources)
     roles: dict[str, Role] = {}
     for role, make, chosen in (
-        ("handlers", inline_runner, [each for each in handlers if each.inline]),
-        ("calls", calls_runner, [each for each in handlers if not each.inline]),
+        ("handlers", HandlerRunner, [each for each in handlers if each.inline]),
+        ("calls", CallRunner, [each for each in handlers if not each.inline]),
     ):
         if chosen:
             where = command_filter(chosen)
-            consumer = join_group(store, app.name, role, where, member, group_settings(chosen))
-            roles[group_name(app.name, role, where.types)] = make(store, consumer, chosen, clock, counters)
+            join = partial(join_group, store, app.name, role, where, member, group_settings(chosen))
+            roles[group_name(app.name, role, where.types)] = make(store, join(), chosen, clock, counters, rejoin=join)
     return roles

@@ -1,0 +1,213 @@
+"""Commands to the outside world: calls that may be slow run in threads, and hold up neither turns nor each other."""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from queue import Empty, SimpleQueue
+from threading import Thread
+
+from process_manager.core.aggregate import Refused
+from process_manager.core.messages import Event
+from process_manager.core.retry import Retry
+from process_manager.errors import HandlerError, StoreError, StoreFull, StoreUnavailable, StreamNotFound, WrongExpectedVersion
+from process_manager.ports import Appended, Block, Clock, Consumer, EventStore, StreamState
+from process_manager.runtime.counters import Counters
+from process_manager.runtime.handlers import Handler
+from process_manager.runtime.inbox import RETRY, Entry, Inbox
+from process_manager.runtime.received import Received, event_record
+from process_manager.runtime.unit_of_work import UnitOfWork
+
+THREADS = 8
+"""Calls at once."""
+
+Ended = tuple[Received, Block | None, BaseException | None]
+"""A call that came to its end: what it leads to, nothing because that is recorded already, or what it raised."""
+
+
+class CallRunner:
+    """Runs handlers without an aggregate, and those that say how long they take; each in a thread of its own.
+
+    An outcome is appended without the group's lease: it was reached, it belongs to the operation, and its stream takes one.
+    `wake` is called in the thread of a call that came to its end, so that a sleeping worker can be told to `step`.
+    `rejoin` becomes a member of the group anew, after another worker has taken it over.
+    """
+
+    role = "calls"
+
+    def __init__(
+        self, store: EventStore, consumer: Consumer, handlers: Sequence[Handler], clock: Clock, counters: Counters, *,
+        rejoin: Callable[[], Consumer] | None = None, retry: Retry = RETRY, threads: int = THREADS,
+        monotonic: Callable[[], float] = time.monotonic, wake: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
+        self._store = store
+        self._clock = clock
+        self._inbox = Inbox(store, consumer, handlers, clock, counters, rejoin=rejoin, retry=retry, monotonic=monotonic)
+        self._threads = Threads(threads, wake)
+        self._ready: list[Received] = []
+        self._flying: dict[str, Received] = {}  # by operation: two attempts are never under way at once
+        self._suspect = False  # the one under way is to be alone
+
+    @property
+    def busy(self) -> bool:
+        """Whether calls are under way, or wait to be tried again."""
+        return bool(self._flying) or self._inbox.busy
+
+    @property
+    def consumer(self) -> Consumer:
+        """This runner as a member of its group."""
+        return self._inbox.consumer
+
+    def step(self) -> int:
+        """Record what came to its end and start what can be started; how many deliveries were settled. Never waits.
+
+        Raises StoreUnavailable or StoreFull when the store fails for longer than `inbox.PATIENCE`.
+        """
+        return self._inbox.guard(self._step, self._ready.clear)
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Let calls under way come to their end, for so many seconds, record what they led to, and leave the group."""
+        until = time.monotonic() + timeout
+        ended: list[Ended] = []
+        while len(ended) < len(self._flying) and (left := until - time.monotonic()) > 0:
+            ended += self._threads.ended(left)
+        self._inbox.guard(lambda: self._record(ended), self._ready.clear)
+        self._threads.close()
+        self._inbox.leave()
+        self._ready.clear()
+
+    def _step(self) -> None:
+        self._inbox.flush(leased=False)
+        self._record(self._threads.ended())
+        self._start()
+        self._inbox.append([], leased=False)
+
+    # -- starting -----------------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        free = self._threads.count - len(self._flying) - len(self._ready)
+        if free > 0 and not self._inbox.has_suspects:
+            self._ready += self._inbox.fetch(free)
+        if not self._flying:
+            self._suspect = False
+            if (suspect := self._inbox.next_suspect()) is not None:
+                self._suspect = True
+                self._fly(suspect)
+        if not self._suspect and not self._inbox.has_suspects:
+            self._start_ready()
+
+    def _start_ready(self) -> None:
+        ready, self._ready = self._ready, []
+        for received in ready:
+            if received.operation in self._flying or len(self._flying) >= self._threads.count:
+                self._ready.append(received)
+            else:
+                self._fly(received)
+
+    def _fly(self, received: Received) -> None:
+        self._flying[received.operation] = received
+        self._threads.start(received, partial(self._run, received))
+
+    # -- in a thread --------------------------------------------------------------------------------------------
+
+    def _run(self, received: Received) -> Block | None:
+        if received.handler.repositories:
+            return self._edit(received)
+        stream = f"pm.outcome-{received.operation}"
+        if self._exists(stream):
+            return None
+        now = self._clock.now(received.time)
+        return Block(stream, [event_record(stream, received, 0, self._call(received), "", now)], StreamState.NO_STREAM)
+
+    def _edit(self, received: Received) -> Block | None:
+        unit = UnitOfWork(self._store, self._clock)
+        unit.handle(received)
+        pending = unit.take_pending()
+        return pending[0].block if pending else None
+
+    def _exists(self, stream: str) -> bool:
+        try:
+            return any(True for _ in self._store.read_stream(stream, limit=1))
+        except StreamNotFound:
+            return False
+
+    def _call(self, received: Received) -> Event:
+        handler = received.handler
+        arguments = {**handler.resources, handler.command_name: received.command}
+        if handler.call_name:
+            arguments[handler.call_name] = received.call(self._clock.now(received.time))
+        try:
+            outcome = handler.function(**arguments)
+        except Refused as refusal:
+            return refusal.event
+        if not isinstance(outcome, handler.outcomes):
+            raise HandlerError(f"{handler.name} returned {outcome!r}, which its annotation does not name: return one of its outcomes")
+        return outcome
+
+    # -- recording ----------------------------------------------------------------------------------------------
+
+    def _record(self, ended: Sequence[Ended]) -> None:
+        entries: list[Entry] = []
+        for received, block, error in ended:
+            self._flying.pop(received.operation, None)
+            if isinstance(error, StoreUnavailable | StoreFull):
+                self._inbox.later(received, 1.0)
+            elif error is not None:
+                self._inbox.failed(received, error)
+            elif block is None:
+                self._inbox.counters.duplicates += 1
+                self._inbox.done(received)
+            else:
+                entries.append((block, partial(self._answered, received)))
+        self._inbox.append(entries, leased=False)
+
+    def _answered(self, received: Received, answer: Appended | StoreError) -> None:
+        if isinstance(answer, Appended):
+            self._inbox.done(received)
+        elif not isinstance(answer, WrongExpectedVersion):
+            self._inbox.failed(received, answer)
+        elif self._inbox.holds(received):
+            self._ready.append(received)  # somebody was faster: look again, and find the outcome or decide anew
+
+
+class Threads:
+    """Daemon threads, so that a call that never comes back does not keep the process from ending. Started as needed."""
+
+    def __init__(self, count: int, wake: Callable[[], None] | None) -> None:
+        self.count = count
+        self._wake = wake
+        self._started: list[Thread] = []
+        self._jobs: SimpleQueue[tuple[Received, Callable[[], Block | None]] | None] = SimpleQueue()
+        self._ended: SimpleQueue[Ended] = SimpleQueue()
+
+    def start(self, received: Received, run: Callable[[], Block | None]) -> None:
+        """Run it in a thread; never more than `count` at once, which the caller sees to."""
+        if len(self._started) < self.count:
+            self._started.append(Thread(target=self._work, name=f"call-{len(self._started)}", daemon=True))
+            self._started[-1].start()
+        self._jobs.put((received, run))
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            received, run = job
+            try:
+                self._ended.put((received, run(), None))
+            except BaseException as error:  # noqa: BLE001  a thread has nobody above it: the runner judges
+                self._ended.put((received, None, error))
+            if self._wake is not None:
+                self._wake()
+
+    def ended(self, timeout: float = 0.0) -> list[Ended]:
+        """What came to its end, waiting up to `timeout` seconds for the first."""
+        found: list[Ended] = []
+        try:
+            found.append(self._ended.get(timeout=timeout) if timeout else self._ended.get_nowait())
+            while True:
+                found.append(self._ended.get_nowait())
+        except Empty:
+            return found
+
+    def close(self) -> None:
+        """Let idle threads end."""
+        for _ in self._started:
+            self._jobs.put(None)
+        self._started = []

@@ -1,0 +1,297 @@
+"""The commands that a worker has taken and not dealt with yet: back-off, parking, acknowledgement, and trouble with the store."""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+import orjson
+
+from process_manager.core.codec import read_metadata
+from process_manager.core.identity import derive
+from process_manager.core.messages import Json
+from process_manager.core.records import NewRecord
+from process_manager.core.retry import Retry
+from process_manager.core.signals import COMMAND_PARKED, CommandParked
+from process_manager.errors import LeaseLost, MessageError, NewerFact, StoreError, StoreFull, StoreUnavailable, UndecodableMessage
+from process_manager.ports import Appended, Block, Clock, Consumer, Delivery, EventStore, Nack, StreamState
+from process_manager.runtime.counters import Counters
+from process_manager.runtime.handlers import Handler
+from process_manager.runtime.received import Received
+from process_manager.runtime.router import time_of
+
+log = logging.getLogger(__name__)
+
+RETRY = Retry(5, wait=timedelta(milliseconds=200), longest=timedelta(seconds=10))
+"""How often a handler that raises is tried before its command is parked."""
+
+PATIENCE = 30.0
+"""Seconds for which a store that fails is tried again before the worker gives up."""
+
+ALONE_FROM = 2
+"""Redeliveries after which a command is handled alone: it may be what ended its worker."""
+
+MOST = 10_000
+"""Commands held at once, most of them waiting to be tried again."""
+
+CONTENDED = 0.05
+"""Seconds before a command is handled again whose aggregate others kept changing."""
+
+Entry = tuple[Block, Callable[[Appended | StoreError], None]]
+"""An append, and what to do with its answer."""
+
+
+class Inbox:
+    """A runner's membership in its consumer group, and the commands it holds."""
+
+    def __init__(
+        self, store: EventStore, consumer: Consumer, handlers: Sequence[Handler], clock: Clock, counters: Counters, *,
+        rejoin: Callable[[], Consumer] | None, retry: Retry, monotonic: Callable[[], float],
+    ) -> None:  # fmt: skip
+        self.consumer = consumer
+        self.counters = counters
+        self.settled = 0
+        self._store = store
+        self._handlers = {handler.command.message_type: handler for handler in handlers}
+        self._clock = clock
+        self._rejoin = rejoin
+        self._retry = retry
+        self._monotonic = monotonic
+        self._trouble: float | None = None  # since when the store fails
+        self._pause = 0.0  # until when it is left alone
+        self._lost = False  # the membership, to another worker
+        self._forget()
+
+    def _forget(self) -> None:
+        self._held: dict[int, Received] = {}  # by position: all that is not settled
+        self._waiting: list[Received] = []
+        self._alone: deque[Received] = deque()
+        self._done: list[Received] = []
+        self._parking: dict[str, tuple[Delivery, str]] = {}  # by command id, with the reason
+        self._park: list[tuple[Delivery, str]] = []  # what its signal was written for
+        self._newer: list[tuple[float, Delivery]] = []  # and when it is handed to others
+        self._entries: list[Entry] = []  # an append without an answer
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is held that this runner will deal with."""
+        return bool(self._held or self._entries or self._parking or self._park)
+
+    @property
+    def has_suspects(self) -> bool:
+        return bool(self._alone)
+
+    # -- the store ----------------------------------------------------------------------------------------------
+
+    def guard(self, work: Callable[[], None], start_over: Callable[[], None]) -> int:
+        """Do a step's work, and bear what the store does meanwhile; how many deliveries were settled.
+
+        Raises StoreUnavailable or StoreFull when the store has failed for longer than PATIENCE.
+        """
+        before, now = self.settled, self._monotonic()
+        if now < self._pause:
+            return 0
+        try:
+            self._join_again()
+            work()
+            self._trouble = None
+        except LeaseLost:
+            log.info("another worker has taken over", extra={"action": "lease_lost"})
+            start_over()
+            self._forget()
+            self._lost = True
+        except (StoreUnavailable, StoreFull) as error:
+            if self._trouble is None:
+                log.warning("the store fails: %s", error, extra={"action": "store_failed"})
+                self._trouble = now
+            elif now - self._trouble >= PATIENCE:
+                raise
+            self._pause = now + 0.05 + min(1.0, (now - self._trouble) / 4)
+        return self.settled - before
+
+    def _join_again(self) -> None:
+        if self._lost and self._rejoin is not None:
+            with suppress(StoreError):
+                self.consumer.leave()
+            self.consumer = self._rejoin()
+        self._lost = False
+
+    def append(self, entries: Sequence[Entry], *, leased: bool) -> None:
+        """Append these and the signals of what is parked, hand out the answers, acknowledge.
+
+        When the store fails, the same bytes are appended by the next `flush`.
+        """
+        self._entries += [*entries, *self._signals()]
+        self.flush(leased=leased)
+
+    def flush(self, *, leased: bool) -> None:
+        """Bring an append without an answer to its end, then acknowledge what is done."""
+        if self._entries:
+            answers = self._store.append_many([block for block, _ in self._entries], self.consumer if leased else None)
+            entries, self._entries = self._entries, []
+            for (_, answered), answer in zip(entries, answers, strict=True):
+                answered(answer)
+        self._acknowledge()
+
+    def _acknowledge(self) -> None:
+        while self._park:
+            delivery, reason = self._park[0]
+            self.consumer.nack([delivery], Nack.PARK, reason)
+            self._park.pop(0)
+            self._settle(delivery)
+        if self._done:
+            self.consumer.ack([received.delivery for received in self._done])
+            self.counters.handled += len(self._done)
+            for received in self._done:
+                self._settle(received.delivery)
+            self._done = []
+
+    def _settle(self, delivery: Delivery) -> None:
+        self._held.pop(delivery.record.position, None)
+        self.settled += 1
+
+    def leave(self) -> None:
+        """Leave the group and forget what is held; the group delivers it again."""
+        self._forget()
+        self.consumer.leave()
+
+    # -- taking -------------------------------------------------------------------------------------------------
+
+    def fetch(self, limit: int) -> list[Received]:
+        """The next commands: those whose wait is over, then new ones. Suspects are kept for `next_suspect`."""
+        self._hand_back_newer()
+        room = min(limit, MOST - len(self._held))
+        deliveries = self.consumer.fetch(room) if room > 0 else ()
+        found = self._due() if self._waiting else []
+        for delivery in deliveries:
+            received = self._receive(delivery)
+            if received is None:
+                continue
+            if delivery.retries >= ALONE_FROM:
+                self._alone.append(received)
+            else:
+                found.append(received)
+        return found
+
+    def next_suspect(self) -> Received | None:
+        """A command that was delivered so often that it is to be handled alone."""
+        return self._alone.popleft() if self._alone else None
+
+    def _receive(self, delivery: Delivery) -> Received | None:
+        """Decode a command; None when it is held already, or cannot be decoded."""
+        position = delivery.record.position
+        if (held := self._held.get(position)) is not None:
+            held.delivery = delivery
+            return None
+        try:
+            received = self._held[position] = Received(delivery, self._handlers[delivery.record.type])
+        except NewerFact as error:
+            self._leave_to_others(delivery, error)
+            return None
+        except MessageError as error:
+            self._give_up(delivery, str(error))
+            return None
+        return received
+
+    def _due(self) -> list[Received]:
+        now = self._monotonic()
+        due = [received for received in self._waiting if received.not_before <= now]
+        if due:
+            self._waiting = [received for received in self._waiting if received.not_before > now]
+        return due
+
+    # -- what became of them ------------------------------------------------------------------------------------
+
+    def holds(self, received: Received) -> bool:
+        """Whether this command is still this runner's; not after it had to start over."""
+        return self._held.get(received.position) is received
+
+    def done(self, received: Received) -> None:
+        """To be acknowledged with the next append or flush."""
+        if self.holds(received):
+            self._done.append(received)
+
+    def later(self, received: Received, seconds: float = CONTENDED) -> None:
+        """To be handled again in a while, through no fault of its own."""
+        if self.holds(received):
+            received.not_before = self._monotonic() + seconds
+            self._waiting.append(received)
+
+    def failed(self, received: Received, error: BaseException) -> None:
+        """Its handler raised: to be tried again in a while, or parked once it was tried often enough."""
+        if not self.holds(received):
+            return
+        if isinstance(error, NewerFact):
+            del self._held[received.position]
+            self._leave_to_others(received.delivery, error)
+            return
+        received.tries += 1
+        extra = {"action": "handler_failed", "handler": received.handler.name, "command_id": received.id, "tries": received.tries}
+        log.warning("%s failed: %s: %s", received.handler.name, type(error).__name__, error, extra=extra, exc_info=error)
+        if received.tries >= self._retry.attempts:
+            self._give_up(received.delivery, f"{received.handler.name}: {type(error).__name__}: {error}")
+        else:
+            self.later(received, self._retry.delay(received.tries).total_seconds())
+
+    def _leave_to_others(self, delivery: Delivery, error: NewerFact) -> None:
+        log.warning("left to other workers: %s", error, extra={"action": "newer_message", "command_id": delivery.record.id})
+        self._newer.append((self._monotonic() + self._retry.longest.total_seconds(), delivery))
+
+    def _hand_back_newer(self) -> None:
+        while self._newer and self._newer[0][0] <= self._monotonic():
+            self.consumer.nack([self._newer[0][1]], Nack.RETRY, "written by a newer version")
+            self._newer.pop(0)
+
+    def _give_up(self, delivery: Delivery, reason: str) -> None:
+        record = delivery.record
+        extra = {"action": "command_parked", "command_id": record.id, "type": record.type, "reason": reason}
+        log.error("parked %s %s: %s", record.type, record.id, reason, extra=extra)
+        self.counters.parked += 1
+        self._parking[record.id] = (delivery, reason)
+
+    def _signals(self) -> list[Entry]:
+        """The appends that tell instances of their parked commands; what belongs to none is parked without."""
+        parking, self._parking = self._parking, {}
+        entries: list[Entry] = []
+        for delivery, reason in parking.values():
+            block = self._signal(delivery, reason)
+            if block is None:
+                self._park.append((delivery, reason))
+            else:
+                entries.append((block, lambda _, parked=(delivery, reason): self._park.append(parked)))  # type: ignore[misc]
+        return entries
+
+    def _signal(self, delivery: Delivery, reason: str) -> Block | None:
+        """The record that a command's handler has given up; written once, whoever parks it and for whatever reason."""
+        record = delivery.record
+        metadata = _metadata(delivery)
+        instance = metadata.get("instance")
+        if not isinstance(instance, str):
+            return None
+        parked = CommandParked(instance, record.id, reason)
+        data = orjson.dumps(parked)
+        raw = orjson.dumps(
+            {
+                "$correlationId": metadata.get("$correlationId") or record.id,
+                "$causationId": record.id,
+                "time": self._clock.now(_time(delivery, metadata)),
+                "version": 1,
+            }
+        )
+        signal = NewRecord(derive(parked.stream, COMMAND_PARKED, data, raw), COMMAND_PARKED, data, raw)
+        return Block(parked.stream, [signal], StreamState.NO_STREAM)
+
+
+def _metadata(delivery: Delivery) -> Json:
+    try:
+        return read_metadata(delivery.record.type, delivery.record.metadata)
+    except UndecodableMessage:
+        return {}
+
+
+def _time(delivery: Delivery, metadata: Json) -> datetime:
+    try:
+        return time_of(delivery.record, metadata)
+    except UndecodableMessage:
+        return time_of(delivery.record, {})

@@ -1,0 +1,65 @@
+"""A command as its handler meets it, and its events as records."""
+
+from datetime import datetime
+
+import orjson
+
+from process_manager.core.codec import decode, encode, read_metadata
+from process_manager.core.identity import derive
+from process_manager.core.messages import Command, Event
+from process_manager.core.records import NewRecord
+from process_manager.errors import UndecodableMessage
+from process_manager.ports import Delivery
+from process_manager.runtime.handlers import Call, Handler
+from process_manager.runtime.router import time_of
+
+
+class Received:
+    """A delivered command, decoded once, with what became of it so far."""
+
+    __slots__ = (
+        "attempt", "command", "correlation", "delivery", "first", "handler", "id", "not_before", "operation", "time", "tries",
+    )  # fmt: skip
+
+    def __init__(self, delivery: Delivery, handler: Handler) -> None:
+        """Raises UndecodableMessage, NewerFact."""
+        record = delivery.record
+        metadata = read_metadata(record.type, record.metadata)
+        version = metadata.get("version", 1)
+        if not isinstance(version, int) or version < 1:
+            raise UndecodableMessage(record.type, f"its version is {version!r}, not a number from 1 up")
+        self.delivery = delivery
+        self.handler = handler
+        self.id = record.id
+        self.command: Command = decode(handler.command, version, record.data)
+        self.time = time_of(record, metadata)
+        self.operation = str(metadata.get("operation") or record.id)
+        self.first = self.operation == record.id  # the first attempt of its operation
+        self.correlation = str(metadata.get("$correlationId") or record.id)
+        self.attempt = metadata.get("attempt", 1)
+        self.tries = 0  # that failed
+        self.not_before = 0.0  # on the runner's monotonic clock
+
+    @property
+    def position(self) -> int:
+        return self.delivery.record.position
+
+    def call(self, now: datetime) -> Call:
+        """What a handler may know about the command's delivery."""
+        return Call(self.operation, self.id, self.attempt, self.correlation, now)
+
+
+def event_record(stream: str, received: Received, ordinal: int, event: Event, answers: str, now: datetime) -> NewRecord:
+    """An event as the record that a command led to."""
+    data = encode(event)
+    metadata = orjson.dumps(
+        {
+            "$correlationId": received.correlation,
+            "$causationId": answers or received.id,
+            "time": now,
+            "version": event.message_version,
+            "operation": received.operation,
+        }
+    )
+    id_ = derive(stream, received.id, str(ordinal), event.message_type, data, metadata)
+    return NewRecord(id_, event.message_type, data, metadata)

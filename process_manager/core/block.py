@@ -7,7 +7,7 @@ import orjson
 
 from process_manager.core.codec import read_metadata
 from process_manager.core.facts import FACTS, Fact, StepStarted, decode_fact, encode_fact
-from process_manager.core.identity import derive
+from process_manager.core.identity import record_id
 from process_manager.core.instance import Instance
 from process_manager.core.messages import Json
 from process_manager.core.records import NewRecord, Record
@@ -30,7 +30,7 @@ def command_record(instance: Instance, cause: str, now: datetime, ordinal: str, 
         if fields[name]:
             metadata[name] = fields[name]
     raw, type_, data = orjson.dumps(metadata), fields["type"], fields["data"]
-    id_ = derive(instance.stream, cause, ordinal, type_, data, raw)
+    id_ = record_id(instance.stream, cause, ordinal, type_, data, raw)
     return NewRecord(id_, type_, data, raw), StepStarted(id=id_, **fields)
 
 
@@ -42,7 +42,7 @@ def fact_metadata(correlation: str, cause: str, now: datetime, version: int) -> 
 def fact_record(stream: str, cause: str, ordinal: str, fact: Fact, metadata: bytes) -> NewRecord:
     """A fact as a record."""
     data = encode_fact(fact)
-    return NewRecord(derive(stream, cause, ordinal, fact.fact_type, data, metadata), fact.fact_type, data, metadata)
+    return NewRecord(record_id(stream, cause, ordinal, fact.fact_type, data, metadata), fact.fact_type, data, metadata)
 
 
 def read_fact(record: Record) -> Fact:

@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 
 import orjson
 
+from process_manager.core import facts
 from process_manager.core.block import read_fact
 from process_manager.core.definition import Definition
 from process_manager.core.facts import FACTS
-from process_manager.core.identity import derive
+from process_manager.core.identity import record_id
 from process_manager.core.records import NewRecord, Record
 from process_manager.core.signals import DEADLINE_PASSED, TIME_PASSED, DeadlinePassed
 from process_manager.core.timing import cleared_by, set_by
@@ -27,6 +28,15 @@ FOLLOW = 2_000
 
 FIRE = 512
 """Deadlines fired at once."""
+
+_NEUTRAL = frozenset(
+    each.fact_type
+    for each in (
+        facts.Started, facts.EventTaken, facts.InputIgnored, facts.Decided, facts.JoinDecided, facts.CompensationStarted,
+        facts.NothingToUndo, facts.CompensationFailed, facts.Ended, facts.SnapshotTaken,
+    )
+)  # fmt: skip
+"""Facts that touch no deadline, unless the input that they hold had been kept until one."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -100,12 +110,14 @@ class DeadlineRunner:
                 "version": 1,
             }
         )
-        record = NewRecord(derive(passed.stream, DEADLINE_PASSED, data, metadata), DEADLINE_PASSED, data, metadata)
+        record = NewRecord(record_id(passed.stream, pending.cause, "", DEADLINE_PASSED, data, metadata), DEADLINE_PASSED, data, metadata)
         return Block(passed.stream, [record], StreamState.NO_STREAM)
 
 
 def _changes(record: Record) -> dict[tuple[str, str], PendingDeadline | None]:
     """What a record of an instance's stream does to the index."""
+    if record.type in _NEUTRAL and b'"kept":true' not in record.data:
+        return {}
     try:
         fact = read_fact(record)
     except MessageError as error:

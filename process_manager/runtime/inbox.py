@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import orjson
 
 from process_manager.core.codec import read_metadata
-from process_manager.core.identity import derive
+from process_manager.core.identity import record_id
 from process_manager.core.messages import Json
 from process_manager.core.records import NewRecord
 from process_manager.core.retry import Retry
@@ -279,7 +279,7 @@ class Inbox:
                 "version": 1,
             }
         )
-        signal = NewRecord(derive(parked.stream, COMMAND_PARKED, data, raw), COMMAND_PARKED, data, raw)
+        signal = NewRecord(record_id(parked.stream, parked.command_id, "", COMMAND_PARKED, data, raw), COMMAND_PARKED, data, raw)
         return Block(parked.stream, [signal], StreamState.NO_STREAM)
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 import orjson
 
 from process_manager.core.codec import decode, encode, read_metadata
-from process_manager.core.identity import derive
+from process_manager.core.identity import record_id
 from process_manager.core.messages import Command, Event
 from process_manager.core.records import NewRecord
 from process_manager.errors import UndecodableMessage
@@ -61,5 +61,5 @@ def event_record(stream: str, received: Received, ordinal: int, event: Event, an
             "operation": received.operation,
         }
     )
-    id_ = derive(stream, received.id, str(ordinal), event.message_type, data, metadata)
+    id_ = record_id(stream, received.id, str(ordinal), event.message_type, data, metadata)
     return NewRecord(id_, event.message_type, data, metadata)

@@ -10,7 +10,7 @@ import orjson
 from process_manager.core.codec import decode, decode_json, read_metadata
 from process_manager.core.definition import Definition
 from process_manager.core.facts import Input
-from process_manager.core.identity import derive
+from process_manager.core.identity import record_id
 from process_manager.core.messages import Event, Json
 from process_manager.core.records import NewRecord, Record
 from process_manager.core.routing import correlation_of
@@ -103,7 +103,7 @@ class Router:
         stream = _alias(definition, correlation)
         data = orjson.dumps({"process": definition.name, "key": key})
         metadata = orjson.dumps({"$correlationId": correlation, "version": 1})
-        record = NewRecord(derive(stream, CORRELATED, data, metadata), CORRELATED, data, metadata)
+        record = NewRecord(record_id(stream, correlation, "", CORRELATED, data, metadata), CORRELATED, data, metadata)
         self._store.append_many([Block(stream, [record], StreamState.NO_STREAM)])
 
 

@@ -1,0 +1,55 @@
+"""The README is followed to the letter: its files are written, its tests run, its commands typed."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture
+def trip(tmp_path: Path) -> Path:
+    """A fresh directory with the tutorial's files."""
+    for _, name, text in re.findall(r"^```(\w+) (\S+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL):
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def run(directory: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "NO_COLOR": "1"}
+    return subprocess.run(command, cwd=directory, env=env, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_tutorials_commands_do_what_it_says(trip: Path) -> None:
+    """One trip is completed, the other compensated, and its story tells of the cancelled flight."""
+    (console,) = re.findall(r"^```console\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    outputs = []
+    for line in console.splitlines():
+        done = run(trip, *line.removeprefix("$ ").split())
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        outputs.append(done.stdout)
+
+    assert re.search(r"1\b.*completed", outputs[3])
+    assert re.search(r"2\b.*compensated", outputs[3])
+    assert "trips.cancel-flight" in outputs[4]
+
+
+def test_the_tutorials_tests_pass(trip: Path) -> None:
+    """The process that the saga grows into is tested as the README shows."""
+    done = run(trip, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_process.py")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_command_line_reference_is_what_help_says() -> None:
+    """`scripts/cli-reference` prints what stands between the marks."""
+    shown = README.partition("<!-- cli -->\n")[2].partition("<!-- /cli -->")[0]
+    done = run(ROOT, sys.executable, "scripts/cli-reference")
+
+    assert done.returncode == 0, done.stderr
+    assert shown == done.stdout

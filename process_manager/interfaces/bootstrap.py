@@ -1,0 +1,194 @@
+"""The one place that picks adapters: from an address to a store, from a name to an app, from both to a worker."""
+
+import os
+import sys
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Literal
+
+from process_manager.errors import AppError, NotAStore, ProcessManagerError
+
+if TYPE_CHECKING:
+    from process_manager.adapters.clock import DrivenClock, RealClock
+    from process_manager.ports import DeadlineIndex, EventStore
+    from process_manager.runtime.app import App
+    from process_manager.runtime.counters import Counters
+    from process_manager.runtime.wiring import RoleName
+    from process_manager.runtime.worker import Worker
+
+ClockName = Literal["real", "driven"]
+
+ADDRESSES = "write sqlite:///file.db, sqlite:////absolute/file.db, a path that ends in .db, or memory:"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a store is; without a path it is in memory."""
+
+    path: Path | None
+
+
+def read_address(url: str) -> Address:
+    """The address that a URL names. Raises NotAStore with what could be written instead."""
+    if url in {"memory:", "memory://"}:
+        return Address(None)
+    if url.startswith(("esdb:", "esdb+discover:", "kurrentdb:")):
+        raise NotAStore(f"{url}: EventStoreDB comes with the next release; until then {ADDRESSES}")
+    if url.startswith("sqlite:///") and url != "sqlite:///":
+        return Address(Path(url.removeprefix("sqlite:///")))
+    if ":" not in url and url.endswith(".db"):
+        return Address(Path(url))
+    raise NotAStore(f"{url!r} is no address of a store: {ADDRESSES}")
+
+
+def open_store(url: str, *, create: bool = True) -> "EventStore":
+    """The store at an address. Raises NotAStore, and what opening its file raises."""
+    path = read_address(url).path
+    if path is None:
+        from process_manager.adapters.memory import MemoryStore
+
+        return MemoryStore()
+    from process_manager.adapters.sqlite import SqliteStore
+
+    if create and not path.exists():
+        _forget_index(path)
+    return SqliteStore(path, create=create)
+
+
+def open_index(url: str) -> "DeadlineIndex":
+    """The deadline index that belongs to a store: in a file beside it, or in memory where there is none.
+
+    One worker at a time has the file; the others, who stand by, build theirs in memory from the log.
+    """
+    from process_manager.adapters.deadline_index import SqliteDeadlineIndex
+
+    path = read_address(url).path
+    if path is None:
+        return SqliteDeadlineIndex()
+    lock = _lock(_beside(path, ".lock"))
+    if lock is None:
+        return SqliteDeadlineIndex()
+    _held.append(lock)
+    return SqliteDeadlineIndex(_beside(path))
+
+
+_held: list[IO[bytes]] = []
+"""Open lock files: the system lets go of them when the process ends, however it ends."""
+
+
+def _lock(path: Path) -> IO[bytes] | None:
+    try:
+        import fcntl
+
+        file = path.open("ab")
+    except (ImportError, OSError):
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file
+
+
+def _beside(path: Path, more: str = "") -> Path:
+    return path.with_name(f"{path.name}.deadlines{more}")
+
+
+def _forget_index(path: Path) -> None:
+    """An index without its store belonged to another one."""
+    for more in ("", "-wal", "-shm"):
+        _beside(path, more).unlink(missing_ok=True)
+
+
+def pick_clock(name: ClockName) -> "RealClock | DrivenClock":
+    """The clock of this name."""
+    from process_manager.adapters.clock import DrivenClock, RealClock
+
+    return DrivenClock() if name == "driven" else RealClock()
+
+
+def build(
+    app: "App",
+    url: str,
+    store: "EventStore",
+    *,
+    clock: ClockName = "real",
+    only: "Collection[RoleName] | None" = None,
+    progress: "Callable[[Counters], None] | None" = None,
+) -> "Worker":
+    """A worker for an app on the open store of an address."""
+    from process_manager.runtime.wiring import ROLES, build_worker
+
+    return build_worker(app, store, pick_clock(clock), open_index(url), member=_member(), only=only or ROLES, progress=progress)
+
+
+def _member() -> str:
+    import platform
+
+    return f"{platform.node() or 'worker'}:{os.getpid()}"
+
+
+def driven_worker(app: "App", store: "EventStore", progress: "Callable[[Counters], None] | None" = None) -> "Worker":
+    """A worker for everything that an app does, in a time that moves only by the log; its index is in memory."""
+    from process_manager.adapters.deadline_index import SqliteDeadlineIndex
+    from process_manager.runtime.wiring import build_worker
+
+    return build_worker(app, store, pick_clock("driven"), SqliteDeadlineIndex(), member=_member(), progress=progress)
+
+
+def load_app(name: str) -> "App":
+    """The app that `module:attribute` names. Raises AppError that says what to do."""
+    module_name, colon, attribute = name.partition(":")
+    if not (module_name and colon and attribute):
+        raise AppError([f"{name!r} names no app: write module:attribute, such as shop.orders:app"])
+    _see_current_directory()
+    module = _import(name, module_name)
+    found: object = module
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise AppError([f"{name}: {module_name} has no {attribute!r}{_apps_in(module)}"])
+        found = getattr(found, part)
+    from process_manager.runtime.app import App
+
+    if not isinstance(found, App):
+        raise AppError([f"{name} is a {type(found).__name__}, not an App{_apps_in(module)}"])
+    return found
+
+
+def _see_current_directory() -> None:
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+
+
+def _import(name: str, module_name: str) -> object:
+    try:
+        return import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
+            mend = f"start pm where {error.name} can be imported from, or install it"
+            raise AppError([f"{name}: there is no module {error.name!r}: {mend}"]) from error
+        raise AppError([f"{name}: {module_name} imports {error.name!r}, which is not installed"]) from error
+    except ProcessManagerError:
+        raise
+    except Exception as error:
+        raise AppError([f"{name}: importing {module_name} raised {type(error).__name__}: {error}{_where(error)}"]) from error
+
+
+def _where(error: BaseException) -> str:
+    if isinstance(error, SyntaxError) and error.filename:
+        return f" ({error.filename}:{error.lineno})"
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})"
+
+
+def _apps_in(module: object) -> str:
+    from process_manager.runtime.app import App
+
+    found = [name for name, value in vars(module).items() if isinstance(value, App)]
+    return f"; it has {', '.join(found)}" if found else ": give it one, as in app = App('shop', processes=[...], handlers=[...])"

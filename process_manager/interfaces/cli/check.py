@@ -1,0 +1,81 @@
+"""`pm check` and `pm diagram`."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from process_manager.interfaces.cli import output
+from process_manager.interfaces.cli.errors import NOT_FOUND, CliError, say
+from process_manager.interfaces.cli.options import DEFAULT_STORE, app_option, check_url, command, existing_store, format_option, load_app
+
+if TYPE_CHECKING:
+    from process_manager.core.definition import Definition
+    from process_manager.core.records import Record
+    from process_manager.runtime.app import App
+
+
+@command("check", example="pm check --app shop.orders:app")
+@app_option
+@format_option("table", "json", "jsonl", "csv", "ids")
+def check_command(app_name: str, format_: str) -> None:
+    """Check an app: say what it holds, or everything that is wrong with it (exit code 1)."""
+    app = load_app(app_name)
+    rows = [_row(definition, app) for definition in app.definitions.values()]
+    columns = ("process", "version", "steps", "starts", "events", "commands_without_handler")
+    output.write_rows(rows, columns, format_, "process")
+    handlers = len(app.handlers)
+    say(f"{app_name} is in order: {len(rows)} process{'es' if len(rows) != 1 else ''}, {handlers} handler{'s' if handlers != 1 else ''}")
+
+
+def _row(definition: "Definition", app: "App") -> dict[str, Any]:
+    commands = [step.command.message_type for step in definition.steps.values()]
+    return {
+        "process": definition.name,
+        "version": definition.version,
+        "steps": _listed(definition.steps),
+        "starts": _listed(type_ for type_, handled in definition.handled.items() if handled.starts is not None),
+        "events": len(definition.handled),
+        "commands_without_handler": _listed(each for each in commands if each not in app.handled_commands),
+    }
+
+
+def _listed(names: Any) -> str:
+    return " ".join(sorted(names))
+
+
+@command("diagram", example="pm diagram --app shop.orders:app > orders.mmd\npm diagram --app shop.orders:app --format dot | dot -Tsvg")
+@app_option
+@click.option("--process", default="", metavar="NAME", help="Which process; needed where the app has several.")
+@click.option("--format", "language", type=click.Choice(["mermaid", "dot"]), default="mermaid", show_default=True)
+@click.option("--instance", "key", default="", metavar="KEY", help="Mark the path that this instance took; its events are in --store.")
+@click.option("--store", "url", callback=check_url, metavar="URL", envvar="PM_STORE", default=DEFAULT_STORE, show_default=True)
+def diagram_command(app_name: str, process: str, language: str, key: str, url: str) -> None:
+    """Draw a process: its steps, branches, deadlines and compensation."""
+    from process_manager.core.diagram import dot, mermaid
+
+    definition = _chosen(load_app(app_name), process)
+    taken = _records(definition.name, key, url) if key else ()
+    draw = mermaid if language == "mermaid" else dot
+    click.echo(draw(definition, taken).rstrip("\n"))
+
+
+def _chosen(app: "App", process: str) -> "Definition":
+    names = ", ".join(app.definitions) or "none"
+    if process and process not in app.definitions:
+        raise CliError(f"there is no process {process!r}: the app has {names}", NOT_FOUND)
+    if not process and len(app.definitions) != 1:
+        raise click.UsageError(f"say which process with --process: {names}")
+    return app.definitions[process] if process else next(iter(app.definitions.values()))
+
+
+def _records(process: str, key: str, url: str) -> "list[Record]":
+    from process_manager.errors import StreamNotFound
+
+    stream = key if key.startswith(f"{process}-") else f"{process}-{key}"
+    store = existing_store(url)
+    try:
+        return list(store.read_stream(stream))
+    except StreamNotFound as error:
+        raise CliError(f"there is no instance {stream}", NOT_FOUND) from error
+    finally:
+        store.close()

@@ -1,0 +1,83 @@
+"""Options that several commands share."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from process_manager.errors import NotAStore
+from process_manager.interfaces import bootstrap
+from process_manager.interfaces.cli.errors import NOT_FOUND, CliError
+
+if TYPE_CHECKING:
+    from process_manager.ports import EventStore
+    from process_manager.runtime.app import App
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_STORE = "sqlite:///process-manager.db"
+
+
+def check_url(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """A callback for an option that holds the address of a store."""
+    try:
+        bootstrap.read_address(value)
+    except NotAStore as error:
+        raise click.BadParameter(str(error), ctx, param) from error
+    return value
+
+
+def store_option(function: F) -> F:
+    """`--store URL`."""
+    return click.option(
+        "--store", "url", callback=check_url, metavar="URL", envvar="PM_STORE", default=DEFAULT_STORE, show_default=True, show_envvar=True,
+        help="Where the events are: sqlite:///file.db, or memory: for a trial.",
+    )(function)  # fmt: skip
+
+
+def app_option(function: F) -> F:
+    """`--app MODULE:ATTRIBUTE`."""
+    return click.option(
+        "--app", "app_name", metavar="MODULE:ATTR", envvar="PM_APP", required=True, show_envvar=True,
+        help="The app with your processes and handlers, such as shop.orders:app.",
+    )(function)  # fmt: skip
+
+
+def format_option(*formats: str) -> Callable[[F], F]:
+    """`-o FORMAT`; the first one is the default."""
+
+    def decorate(function: F) -> F:
+        return click.option(
+            "-o", "--output", "format_", type=click.Choice(formats), default=formats[0], show_default=True, help="How to write the data."
+        )(function)
+
+    return decorate
+
+
+def command(name: str, *, example: str) -> Callable[[F], click.Command]:
+    """A command whose help ends with an example."""
+    lines = "\n".join(f"  $ {line}" for line in example.splitlines())
+    return click.command(
+        name, epilog=f"\b\nExamples:\n{lines}", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    )
+
+
+def group(name: str, *, example: str) -> Callable[[F], click.Group]:
+    """A group of commands whose help ends with an example."""
+    lines = "\n".join(f"  $ {line}" for line in example.splitlines())
+    return click.group(
+        name, epilog=f"\b\nExamples:\n{lines}", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    )
+
+
+def existing_store(url: str) -> "EventStore":
+    """The store at an address that must hold one already."""
+    path = bootstrap.read_address(url).path
+    if path is not None and not path.exists():
+        raise CliError(f"there is no store {path}: name another one with --store, or write to it with pm publish", NOT_FOUND)
+    return bootstrap.open_store(url, create=False)
+
+
+def load_app(name: str) -> "App":
+    """The app that `--app` names."""
+    return bootstrap.load_app(name)

@@ -1,0 +1,99 @@
+"""`pm parked`."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from process_manager.interfaces.cli import output
+from process_manager.interfaces.cli.errors import NOT_FOUND, CliError, say
+from process_manager.interfaces.cli.options import command, existing_store, format_option, group, store_option
+
+if TYPE_CHECKING:
+    from process_manager.ports import EventStore, Parked
+
+COLUMNS = ("id", "group", "type", "stream", "revision", "parked", "reason")
+
+
+@group("parked", example="pm parked list\npm parked replay --all")
+def parked_command() -> None:
+    """List, show and replay what a consumer group has set aside because it could not be handled."""
+
+
+@command("list", example="pm parked list\npm parked list -o json")
+@click.option("--group", "group_name", default="", metavar="NAME", help="Only this group, or groups whose name starts so (shop.handlers).")
+@store_option
+@format_option(*output.FORMATS)
+def list_parked(group_name: str, url: str, format_: str) -> None:
+    """List what is parked, oldest first in each group. Needs no app."""
+    store = existing_store(url)
+    try:
+        rows = [_row(name, parked) for name, parked in _parked(store, group_name)]
+        output.write_rows(rows, COLUMNS, format_, "id")
+    finally:
+        store.close()
+
+
+@command("show", example="pm parked show 5f0c9ad2-9a07-5c1e-8a52-6d3f9d1a7c11")
+@click.argument("id")
+@store_option
+def show_parked(id: str, url: str) -> None:
+    """Show the parked record ID with its data, as JSON."""
+    from process_manager.interfaces.instances import as_rows
+
+    store = existing_store(url)
+    try:
+        found = [(name, parked) for name, parked in _parked(store, "") if parked.record.id == id]
+        if not found:
+            raise CliError(f"{id} is parked in no group: pm parked list shows what is", NOT_FOUND)
+        for name, parked in found:
+            output.write_json(_row(name, parked) | next(as_rows([parked.record])))
+    finally:
+        store.close()
+
+
+@command("replay", example="pm parked replay 5f0c9ad2-9a07-5c1e-8a52-6d3f9d1a7c11\npm parked replay --all --group shop.handlers")
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option("--all", "everything", is_flag=True, help="Everything that is parked.")
+@click.option("--group", "group_name", default="", metavar="NAME", help="Only this group, or groups whose name starts so.")
+@store_option
+def replay_parked(ids: tuple[str, ...], group_name: str, url: str, *, everything: bool) -> None:
+    """Deliver parked records again, when what kept them from being handled is mended."""
+    if bool(ids) == everything:
+        raise click.UsageError("name the ids to replay, or say --all")
+    store = existing_store(url)
+    try:
+        known = {parked.record.id for _, parked in _parked(store, group_name)}
+        missing = [each for each in ids if each not in known]
+        if missing:
+            raise CliError(f"{', '.join(missing)}: not parked; nothing was replayed", NOT_FOUND)
+        count = sum(store.replay_parked(name, None if everything else list(ids)) for name in _groups(store, group_name))
+    finally:
+        store.close()
+    say(f"{count} delivered again")
+
+
+parked_command.add_command(list_parked)
+parked_command.add_command(show_parked)
+parked_command.add_command(replay_parked)
+
+
+def _groups(store: "EventStore", name: str) -> list[str]:
+    found = [each.name for each in store.groups() if not name or each.name == name or each.name.startswith(f"{name}.")]
+    if name and not found:
+        raise CliError(f"there is no group {name!r}: there are {', '.join(each.name for each in store.groups()) or 'none'}", NOT_FOUND)
+    return found
+
+
+def _parked(store: "EventStore", name: str) -> "Iterator[tuple[str, Parked]]":
+    for group_name in _groups(store, name):
+        for parked in store.parked(group_name):
+            yield group_name, parked
+
+
+def _row(group: str, parked: "Parked") -> dict[str, Any]:
+    record = parked.record
+    return {
+        "id": record.id, "group": group, "type": record.type, "stream": record.stream, "revision": record.revision,
+        "parked": output.micros(parked.parked_at), "reason": parked.reason,
+    }  # fmt: skip

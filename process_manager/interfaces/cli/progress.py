@@ -1,0 +1,36 @@
+"""A progress line on stderr: rewritten in place on a terminal, now and then a new one otherwise."""
+
+import sys
+import time
+
+import click
+
+QUIET = 5.0
+"""Seconds between two lines where stderr is no terminal."""
+
+
+class Progress:
+    """Shows where a long task is."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._shown = time.monotonic()
+        self._dirty = False
+
+    def show(self, text: str) -> None:
+        """This is where it is now; shown at most ten times a second."""
+        now = time.monotonic()
+        if now - self._shown < (0.1 if self._terminal else QUIET):
+            return
+        self._shown = now
+        if self._terminal:
+            click.echo(f"\r\x1b[K{text}", err=True, nl=False)
+            self._dirty = True
+        else:
+            click.echo(text, err=True)
+
+    def clear(self) -> None:
+        """Make room for other lines."""
+        if self._dirty:
+            click.echo("\r\x1b[K", err=True, nl=False)
+            self._dirty = False

@@ -1,0 +1,140 @@
+"""`pm run`."""
+
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from process_manager.interfaces import bootstrap
+from process_manager.interfaces.cli.errors import INTERRUPTED, OK, say
+from process_manager.interfaces.cli.options import app_option, command, load_app, store_option
+from process_manager.interfaces.cli.progress import Progress
+
+if TYPE_CHECKING:
+    from process_manager.ports import EventStore
+    from process_manager.runtime.counters import Counters
+    from process_manager.runtime.wiring import RoleName
+    from process_manager.runtime.worker import Worker
+
+ROLES = ("processes", "handlers", "deadlines")
+
+
+def _roles(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """Names of roles, with commas between them."""
+    if value is None:
+        return None
+    chosen = tuple(part.strip() for part in value.split(",") if part.strip())
+    wrong = [part for part in chosen if part not in ROLES]
+    if wrong or not chosen:
+        raise click.BadParameter(f"{', '.join(wrong) or 'nothing'} is no role: choose from {', '.join(ROLES)}", ctx, param)
+    return chosen
+
+
+@command("run", example="pm run --app shop.orders:app --store sqlite:///shop.db\npm run --app shop.orders:app --until-idle")
+@app_option
+@store_option
+@click.option("--only", callback=_roles, metavar="ROLES", help=f"Run only some of {','.join(ROLES)}.")
+@click.option("--until-idle", is_flag=True, help="Stop when every input in the log is taken.")
+@click.option(
+    "--clock", type=click.Choice(["real", "driven"]), default="real", show_default=True,
+    help="The time on the wall, or the time that the log says. With --until-idle a driven one jumps from deadline to deadline to the last.",
+)  # fmt: skip
+def run_command(app_name: str, url: str, only: "tuple[RoleName, ...] | None", until_idle: bool, clock: bootstrap.ClockName) -> int:
+    """Run the processes, handlers and deadlines of an app.
+
+    Ctrl-C and SIGTERM finish the batch and leave. Start it again at any time, after a kill too: it goes on where it was.
+    A second worker on the same file stands by.
+    """
+    set_up_logging()
+    app = load_app(app_name)
+    store = bootstrap.open_store(url)
+    progress = Progress()
+    try:
+        worker = bootstrap.build(app, url, store, clock=clock, only=only, progress=lambda counters: progress.show(summary(counters)))
+        with stopped_by_signals(worker) as got:
+            try:
+                _work(worker, store, until_idle=until_idle, driven=clock == "driven")
+            finally:
+                worker.close()
+                progress.clear()
+    finally:
+        store.close()
+    say(summary(worker.counters))
+    return INTERRUPTED if signal.SIGINT in got else OK
+
+
+def _work(worker: "Worker", store: "EventStore", *, until_idle: bool, driven: bool) -> None:
+    if driven and until_idle:
+        from process_manager.runtime.time_driver import TimeDriver, run_to_the_end
+
+        run_to_the_end(worker, TimeDriver(store))
+    else:
+        worker.run(until_idle=until_idle)
+
+
+def summary(counters: "Counters") -> str:
+    """What a worker has done, in one line."""
+    done = [f"{count:,} {name}" for name, count in counters.as_dict().items() if count or name in {"turns", "commands"}]
+    return ", ".join(done)
+
+
+@contextmanager
+def stopped_by_signals(worker: "Worker") -> Iterator[list[int]]:
+    """SIGINT and SIGTERM stop the worker after its batch; a second SIGINT does not wait. Says which signals came."""
+    got: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        if number == signal.SIGINT and signal.SIGINT in got:
+            raise KeyboardInterrupt
+        got.append(number)
+        worker.stop()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield got
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def set_up_logging() -> None:
+    """Text on a terminal, JSON Lines otherwise; on stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Text("%(asctime)s %(levelname)s %(message)s") if sys.stderr.isatty() else _Json())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+
+
+_ALWAYS_THERE = {*vars(logging.makeLogRecord({})), "message", "asctime"}
+
+
+def _extras(record: logging.LogRecord) -> dict[str, Any]:
+    return {name: value for name, value in vars(record).items() if name not in _ALWAYS_THERE}
+
+
+class _Text(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        extras = " ".join(f"{name}={value}" for name, value in _extras(record).items())
+        return f"{super().format(record)}  {extras}".rstrip()
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        import json
+        from datetime import UTC, datetime
+
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_extras(record),
+        }
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)

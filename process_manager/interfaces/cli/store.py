@@ -1,0 +1,38 @@
+"""`pm store`."""
+
+from pathlib import Path
+
+import click
+
+from process_manager.interfaces.cli.errors import REFUSED, CliError, say
+from process_manager.interfaces.cli.options import command, existing_store, group, store_option
+
+
+@group("store", example="pm store backup shop-backup.db --store sqlite:///shop.db")
+def store_command() -> None:
+    """Look after a store."""
+
+
+@command("backup", example="pm store backup shop-backup.db --store sqlite:///shop.db")
+@click.argument("file", type=click.Path(path_type=Path))
+@store_option
+def backup(file: Path, url: str) -> None:
+    """Copy the store as it stands now to a new FILE, while workers run.
+
+    An existing FILE is never overwritten.
+    """
+    if file.exists():
+        raise CliError(f"{file} exists: a backup goes to a new file", REFUSED)
+    from process_manager.adapters.sqlite import SqliteStore
+
+    store = existing_store(url)
+    try:
+        if not isinstance(store, SqliteStore):
+            raise CliError(f"{url}: only a store in a file can be copied", REFUSED)
+        store.backup(file)
+    finally:
+        store.close()
+    say(f"{url} is copied to {file}, {file.stat().st_size:,} bytes")
+
+
+store_command.add_command(backup)

@@ -1,0 +1,109 @@
+"""The instances in a log, found by scanning it: until projections come, the only list there is."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any
+
+from process_manager.core import facts
+from process_manager.core.block import read_fact
+from process_manager.core.codec import read_metadata
+from process_manager.core.facts import FACTS, Fact
+from process_manager.core.records import Record
+from process_manager.errors import MessageError
+from process_manager.ports import EventStore, Filter
+from process_manager.runtime.router import time_of
+
+COLUMNS = ("instance", "process", "key", "status", "life", "version", "started", "updated", "outcome")
+
+_DECISIVE = {
+    fact.fact_type
+    for fact in (facts.Started, facts.CompensationStarted, facts.CompensationFailed, facts.Ended, facts.Suspended, facts.InputKept)
+}
+_BETWEEN = frozenset(FACTS) - {facts.SnapshotTaken.fact_type}
+
+
+class Found:
+    """What a list says of an instance."""
+
+    __slots__ = ("life", "outcome", "started", "status", "stream", "updated", "version")
+
+    def __init__(self, stream: str) -> None:
+        self.stream = stream
+        self.status = "not_started"
+        self.life = 0
+        self.version = 0
+        self.started: datetime | None = None
+        self.updated: datetime | None = None
+        self.outcome = ""
+
+    def take(self, fact: Fact, time: datetime) -> None:
+        match fact:
+            case facts.Started():
+                self.status, self.life, self.version, self.started, self.outcome = "running", fact.life, fact.definition_version, time, ""
+            case facts.CompensationStarted():
+                self.status, self.outcome = "compensating", fact.reason
+            case facts.CompensationFailed():
+                self.status, self.outcome = "compensation_failed", fact.reason
+            case facts.Ended():
+                self.status, self.outcome = fact.status, fact.outcome
+            case facts.Suspended():
+                self.status, self.outcome = "suspended", fact.error
+            case facts.InputKept() if self.status == "not_started":
+                self.status = "waiting"
+            case _:
+                pass
+
+    def row(self) -> dict[str, Any]:
+        process, _, key = self.stream.partition("-")
+        return {
+            "instance": self.stream, "process": process, "key": key, "status": self.status, "life": self.life, "version": self.version,
+            "started": self.started, "updated": self.updated, "outcome": self.outcome,
+        }  # fmt: skip
+
+
+def scan(store: EventStore, process: str = "", status: str = "") -> Iterator[dict[str, Any]]:
+    """The instances in order of their first record; one small object for each stays in memory."""
+    found: dict[str, Found] = {}
+    where = Filter(types=_BETWEEN, stream_prefixes=())
+    for record in store.read_all(where=where):
+        if process and not record.stream.startswith(f"{process}-"):
+            continue
+        _take(found.setdefault(record.stream, Found(record.stream)), record)
+    return (each.row() for each in found.values() if each.status != "not_started" and status in {"", each.status})
+
+
+def _take(instance: Found, record: Record) -> None:
+    try:
+        time = time_of(record, read_metadata(record.type, record.metadata))
+        if record.type in _DECISIVE:
+            instance.take(read_fact(record), time)
+    except MessageError:
+        return
+    instance.updated = time
+
+
+def as_rows(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
+    """Records as rows of data."""
+    import orjson
+
+    for record in records:
+        yield {
+            "id": record.id, "type": record.type, "stream": record.stream, "revision": record.revision, "position": record.position,
+            "time": _time(record), "data": _value(record.data, orjson.loads), "metadata": _value(record.metadata, orjson.loads),
+        }  # fmt: skip
+
+
+def _value(raw: bytes, loads: Any) -> Any:
+    try:
+        return loads(raw) if raw else None
+    except ValueError:
+        return raw.decode(errors="replace")
+
+
+def _time(record: Record) -> datetime:
+    from process_manager.interfaces.cli.output import micros
+
+    try:
+        return time_of(record, read_metadata(record.type, record.metadata))
+    except MessageError:
+        return micros(record.created)

@@ -1,0 +1,111 @@
+"""Records into streams so that twice is once: read a stream, leave out what it holds, append at the exact version."""
+
+from collections.abc import Iterable, Sequence
+
+from process_manager.core.records import NewRecord
+from process_manager.errors import StoreError, StreamNotFound, WrongExpectedVersion
+from process_manager.interfaces.lines import Addressed
+from process_manager.ports import MAX_APPEND, Block, EventStore, StreamState
+
+REMEMBERED = 500_000
+"""Ids of streams that are kept between batches; a stream that drops out is read again."""
+
+ATTEMPTS = 20
+"""How often somebody else may append first."""
+
+
+class Publisher:
+    """Publishes batches in their order; memory is bounded by the batch and by `REMEMBERED`."""
+
+    def __init__(self, store: EventStore) -> None:
+        self.published = 0
+        self.known = 0  # events that their streams held already
+        self._store = store
+        self._streams: dict[str, _Stream] = {}
+        self._remembered = 0
+
+    def publish(self, batch: Iterable[Addressed]) -> None:
+        """Append what is new. Raises StoreError."""
+        wave: dict[str, list[NewRecord]] = {}
+        sizes: dict[str, int] = {}
+        newest = ""
+        for stream, record in batch:
+            again = stream in wave and stream != newest
+            if again or sizes.get(stream, 0) + record.size > MAX_APPEND:
+                self._append(wave)
+                wave, sizes = {}, {}
+            wave.setdefault(stream, []).append(record)
+            sizes[stream] = sizes.get(stream, 0) + record.size
+            newest = stream
+        self._append(wave)
+
+    def _append(self, wave: dict[str, list[NewRecord]]) -> None:
+        """One `append_many`, again for those streams where somebody else was first."""
+        for _ in range(ATTEMPTS):
+            blocks = [block for stream, records in wave.items() if (block := self._block(stream, records)) is not None]
+            if not blocks:
+                break
+            conflicts = self._write(blocks)
+            wave = {stream: wave[stream] for stream in conflicts}
+            if not wave:
+                break
+        else:
+            raise StoreError(f"others keep appending to {', '.join(wave)}: publish again")
+        self._forget()
+
+    def _block(self, stream: str, records: Sequence[NewRecord]) -> Block | None:
+        state = self._state(stream)
+        new = {record.id: record for record in records if _key(record.id) not in state.ids}
+        self.known += len(records) - len(new)
+        expected = StreamState.NO_STREAM if state.revision is None else state.revision
+        return Block(stream, list(new.values()), expected) if new else None
+
+    def _write(self, blocks: Sequence[Block]) -> list[str]:
+        conflicts = []
+        for block, answer in zip(blocks, self._store.append_many(blocks), strict=True):
+            if isinstance(answer, WrongExpectedVersion):
+                self._remembered -= len(self._streams.pop(block.stream).ids)
+                conflicts.append(block.stream)
+            elif isinstance(answer, StoreError):
+                raise answer
+            else:
+                self.published += len(block.records)
+                self._note(self._streams[block.stream], answer.revision, [record.id for record in block.records])
+        return conflicts
+
+    def _state(self, stream: str) -> "_Stream":
+        """What a stream holds; what is remembered is confirmed by the append, or by nothing to append."""
+        state = self._streams.pop(stream, None)
+        if state is None:
+            state = _Stream()
+            try:
+                for record in self._store.read_stream(stream):
+                    self._note(state, record.revision, [record.id])
+            except StreamNotFound:
+                pass
+        self._streams[stream] = state
+        return state
+
+    def _note(self, state: "_Stream", revision: int, ids: Sequence[str]) -> None:
+        before = len(state.ids)
+        state.ids.update(map(_key, ids))
+        state.revision = revision
+        self._remembered += len(state.ids) - before
+
+    def _forget(self) -> None:
+        while self._remembered > REMEMBERED and len(self._streams) > 1:
+            self._remembered -= len(self._streams.pop(next(iter(self._streams))).ids)
+
+
+class _Stream:
+    """A stream's revision and the ids in it."""
+
+    __slots__ = ("ids", "revision")
+
+    def __init__(self) -> None:
+        self.revision: int | None = None
+        self.ids: set[bytes] = set()
+
+
+def _key(id_: str) -> bytes:
+    return bytes.fromhex(id_.replace("-", ""))

@@ -1,0 +1,17 @@
+"""Fine collection: a 60-day deadline by the calendar, a decision by policy, and thirteen years of a real log to replay."""
+
+from typing import Literal
+
+from process_manager import App
+from process_manager.examples.fine_collection.process import CancelWhenPaid, FineCollection
+
+Policy = Literal["charge-always", "cancel-when-paid"]
+POLICIES: dict[Policy, type[FineCollection]] = {"charge-always": FineCollection, "cancel-when-paid": CancelWhenPaid}
+
+
+def fine_collection(policy: Policy) -> App:
+    """The app with a policy. One store keeps one policy: what was decided in it is not decided again."""
+    return App(name="fine_collection", processes=[POLICIES[policy]])
+
+
+app = fine_collection("charge-always")

@@ -19,6 +19,11 @@ class OrderPlaced(Event, type="orders.order-placed"):
     card: str
 
 
+class StockReceived(Event, type="inventory.stock-received"):
+    sku: str
+    quantity: int
+
+
 class ReserveStock(Command, type="inventory.reserve-stock"):
     order_id: str
     sku: str
@@ -54,6 +59,11 @@ class RequestReview(Command, type="reviews.request-review"):
     total: Decimal
 
 
+class ReviewRequested(Event, type="reviews.review-requested"):
+    order_id: str
+    total: Decimal
+
+
 class ReviewApproved(Event, type="reviews.review-approved"):
     order_id: str
     reviewer: str
@@ -70,6 +80,12 @@ class ChargeCard(Command, type="payments.charge-card"):
     amount: Decimal
 
 
+class ChargePending(Event, type="payments.charge-pending"):
+    order_id: str
+    amount: Decimal
+    command_id: str
+
+
 class CardCharged(Event, type="payments.card-charged"):
     order_id: str
     amount: Decimal
@@ -78,6 +94,14 @@ class CardCharged(Event, type="payments.card-charged"):
 class CardDeclined(Event, type="payments.card-declined"):
     order_id: str
     reason: str
+
+
+class SettleCharge(Command, type="payments.settle-charge"):
+    order_id: str
+
+
+class NothingToSettle(Event, type="payments.nothing-to-settle"):
+    order_id: str
 
 
 class RefundCard(Command, type="payments.refund-card"):

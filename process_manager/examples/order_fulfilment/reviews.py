@@ -1,0 +1,21 @@
+"""The review of one order: by rule where the total is clear, else by a person."""
+
+from decimal import Decimal
+
+from process_manager import Aggregate, Refused
+from process_manager.examples.order_fulfilment.messages import ReviewApproved, ReviewRejected, ReviewRequested
+
+APPROVED_UP_TO = Decimal(1000)
+REJECTED_OVER = Decimal(5000)
+
+
+class Review(Aggregate, category="review"):
+    """One for each order. What lies between the limits waits for a person, who publishes an answer or never does."""
+
+    def request(self, total: Decimal) -> None:
+        if total > REJECTED_OVER:
+            raise Refused(ReviewRejected(order_id=self.id, reviewer="rules"))
+        if total > APPROVED_UP_TO:
+            self.record(ReviewRequested(order_id=self.id, total=total))
+        else:
+            self.record(ReviewApproved(order_id=self.id, reviewer="rules"))

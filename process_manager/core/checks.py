@@ -1,6 +1,7 @@
 """Whether what a class says fits together. Each check raises DefinitionError with the class, the member and the mend."""
 
 from collections.abc import Iterable, Iterator
+from datetime import timedelta
 
 from process_manager.core.definition import ENDINGS, Definition, join_of
 from process_manager.core.messages import Command, Event, Message
@@ -50,6 +51,8 @@ def _step_tables(definition: Definition) -> None:
             )
         if set(step.done) & set(step.failed):
             raise _fail(definition, step.name, "one event is both done and failed", "name two events")
+        if isinstance(step.within, timedelta) and step.within <= timedelta(0):
+            raise _fail(definition, step.name, f"within={step.within} leaves no time for an answer", "give a longer span")
         if step.within is None:
             raise _fail(definition, step.name, "does not say how long an answer may take", "give within=..., or within=FOREVER")
     for message in _messages(definition):
@@ -117,8 +120,7 @@ CHOICES = "Compensate(...), Abort(...), Complete(...) or CONTINUE"
 
 def _overdue(definition: Definition) -> None:
     for step in _flow_steps(definition):
-        timed = step.within is not None and not hasattr(step.within, "value")
-        if timed and step.name not in definition.overdue and not step.otherwise:
+        if isinstance(step.within, timedelta) and step.name not in definition.overdue and not step.otherwise:
             raise _fail(
                 definition,
                 step.name,
@@ -188,15 +190,33 @@ def _starts(definition: Definition) -> None:
 
 
 def _reach(definition: Definition) -> None:
-    announced = {command for reaction in definition.reactions for command in _commands(reaction)}
-    for step in definition.steps.values():
-        if step.command not in announced:
+    """Every step is announced by a reaction that can come to run."""
+    running: set[str] = set()
+    steps: set[str] = set()
+    while True:
+        more = {each.name for each in definition.reactions if each.name not in running and _can_run(definition, each, steps)}
+        if not more:
+            break
+        running |= more
+        steps = {name for name in definition.steps if definition.announcing[name] & running}
+    for name, step in definition.steps.items():
+        if name not in steps:
             raise _fail(
-                definition,
-                step.name,
-                f"no reaction announces {step.command.__name__}, so it never runs",
+                definition, name, f"no reaction that can run announces {step.command.__name__}, so it never runs",
                 "yield it somewhere, or drop the step",
-            )
+            )  # fmt: skip
+
+
+def _can_run(definition: Definition, reaction: Reaction, steps: set[str]) -> bool:
+    mark = reaction.mark
+    if mark.join is not None:
+        return any(step.name in steps for step in mark.join.steps)
+    if mark.step is not None:
+        return mark.step.name in steps
+    if mark.kind == "on" and not _from_outside(definition, reaction):
+        answered = [definition.handled[event.message_type] for event in reaction.events]
+        return any(step.name in steps for each in answered for step in (*each.done, *each.failed))
+    return True
 
 
 def _endings(definition: Definition) -> None:

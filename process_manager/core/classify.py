@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from process_manager.core.codec import decode
 from process_manager.core.definition import Definition, Handled
 from process_manager.core.facts import Input
 from process_manager.core.instance import Instance, Run
 from process_manager.core.joins import holds
+from process_manager.core.messages import Event
 from process_manager.core.reactions import DEFAULT_EARLY, IGNORE, Early, Policy, Reaction, Wait
+from process_manager.core.steps import AnyStep
 
 Meaning = Literal["start", "done", "failed", "event", "early", "ignore", "fail"]
 
@@ -43,7 +46,7 @@ def classify(definition: Definition, instance: Instance, taken: Input) -> Verdic
         return _late(handled, f"the instance is {instance.status}")
     if instance.life > 1 and taken.position < instance.ended_position:
         return _late(handled, "it belongs to an earlier life")
-    return _now(definition, handled, instance)
+    return _now(definition, handled, instance, taken)
 
 
 def _answer(handled: Handled, instance: Instance, taken: Input) -> Verdict | None:
@@ -54,14 +57,30 @@ def _answer(handled: Handled, instance: Instance, taken: Input) -> Verdict | Non
         return _answer_to(handled, run)
     if cause is not None:
         return Verdict("ignore", reason=f"it answers {cause}, which this instance did not ask for")
-    steps = {step.name for step in (*handled.done, *handled.failed)}
-    open_runs = [each for each in instance.runs.values() if each.step in steps and each.is_open and each.life == instance.life]
+    open_runs = [run for run in _meant(handled, instance, taken) if run.is_open]
     if len(open_runs) == 1:
         verdict = _answer_to(handled, open_runs[0])
         return Verdict(verdict.meaning, run=verdict.run, matched_by="only one open", reason=verdict.reason)
     if len(open_runs) > 1:
-        return Verdict("ignore", reason=f"it names no command and {len(open_runs)} operations are open")
+        return _late(handled, f"it names no command and {len(open_runs)} operations are open")
     return None
+
+
+def _meant(handled: Handled, instance: Instance, taken: Input) -> list[Run]:
+    """The runs of this life that an answer without causation may mean: by step and, where the event has it, by key."""
+    steps = {step.name: step for step in (*handled.done, *handled.failed)}
+    runs = [run for run in instance.runs.values() if run.step in steps and run.life == instance.life]
+    if all(steps[run.step].each is None for run in runs):
+        return runs
+    event = decode(handled.event, taken.version, taken.data)
+    return [run for run in runs if _key(steps[run.step], event) in {None, run.key}]
+
+
+def _key(step: AnyStep, event: Event) -> str | None:
+    try:
+        return step.run_key(event)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return None  # the event does not say
 
 
 def _answer_to(handled: Handled, run: Run) -> Verdict:
@@ -106,9 +125,9 @@ def _by_policy(policy: Policy, reason: str) -> Verdict:
     return Verdict("ignore" if policy is IGNORE else "fail", reason=reason)
 
 
-def _now(definition: Definition, handled: Handled, instance: Instance) -> Verdict:
+def _now(definition: Definition, handled: Handled, instance: Instance, taken: Input) -> Verdict:
     if handled.answers:
-        ran = any(instance.runs_of(step.name) for step in (*handled.done, *handled.failed))
+        ran = _meant(handled, instance, taken)
         return _late(handled, "its step is not open any more") if ran else _early(handled, "its step has not started")
     assert handled.on is not None
     after = handled.on.mark.after

@@ -62,6 +62,7 @@ class Definition:
     routes: Mapping[str, Route]
     state: type[State]
     evolvers: Mapping[str, tuple[type[Event], Callable[..., Any]]]
+    waiting: Mapping[str, tuple[Reaction, ...]]  # by step, the join reactions that wait for it
     announcing: Mapping[str, frozenset[str]]  # by step, the reactions that may start it
 
     @property
@@ -73,7 +74,7 @@ class Definition:
 
     def joins_of(self, step: str) -> tuple[Reaction, ...]:
         """The join reactions that wait for this step."""
-        return tuple(each for each in self.joins if any(waited.name == step for waited in join_of(each).steps))
+        return self.waiting.get(step, ())
 
     def retry_of(self, step: AnyStep) -> Retry:
         """How often a step is tried: undo steps that say nothing are tried several times."""
@@ -105,6 +106,7 @@ def define(cls: type, *, name: str, version: int, fold_version: int, key: str, k
     steps = {each: member for each, member in members.items() if isinstance(member, Step)}
     reactions = tuple(_reaction(cls, each, member) for each, member in members.items() if hasattr(member, MARK))
     handled = _handled(cls, steps, reactions)
+    joins = tuple(each for each in reactions if each.mark.kind == "join")
     undos = _by(cls, reactions, "undo", lambda mark: mark.step)
     started_by_undo = {command for reaction in undos.values() for command in reaction.announces}
     started_else = {command for reaction in reactions if reaction.mark.kind != "undo" for command in reaction.announces}
@@ -119,7 +121,7 @@ def define(cls: type, *, name: str, version: int, fold_version: int, key: str, k
         by_command={step.command: step for step in steps.values()},
         reactions=reactions,
         handled=handled,
-        joins=tuple(each for each in reactions if each.mark.kind == "join"),
+        joins=joins,
         due=_by(cls, reactions, "due", lambda mark: mark.deadline),
         overdue=_by(cls, reactions, "overdue", lambda mark: mark.step),
         undo=undos,
@@ -128,6 +130,7 @@ def define(cls: type, *, name: str, version: int, fold_version: int, key: str, k
         routes=_routes(handled, key, keys),
         state=state,
         evolvers=evolvers,
+        waiting={name: tuple(each for each in joins if step in join_of(each).steps) for name, step in steps.items()},
         announcing={name: frozenset(each.name for each in reactions if step.command in each.announces) for name, step in steps.items()},
     )
 

@@ -156,7 +156,7 @@ class Draft:
     # -- the block ----------------------------------------------------------------------------------------------
 
     def records(self) -> list[NewRecord]:
-        """The block: a record for each fact, in order."""
+        """The block: a record for each fact, in order. Its length goes into the ids, so that no block is the start of another."""
         metadata: dict[tuple[str, int], bytes] = {}
         correlation = self.state.correlation or str(self.main.meta.get("$correlationId") or self.main.id)
         stream = self.state.stream
@@ -168,7 +168,7 @@ class Draft:
             key = (cause, fact.fact_version)
             if key not in metadata:
                 metadata[key] = fact_metadata(correlation, cause, self.now, fact.fact_version)
-            found.append(fact_record(stream, cause, f"{self.main.id}/{index}", fact, metadata[key]))
+            found.append(fact_record(stream, cause, f"{self.main.id}/{index}/{len(self.facts)}", fact, metadata[key]))
         return found
 
 

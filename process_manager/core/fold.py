@@ -27,8 +27,9 @@ def apply(instance: Instance, fact: Fact, revision: int, evolve: Evolve | None =
         instance.taken_at = fact.now
         if fact.kept:
             instance.kept.pop(fact.input.id, None)
-        instance.reactions.update(fact.reactions)
     payload = APPLY[type(fact)](instance, fact, revision, message)
+    if isinstance(fact, Receipt):
+        instance.reactions.update(fact.reactions)
     if payload is not None:
         instance.events[payload.type] = payload
         if evolve is not None:

@@ -1,7 +1,8 @@
 """The state of one instance. Nothing here decides; `fold` fills it from facts."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple, cast
 
 from typing_extensions import TypeVar
@@ -158,10 +159,7 @@ class Instance:
 
     def copy(self) -> "Instance":
         """A copy that may be changed without changing this one."""
-        return replace(
-            self, events=self.events.copy(), runs=self.runs.copy(), commands=self.commands.copy(), timers=self.timers.copy(),
-            joins=self.joins.copy(), reactions=self.reactions.copy(), kept=self.kept.copy(), seen=self.seen.copy(),
-        )  # fmt: skip
+        return Instance(*_scalars(self), *[container.copy() for container in _containers(self)])
 
     def runs_of(self, step: str) -> list[Run]:
         """The runs of a step in this life, in the order they were started."""
@@ -170,3 +168,7 @@ class Instance:
     def run_of_command(self, command_id: str) -> Run | None:
         """The run that a command belongs to, whichever attempt it was."""
         return self.runs.get(self.commands.get(command_id, ""))
+
+
+_FIELDS = list(Instance.__dataclass_fields__)
+_scalars, _containers = attrgetter(*_FIELDS[:-8]), attrgetter(*_FIELDS[-8:])

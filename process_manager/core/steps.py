@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
+from functools import cached_property
 from typing import Any, Generic, Literal, TypeAlias
 
 from typing_extensions import TypeVar
@@ -84,23 +85,23 @@ class Step(Generic[C_co, D_co]):
     def __repr__(self) -> str:
         return f"<Step {self.name or '?'}: {self.command.__name__}>"
 
-    def run_key(self, command: Command) -> str:
-        """The key of the run that this command starts; "" for a step with one run."""
-        return "" if self.each is None else str(self.each(command))
+    def run_key(self, message: Command | Event) -> str:
+        """The key of the run that this command starts, or that this answer names; "" for a step with one run."""
+        return "" if self.each is None else str(self.each(message))
 
 
 AnyStep: TypeAlias = Step[Any, Any]
 Count: TypeAlias = int | Callable[[Any], int]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Join:
     """A condition over the runs of some steps; `count` runs must be done, None means all of them."""
 
     steps: tuple[AnyStep, ...]
     count: Count | None
 
-    @property
+    @cached_property
     def name(self) -> str:
         """How facts and diagrams call it; two joins of one definition never share a name."""
         over = " and ".join(step.name for step in self.steps)

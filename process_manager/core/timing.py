@@ -18,6 +18,7 @@ from process_manager.core.facts import (
     StepStarted,
 )  # fmt: skip
 from process_manager.core.instance import Instance, Run, Timer
+from process_manager.core.messages import Json
 from process_manager.core.signals import DeadlinePassed
 
 
@@ -93,3 +94,12 @@ def cleared_by(fact: Fact) -> list[str]:
         case _:
             pass
     return names
+
+
+ANSWERED = frozenset({StepCompleted.fact_type, StepFailed.fact_type, StepOverdue.fact_type})
+"""The receipts that clear the deadline of their run."""
+
+
+def run_deadline(raw: Json) -> str:
+    """The deadline that an answer's receipt clears, from its JSON alone: an index reads every one of them."""
+    return f"{raw['step']}/{raw['operation']}"

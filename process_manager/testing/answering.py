@@ -41,11 +41,11 @@ def command_answered(definition: Definition, instance: Instance, delivery: Deliv
         runs = [run for run in runs if _command(definition, run) == delivery.to]
         if not runs:
             raise LookupError(f"{delivery.to!r} was not asked for, or {type(event).__name__} is no answer to it")
-    runs = [run for run in runs if run.is_open] or runs
+    else:
+        runs = [run for run in runs if _agree(_command(definition, run), event)] or runs
+    runs = [run for run in runs if run.is_open] or runs[-1:]
     if len(runs) > 1 and delivery.to is None:
-        runs = [run for run in runs if _agree(_command(definition, run), event)]
-        if len(runs) > 1:
-            raise LookupError(f"{event!r} may answer {len(runs)} commands: say answer(event, to=command)")
+        raise LookupError(f"{event!r} may answer {len(runs)} commands: say answer(event, to=command)")
     return _attempt(instance, runs[-1], delivery.attempt) if runs else ""
 
 

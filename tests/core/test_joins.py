@@ -1,0 +1,247 @@
+"""Joins over sets known only at run time."""
+
+from typing import Any
+
+import pytest
+
+from process_manager import (
+    CONTINUE,
+    Compensate,
+    Complete,
+    Decision,
+    Effects,
+    ProcessManager,
+    Retry,
+    Step,
+    all_of,
+    any_of,
+    hours,
+    minutes,
+    n_of,
+    on,
+    overdue,
+    starts,
+    undo,
+)
+from process_manager.testing.scenario import Scenario, scenario
+from tests.core.samples import (
+    NOTICED,
+    PAID,
+    PAY,
+    Began,
+    GiveBack,
+    GivenBack,
+    Noticed,
+    Paid,
+    Pay,
+    Refund,
+    Refunded,
+    Refused,
+    Take,
+    Taken,
+    began,
+    give_back,
+    given_back,
+    refused,
+    take,
+    taken,
+)
+
+
+def _each(command: Any) -> str:
+    return str(command.item)
+
+
+class Everything(ProcessManager, key="id"):
+    """Takes every item, then pays."""
+
+    taking = Step(Take, each=_each, done=Taken, failed=Refused, within=hours(1))
+    giving_back = Step(GiveBack, each=_each, done=GivenBack, within=hours(1), needs_undo=False)
+    paying = Step(Pay, done=Paid, within=hours(1), needs_undo=False, otherwise=Compensate("not paid"))
+
+    @starts
+    def begin(self, event: Began) -> Effects[Take]:
+        for item in event.items:
+            yield Take(id=event.id, item=item)
+
+    @on(all_of(taking))
+    def all_taken(self) -> Effects[Pay]:
+        yield Decision("items", ",".join(self.results(Everything.taking)), because="all were taken")
+        yield Pay(id=self.key)
+
+    @on
+    def paid(self, _: Paid) -> Effects[Complete]:
+        yield Complete("paid")
+
+    @on
+    def refused(self, event: Refused) -> Effects[Compensate]:
+        yield Compensate(f"{event.item} refused")
+
+    @overdue(taking)
+    def overdue_taking(self, c: Take) -> Effects[Compensate]:
+        yield Compensate(f"{c.item} overdue")
+
+    @undo(taking)
+    def back(self, c: Take) -> Effects[GiveBack]:
+        yield GiveBack(id=c.id, item=c.item)
+
+
+class Quorum(ProcessManager, key="id"):
+    """Takes `need` of the items; what is not needed is given back."""
+
+    taking = Step(Take, each=_each, done=Taken, failed=Refused, within=hours(1), retry=Retry(2, wait=minutes(5)))
+    giving_back = Step(GiveBack, each=_each, done=GivenBack, within=hours(1), needs_undo=False)
+    paying = Step(Pay, done=Paid, within=hours(5), needs_undo=False, otherwise=Compensate("not paid"))
+
+    @starts
+    def begin(self, event: Began) -> Effects[Take]:
+        for item in event.items:
+            yield Take(id=event.id, item=item)
+
+    @on(n_of(lambda self: self.event(Began).need, taking))
+    def enough(self) -> Effects[Pay]:
+        yield Pay(id=self.key)
+
+    @on
+    def paid(self, _: Paid) -> Effects[Complete]:
+        yield Complete("paid")
+
+    @on
+    def refused(self, _: Refused) -> Effects[Compensate]:
+        yield Compensate("too few")
+
+    @overdue(taking)
+    def overdue_taking(self, _: Take) -> Effects[Compensate]:
+        yield Compensate("too few in time")
+
+    @undo(taking)
+    def back(self, c: Take) -> Effects[GiveBack]:
+        yield GiveBack(id=c.id, item=c.item)
+
+
+def everything(*items: str) -> Scenario:
+    return scenario(Everything).given(began(*items))
+
+
+def quorum(need: int, *items: str) -> Scenario:
+    return scenario(Quorum).given(began(*items, need=need))
+
+
+def test_all_of_waits_for_every_run_and_sees_results_sorted_by_key() -> None:
+    everything("b", "a").when(taken("b")).then_nothing().when(taken("a")).then_decided("items", "a,b").then(PAY)
+
+
+def test_all_of_over_no_runs_holds_at_once() -> None:
+    everything().then_decided("items", "").then(PAY).when(PAID).then_completed("paid")
+
+
+def test_a_join_that_can_no_longer_be_reached_is_the_steps_failure_and_is_decided_once() -> None:
+    case = everything("a", "b", "c").given(taken("a")).when(refused("b")).then_compensating("b refused").then()
+    case.when(refused("c")).then(give_back("a")).when(given_back("a")).then_compensated("b refused")
+
+
+def test_overdue_makes_all_of_unreachable_too() -> None:
+    case = everything("a", "b").given(taken("a")).after(hours(1)).then_compensating("b overdue").then(give_back("a"), give_back("b"))
+    case.when(given_back("a"), given_back("b")).then_compensated("b overdue")
+
+
+def test_n_of_takes_its_number_from_the_instance() -> None:
+    quorum(2, "a", "b", "c").when(taken("a")).then_nothing().when(taken("c")).then(PAY)
+
+
+def test_a_refusal_that_leaves_the_join_possible_leads_to_nothing() -> None:
+    quorum(2, "a", "b", "c").when(refused("b")).then_nothing().when(taken("a"), taken("c")).then(PAY)
+
+
+def test_n_of_fails_when_too_few_are_left() -> None:
+    case = quorum(2, "a", "b", "c").given(taken("a"), refused("b")).when(refused("c")).then_compensating("too few").then(give_back("a"))
+    case.when(given_back("a")).then_compensated()
+
+
+def test_a_success_that_the_join_no_longer_needs_is_undone_at_once() -> None:
+    case = quorum(1, "a", "b").given(taken("a")).when(taken("b")).then(give_back("b")).then_running()
+    case.when(given_back("b")).then_nothing().when(PAID).then_completed()
+
+
+def test_a_surplus_success_after_the_end_is_undone_as_well() -> None:
+    quorum(1, "a", "b").given(taken("a"), PAID).then_completed().when(taken("b")).then(give_back("b")).when(
+        given_back("b")
+    ).then_completed()
+
+
+def test_surplus_that_is_overdue_may_have_been_done_and_is_undone_without_another_attempt() -> None:
+    quorum(1, "a", "b").given(taken("a")).after(hours(1)).then(give_back("b")).then_running()
+
+
+def test_surplus_that_waits_for_its_next_attempt_is_not_tried_again() -> None:
+    case = quorum(1, "a", "b").after(hours(1)).then_open(Quorum.taking).given(taken("a"))
+    case.then(PAY, give_back("b")).after(minutes(30)).then()
+
+
+def test_surplus_that_is_refused_leads_to_nothing() -> None:
+    quorum(1, "a", "b").given(taken("a")).when(refused("b")).then_nothing().then_running()
+
+
+def test_more_than_was_started_can_never_be_reached_and_says_so() -> None:
+    quorum(3, "a", "b").then_suspended("can never be reached: only 2 runs")
+
+
+def test_compensation_takes_in_what_a_join_made_surplus() -> None:
+    case = quorum(1, "a", "b").given(taken("a")).after(hours(5)).then_compensating("not paid")
+    case.when(given_back("b")).then(give_back("a")).when(given_back("a")).then_compensated()
+
+
+class Race(ProcessManager, key="id"):
+    """Whoever is first."""
+
+    taking = Step(Take, done=Taken, failed=Refused, within=hours(1), otherwise=CONTINUE)
+    giving_back = Step(GiveBack, done=GivenBack, within=hours(1), needs_undo=False)
+    paying = Step(Pay, done=Paid, within=hours(1), otherwise=CONTINUE)
+    refunding = Step(Refund, done=Refunded, within=hours(1), needs_undo=False)
+
+    @starts
+    def begin(self, event: Began) -> Effects[Take | Pay]:
+        yield Take(id=event.id)
+        yield Pay(id=event.id)
+
+    @on(any_of(taking, paying))
+    def first(self) -> Effects:
+        yield Decision("first", "paid" if self.find(Paid) else "taken", because="it came first")
+
+    @on(all_of(taking, paying))
+    def both(self) -> Effects[Complete]:
+        yield Complete("both")
+
+    @on
+    def taking_refused(self, _: Refused) -> Effects:
+        yield Decision("go on", "yes", because="it was refused")
+
+    @on
+    def restart(self, _: Noticed) -> Effects[Take]:
+        yield Take(id=self.key)
+
+    @undo(taking)
+    def back(self, c: Take) -> Effects[GiveBack]:
+        yield GiveBack(id=c.id, item=c.item)
+
+    @undo(paying)
+    def refund(self, c: Pay) -> Effects[Refund]:
+        yield Refund(id=c.id)
+
+
+def test_any_of_several_steps_and_all_of_them_may_wait_together() -> None:
+    scenario(Race).given(began()).when(PAID).then_decided("first", "paid").then().when(taken()).then_completed("both")
+
+
+def test_a_step_started_again_after_its_join_was_decided_still_has_a_consequence() -> None:
+    case = scenario(Race).given(began()).when(refused()).then_decided("go on", "yes").when(PAID).then_decided("first", "paid")
+    case.when(NOTICED).then(take()).when(refused()).then_decided("go on", "yes")
+
+
+@pytest.mark.parametrize("order", [("a", "b", "c"), ("c", "a", "b"), ("b", "c", "a")])
+def test_the_order_of_arrival_changes_nothing_for_all_of(order: tuple[str, ...]) -> None:
+    everything("a", "b", "c").when(*map(taken, order)).then_decided("items", "a,b,c").then(PAY)
+
+
+def test_take_is_what_was_asked_for() -> None:
+    everything("a").then(take("a"))

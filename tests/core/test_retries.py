@@ -1,0 +1,150 @@
+"""Attempts: the same operation after no answer, a new one after a refusal."""
+
+import orjson
+
+from process_manager import Compensate, Complete, Effects, ProcessManager, Retry, Step, hours, minutes, on, overdue, starts, undo
+from process_manager.core import facts
+from process_manager.core.facts import Input
+from process_manager.core.signals import COMMAND_PARKED, CommandParked
+from process_manager.core.turn import take as take_input
+from process_manager.testing.scenario import Scenario, answer, scenario
+from tests.core.samples import (
+    CLOSED,
+    Began,
+    Closed,
+    GiveBack,
+    GivenBack,
+    Refused,
+    Take,
+    Taken,
+    began,
+    give_back,
+    given_back,
+    refused,
+    take,
+    taken,
+)
+
+
+class Patient(ProcessManager, key="id"):
+    """Tries three times, waiting one and two minutes, after refusals too."""
+
+    taking = Step(Take, done=Taken, failed=Refused, within=hours(1), retry=Retry(3, wait=minutes(1), refusals=True))
+    giving_back = Step(GiveBack, done=GivenBack, within=hours(1), needs_undo=False, retry=Retry(2))
+
+    @starts
+    def begin(self, event: Began) -> Effects[Take]:
+        yield Take(id=event.id)
+
+    @on
+    def taken(self, _: Taken) -> Effects[Complete]:
+        yield Complete("taken")
+
+    @on
+    def refused(self, _: Refused) -> Effects[Compensate]:
+        yield Compensate("refused")
+
+    @overdue(taking)
+    def overdue(self, _: Take) -> Effects[Compensate]:
+        yield Compensate("overdue")
+
+    @on
+    def closed(self, _: Closed) -> Effects[Compensate | Complete]:
+        yield Complete("closed")
+
+    @undo(taking)
+    def back(self, c: Take) -> Effects[GiveBack]:
+        yield GiveBack(id=c.id)
+
+
+def patient() -> Scenario:
+    return scenario(Patient).given(began())
+
+
+def operations(case: Scenario) -> list[str]:
+    """The operation of each command record so far: its own id, or the one in its metadata."""
+    found = []
+    for record in case.records:
+        metadata = orjson.loads(record.metadata)
+        if metadata.get("step") == "taking":
+            found.append(metadata.get("operation") or record.id)
+    return found
+
+
+def park(case: Scenario, command_id: str) -> None:
+    data = orjson.dumps(CommandParked(case.instance.stream, command_id, "it crashed"))
+    case._take(Input(f"park-{command_id}", COMMAND_PARKED, 1, data, b"{}", "s", 0, 10**6 + len(case.records), case.now))
+
+
+def test_an_attempt_after_overdue_is_the_same_operation() -> None:
+    case = patient().after(hours(1)).then().after(minutes(1)).then(take())
+    assert len(operations(case)) == 2
+    assert len(set(operations(case))) == 1
+
+
+def test_an_attempt_after_a_refusal_is_a_new_operation() -> None:
+    case = patient().when(refused()).then().after(minutes(1)).then(take())
+    assert len(set(operations(case))) == 2
+    assert set(case.instance.commands.values()) == set(case.instance.runs)
+
+
+def test_an_overdue_attempt_then_a_refused_one() -> None:
+    case = patient().after(hours(1)).after(minutes(1)).then(take()).when(refused()).then().after(minutes(2)).then(take())
+    first, second, third = operations(case)
+    assert first == second != third
+    case.when(taken()).then_completed()
+
+
+def test_the_wait_grows() -> None:
+    case = patient().given(refused()).after(minutes(1)).then(take()).given(refused()).after(minutes(1)).then()
+    case.after(minutes(1)).then(take())
+
+
+def test_the_reaction_runs_after_the_last_attempt_alone() -> None:
+    case = patient().given(refused()).after(minutes(1)).given(refused()).after(minutes(2))
+    case.when(refused()).then_compensated("refused")
+    late = patient().after(hours(1)).then_running().after(minutes(1)).after(hours(1)).after(minutes(2)).then_running().after(hours(1))
+    late.then_compensating("overdue").then(give_back())
+
+
+def test_an_answer_to_an_earlier_attempt_completes_the_run() -> None:
+    case = patient().after(hours(1)).after(minutes(1)).then(take())
+    case.when(answer(taken(), to=take(), attempt=1)).then_completed("taken").when(answer(taken(), to=take(), attempt=2)).then_ignored()
+
+
+def test_a_late_success_while_the_next_attempt_is_waited_for_counts_and_stops_it() -> None:
+    patient().after(hours(1)).when(taken()).then_completed("taken").after(hours(9)).then()
+
+
+def test_nothing_is_tried_again_after_the_end() -> None:
+    case = patient().after(hours(1)).then_open(Patient.taking).when(CLOSED).then_completed("closed").then_open()
+    case.after(hours(9)).then()
+
+
+def test_a_parked_command_gets_no_answer_and_is_not_tried_again() -> None:
+    case = patient()
+    park(case, next(iter(case.instance.commands)))
+    case.then_compensating("overdue")
+    assert "parked: it crashed" in case.story
+
+
+def test_a_parked_earlier_attempt_does_not_end_the_newer_one() -> None:
+    case = patient()
+    first = next(iter(case.instance.commands))
+    case.after(hours(1)).after(minutes(1)).then(take())
+    park(case, first)
+    case.then_running().when(taken()).then_completed()
+
+
+def test_an_undo_is_tried_again_and_then_reported() -> None:
+    case = patient()
+    park(case, next(iter(case.instance.commands)))
+    case.after(hours(1)).then(give_back()).then_compensating().after(hours(1)).then_compensation_failed()
+    case.when(given_back()).then_compensated("overdue")
+
+
+def test_a_retry_carries_its_attempt_in_fact_and_metadata() -> None:
+    case = patient().after(hours(1)).after(minutes(1))
+    started = [fact for fact in case.facts if isinstance(fact, facts.StepStarted)]
+    assert [fact.attempt for fact in started] == [2]
+    assert take_input is not None

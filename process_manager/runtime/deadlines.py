@@ -16,7 +16,7 @@ from process_manager.core.facts import FACTS
 from process_manager.core.identity import record_id
 from process_manager.core.records import NewRecord, Record
 from process_manager.core.signals import DEADLINE_PASSED, TIME_PASSED, DeadlinePassed
-from process_manager.core.timing import cleared_by, set_by
+from process_manager.core.timing import ANSWERED, cleared_by, run_deadline, set_by
 from process_manager.errors import MessageError
 from process_manager.ports import Block, Clock, DeadlineIndex, EventStore, Filter, PendingDeadline, StreamState
 from process_manager.runtime.counters import Counters
@@ -116,8 +116,11 @@ class DeadlineRunner:
 
 def _changes(record: Record) -> dict[tuple[str, str], PendingDeadline | None]:
     """What a record of an instance's stream does to the index."""
-    if record.type in _NEUTRAL and b'"kept":true' not in record.data:
-        return {}
+    if b'"kept":true' not in record.data:
+        if record.type in _NEUTRAL:
+            return {}
+        if record.type in ANSWERED:
+            return {(record.stream, run_deadline(orjson.loads(record.data))): None}
     try:
         fact = read_fact(record)
     except MessageError as error:

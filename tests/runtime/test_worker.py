@@ -1,0 +1,157 @@
+"""The worker: all roles of an app on one store, driven time, stopping, and going on elsewhere."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import orjson
+import pytest
+
+from process_manager import Aggregate, App, Refused, Repository, applies, handles
+from process_manager.adapters.clock import DrivenClock, RealClock
+from process_manager.adapters.deadline_index import SqliteDeadlineIndex
+from process_manager.core.codec import encode
+from process_manager.core.identity import derive
+from process_manager.core.records import NewRecord
+from process_manager.errors import AppError
+from process_manager.examples.order_fulfilment import messages as m
+from process_manager.examples.order_fulfilment.process import OrderFulfilment
+from process_manager.ports import Block, Clock, EventStore, Filter, StreamState
+from process_manager.runtime.instances import load
+from process_manager.runtime.time_driver import TimeDriver, run_to_the_end
+from process_manager.runtime.wiring import build_worker
+from process_manager.runtime.worker import Worker
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+class Desk(Aggregate, category="desk"):
+    """Whatever a command is about."""
+
+    @applies
+    def happened(
+        self, event: m.StockReserved | m.StockReleased | m.ReviewApproved | m.CardCharged | m.CardDeclined | m.CardRefunded | m.OrderShipped
+    ) -> None:
+        """Nothing is remembered."""
+
+
+@handles(m.ReserveStock)
+def reserve(command: m.ReserveStock, desks: Repository[Desk]) -> None:
+    with desks.edit(command.sku) as desk:
+        desk.record(m.StockReserved(order_id=command.order_id, sku=command.sku, quantity=1))
+
+
+@handles(m.ReleaseStock)
+def release(command: m.ReleaseStock, desks: Repository[Desk]) -> None:
+    with desks.edit(command.sku) as desk:
+        desk.record(m.StockReleased(order_id=command.order_id, sku=command.sku, quantity=1))
+
+
+@handles(m.ChargeCard)
+def charge(command: m.ChargeCard, desks: Repository[Desk]) -> None:
+    with desks.edit(f"card_{command.order_id}") as desk:
+        if command.card == "declined":
+            raise Refused(m.CardDeclined(order_id=command.order_id, reason="no cover"))
+        desk.record(m.CardCharged(order_id=command.order_id, amount=command.amount))
+
+
+@handles(m.ShipOrder)
+def ship(command: m.ShipOrder) -> m.OrderShipped:
+    return m.OrderShipped(order_id=command.order_id, parcel="p")
+
+
+app = App("shop", processes=[OrderFulfilment], handlers=[reserve, release, charge, ship])  # nobody reviews, nobody refunds
+
+
+def place(store: EventStore, key: str, *, card: str = "4000", total: int = 50) -> None:
+    placed = m.OrderPlaced(order_id=key, lines=tuple(m.Line(sku=sku, quantity=1) for sku in "ab"), total=Decimal(total), card=card)
+    record = NewRecord(derive("order", key), placed.message_type, encode(placed), orjson.dumps({"time": START}))
+    store.append(Block(f"order-{key}", [record], StreamState.NO_STREAM))
+
+
+def worker_on(store: EventStore, clock: Clock | None = None) -> Worker:
+    return build_worker(app, store, clock or RealClock(), SqliteDeadlineIndex())
+
+
+def status(store: EventStore, key: str) -> str:
+    return load(store, OrderFulfilment.definition, key).status
+
+
+def test_orders_flow_until_nothing_is_left(store: EventStore) -> None:
+    """Processes, inline handlers and calls work together; every order ends."""
+    for number in range(20):
+        place(store, str(number), card="declined" if number % 5 == 0 else "4000")
+    worker = worker_on(store)
+    worker.run(until_idle=True)
+    worker.close()
+
+    counts = Counter(status(store, str(number)) for number in range(20))
+    assert counts == {"completed": 16, "compensated": 4}
+
+
+def test_driven_time_jumps_from_deadline_to_deadline(store: EventStore) -> None:
+    """A review that nobody gives is overdue after a day of driven time; the reserved stock is released."""
+    place(store, "1", total=900)
+    worker = worker_on(store, DrivenClock())
+    driver = TimeDriver(store)
+    run_to_the_end(worker, driver)
+    worker.close()
+
+    instance = load(store, OrderFulfilment.definition, "1")
+    assert (instance.status, instance.outcome) == ("compensated", "nobody reviewed the order in time")
+    assert driver.now == START + timedelta(days=1)
+    assert instance.ended_at == START + timedelta(days=1)
+
+
+def test_a_worker_goes_on_where_another_stopped(store: EventStore) -> None:
+    """Stopped after any number of batches and started anew, with an index that is rebuilt, the end is the same."""
+    for number in range(10):
+        place(store, str(number))
+    for _ in range(30):
+        worker = worker_on(store)
+        if not worker.step():
+            worker.close()
+            break
+        worker.close()
+    worker = worker_on(store)
+    worker.run(until_idle=True)
+    worker.close()
+
+    commands = Counter((record.type, record.data) for record in store.read_all(where=Filter(types=frozenset(app.handled_commands))))
+    assert set(commands.values()) == {1}
+    assert {status(store, str(number)) for number in range(10)} == {"completed"}
+
+
+def test_stop_ends_the_loop_after_the_batch(store: EventStore) -> None:
+    """A worker that was told to stop leaves its groups with nothing in flight."""
+    place(store, "1")
+    worker = build_worker(app, store, RealClock(), SqliteDeadlineIndex(), progress=lambda _: worker.stop())
+    worker.run()
+    worker.close()
+
+    assert {group.in_flight for group in store.groups()} == {0}
+
+
+def test_a_standby_waits_until_the_others_are_done(store: EventStore) -> None:
+    """`until_idle` of a member that is not active ends when its group has nothing left."""
+    place(store, "1")
+    first, second = worker_on(store), worker_on(store)
+    first.run(until_idle=True)
+    second.run(until_idle=True)
+    first.close()
+    second.close()
+
+    assert status(store, "1") == "completed"
+
+
+def test_everything_wrong_with_an_app_is_told_at_once() -> None:
+    """Names, doubled handlers and things that are no processes come in one error."""
+
+    @handles(m.ShipOrder)
+    def ship_again(command: m.ShipOrder) -> m.OrderShipped:
+        return m.OrderShipped(order_id=command.order_id, parcel="p")
+
+    with pytest.raises(AppError) as caught:
+        App("a-b", processes=[OrderFulfilment, Desk], handlers=[ship, ship_again])  # type: ignore[list-item]
+
+    assert len(caught.value.problems) == 3

@@ -1,0 +1,135 @@
+"""Which instances an input reaches."""
+
+from typing import Any
+from uuid import uuid4
+
+import orjson
+
+from process_manager import FOREVER, Command, Complete, Effects, Event, ProcessManager, Step, by, by_correlation_id, on, starts
+from process_manager.adapters.clock import RealClock
+from process_manager.core.codec import encode
+from process_manager.core.instance import Instance
+from process_manager.core.records import NewRecord
+from process_manager.ports import Block, EventStore, Filter, StreamState
+from process_manager.runtime.counters import Counters
+from process_manager.runtime.groups import join_group
+from process_manager.runtime.instances import load
+from process_manager.runtime.router import Router
+from process_manager.runtime.turns import TurnRunner
+
+
+class ClaimFiled(Event, type="claims.claim-filed"):
+    claim_id: str
+
+
+class Assess(Command, type="claims.assess"):
+    claim_id: str
+
+
+class Assessed(Event, type="claims.assessed"):
+    amount: int
+
+
+class AddressChanged(Event, type="claims.address-changed"):
+    ref: str
+
+
+class ClaimClosed(Event, type="claims.claim-closed"):
+    claim_id: str
+
+
+class HandleClaim(ProcessManager, version=1, key="claim_id", keys=(by(AddressChanged, lambda e: e.ref[6:]), by_correlation_id(Assessed))):
+    """Assessors know no claim id; they answer with the correlation id alone."""
+
+    assess = Step(Assess, done=Assessed, within=FOREVER, needs_undo=False)
+
+    @starts
+    def filed(self, claim: ClaimFiled) -> Effects[Assess]:
+        yield Assess(claim_id=claim.claim_id)
+
+    @on
+    def assessed(self, _: Assessed) -> Effects[Complete]:
+        yield Complete("assessed")
+
+    @on
+    def moved(self, _: AddressChanged) -> Effects:
+        yield from ()
+
+
+class Claims:
+    """The process on a store."""
+
+    def __init__(self, store: EventStore) -> None:
+        self.store = store
+        router = Router({"handle_claim": HandleClaim.definition}, store)
+        consumer = join_group(store, "claims", "processes", Filter(types=router.types), "test")
+        self.turns = TurnRunner(store, consumer, router, RealClock(), Counters())
+
+    def publish(self, event: Event, **metadata: Any) -> str:
+        record = NewRecord(str(uuid4()), event.message_type, encode(event), orjson.dumps(metadata))
+        self.store.append(Block(f"in-{record.id}", [record], StreamState.NO_STREAM))
+        while self.turns.step():
+            pass
+        return record.id
+
+    def instance(self, key: str) -> Instance:
+        return load(self.store, HandleClaim.definition, key)
+
+    def parked(self) -> list[str]:
+        (group,) = self.store.groups()
+        return [each.reason for each in self.store.parked(group.name)]
+
+
+def test_a_function_finds_the_key(store: EventStore) -> None:
+    """An event without the key field reaches its instance by the function that was given for it."""
+    claims = Claims(store)
+    claims.publish(ClaimFiled(claim_id="7"))
+    claims.publish(AddressChanged(ref="claim:7"))
+
+    assert AddressChanged.message_type in claims.instance("7").events
+
+
+def test_the_correlation_id_finds_an_instance_with_another_key(store: EventStore) -> None:
+    """The id of the starting event, which had no correlation id, is that of the instance."""
+    claims = Claims(store)
+    filed = claims.publish(ClaimFiled(claim_id="7"))
+    claims.publish(Assessed(amount=5), **{"$correlationId": filed})
+
+    assert claims.instance("7").status == "completed"
+
+
+def test_a_publishers_own_correlation_id_is_kept(store: EventStore) -> None:
+    """All messages of the instance carry it, and answers find it by it."""
+    claims = Claims(store)
+    claims.publish(ClaimFiled(claim_id="7"), **{"$correlationId": "mail-99"})
+    claims.publish(Assessed(amount=5), **{"$correlationId": "mail-99"})
+
+    assert claims.instance("7").status == "completed"
+    carried = {orjson.loads(record.metadata)["$correlationId"] for record in store.read_stream("handle_claim-7")}
+    assert carried == {"mail-99"}
+
+
+def test_an_unknown_correlation_id_is_parked_and_can_be_replayed(store: EventStore) -> None:
+    """Nobody can say yet which instance it concerns; once somebody can, a replay takes it."""
+    claims = Claims(store)
+    claims.publish(Assessed(amount=5), **{"$correlationId": "mail-99"})
+    (reason,) = claims.parked()
+    assert "mail-99" in reason
+
+    claims.publish(ClaimFiled(claim_id="7"), **{"$correlationId": "mail-99"})
+    (group,) = store.groups()
+    assert store.replay_parked(group.name) == 1
+    while claims.turns.step():
+        pass
+
+    assert claims.instance("7").status == "completed"
+
+
+def test_a_key_that_names_no_stream_is_parked(store: EventStore) -> None:
+    """An empty key, or one that the function cannot find, has no instance."""
+    claims = Claims(store)
+    claims.publish(AddressChanged(ref="x"))
+    claims.publish(ClaimFiled(claim_id="line\nbreak"))
+
+    assert all("names no instance" in reason for reason in claims.parked())
+    assert len(claims.parked()) == 2

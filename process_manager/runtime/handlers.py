@@ -196,16 +196,12 @@ class _Inspection:
         try:
             found = [resource for resource in self._resources if isinstance(resource, hint)]
         except TypeError:
-            self.problems.append(
-                f"asks for {parameter.name}: {label}, which no object can be matched with: name a class or a runtime_checkable Protocol"
-            )
+            self.problems.append(f"asks for {parameter.name}: {label}, which is neither a class nor a runtime_checkable Protocol")
             return handler
         if len(found) == 1:
             return replace(handler, resources={**handler.resources, parameter.name: found[0]})
         if len(found) > 1:
-            self.problems.append(
-                f"asks for {parameter.name}: {label}, and {len(found)} resources of the app are one: make it a narrower class"
-            )
+            self.problems.append(f"asks for {parameter.name}: {label}, and {len(found)} resources are one: ask for a narrower class")
         elif parameter.default is parameter.empty:
             self.problems.append(f"asks for {parameter.name}: {label}, and the app has no such thing: add it to resources")
         return handler

@@ -23,6 +23,7 @@ from process_manager.runtime.turns import TurnRunner
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
+from tests.runtime.desk import Desk
 from tests.runtime.shop import START, Shop
 
 
@@ -57,3 +58,11 @@ def open_shop(store: EventStore) -> Iterator[Callable[[], Shop]]:
 @pytest.fixture
 def shop(open_shop: Callable[[], Shop]) -> Shop:
     return open_shop()
+
+
+@pytest.fixture
+def desk(store: EventStore) -> Iterator[Desk]:
+    """Command handlers, driven by hand."""
+    opened = Desk(store)
+    yield opened
+    opened.close()

@@ -7,7 +7,6 @@ from typing import Literal, get_args
 from process_manager.ports import Clock, DeadlineIndex, EventStore, Filter
 from process_manager.runtime.app import App
 from process_manager.runtime.call_runner import CallRunner
-from process_manager.runtime.call_runner import CallRunner
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.deadlines import DeadlineRunner
 from process_manager.runtime.groups import group_name, join_group

@@ -134,12 +134,12 @@ def test_a_command_that_was_delivered_often_is_handled_alone(desk: Desk) -> None
             box.put("x")
         handled.append(desk.types("box-9"))
 
+    desk.runner(note, put).close()
+    desk.send(Break(box="1"))
     for _ in range(2):  # two workers that die with the command in their hands
-        runner = desk.runner(note, put)
-        if not handled:
-            desk.send(Break(box="1")) if desk.store.last_position() < 0 else None
-        runner.consumer.fetch(10)
-        runner.close()
+        consumer = desk.join()
+        consumer.fetch(10)
+        consumer.leave()
     desk.send(Put(box="9", what="a"))
     runner = desk.runner(note, put)
     runner.step()

@@ -1,0 +1,144 @@
+"""Orders by the thousand through the process, in a time of their own: `pm demo`.
+
+The clock is driven: what comes from outside is published in slices of time, everything settles, and time jumps on. What is in the store
+already is left out, so a demo that was killed goes on where it was and ends as if nothing had happened.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import orjson
+
+from process_manager.core.codec import encode
+from process_manager.core.facts import Ended, Started
+from process_manager.core.identity import record_id
+from process_manager.core.records import NewRecord
+from process_manager.errors import ProcessManagerError, StreamNotFound
+from process_manager.examples.order_fulfilment import app
+from process_manager.examples.order_fulfilment.orders import Outside, Plan
+from process_manager.examples.order_fulfilment.process import OrderFulfilment
+from process_manager.interfaces.lines import Addressed
+from process_manager.interfaces.publishing import Publisher
+from process_manager.ports import EventStore
+from process_manager.runtime.time_driver import TimeDriver
+from process_manager.runtime.worker import Worker
+
+SLICE = timedelta(minutes=30)
+"""Shorter than any answer from outside takes, so that nothing in a slice answers anything in it."""
+
+SLICE_SIZE = 500
+
+JUMP = timedelta(minutes=10)
+"""At the end time goes on to the next deadline and so much further: those that are due together pass together, each at its own time."""
+
+
+class OtherDemo(ProcessManagerError):
+    """The store holds the demo of other orders."""
+
+
+class Demo:
+    """Runs a plan on a store with a worker whose clock is driven. `progress` is told how many orders are placed."""
+
+    def __init__(self, plan: Plan, store: EventStore, worker: Worker, progress: Callable[[int], None] | None = None) -> None:
+        self._plan = plan
+        self._store = store
+        self._worker = worker
+        self._progress = progress or (lambda _: None)
+        self._time = TimeDriver(store)
+        self._publisher = Publisher(store)
+
+    def run(self) -> None:
+        """Until every order has its end, or the worker is stopped. Raises OtherDemo."""
+        self._refuse_other()
+        self._settle()
+        for outside in _slices(self._plan.events()):
+            self._pass_to(outside[0].time)
+            if self._worker.stopped:
+                return
+            self._publisher.publish(map(_addressed, outside))
+            self._settle()
+            self._progress(max(each.number for each in outside))
+        self._to_the_end()
+
+    def _refuse_other(self) -> None:
+        """A store with another plan, or with a past that is not the demo's, would give totals of both."""
+        plan = _addressed(next(self._plan.events()))
+        try:
+            (first,) = self._store.read_stream(plan.stream, limit=1)
+        except StreamNotFound:
+            if self._store.last_position() >= 0:
+                raise OtherDemo("this store holds something else than a demo: name a new one") from None
+            return
+        if first.id != plan.record.id:
+            held = orjson.loads(first.data)
+            raise OtherDemo(f"this store holds the demo of {held['orders']} orders with seed {held['seed']}: repeat it, or name another")
+
+    def _to_the_end(self) -> None:
+        deadlines = self._worker.deadlines
+        while deadlines is not None and not self._worker.stopped and (due := deadlines.next_due()) is not None:
+            self._pass_to(due + JUMP)
+
+    def _pass_to(self, time: datetime) -> None:
+        """What came before is settled: it is that late now, and the deadlines until then pass."""
+        self._time.pass_to(time)
+        self._settle()
+
+    def _settle(self) -> None:
+        self._worker.run(until_idle=True)
+
+
+def _slices(events: Iterable[Outside]) -> Iterator[list[Outside]]:
+    found: list[Outside] = []
+    for each in events:
+        if found and (len(found) >= SLICE_SIZE or each.time - found[0].time >= SLICE):
+            yield found
+            found = []
+        found.append(each)
+    yield found
+
+
+def _addressed(outside: Outside) -> Addressed:
+    data = encode(outside.message)
+    metadata = orjson.dumps({"time": outside.time, "version": outside.message.message_version})
+    type_ = outside.message.message_type
+    return Addressed(outside.stream, NewRecord(record_id(outside.stream, "", "0", type_, data, metadata), type_, data, metadata))
+
+
+@dataclass
+class Totals:
+    """What a store's demo came to."""
+
+    orders: int = 0
+    completed: int = 0
+    compensated: int = 0
+    aborted: int = 0
+    running: int = 0
+    events: int = 0  # of the domain
+    commands: int = 0  # that the process issued
+    longest: str = ""  # the compensated instance with the longest story
+
+
+def totals(store: EventStore) -> Totals:
+    """Count what the log says."""
+    found = Totals()
+    status: dict[str, str] = {}
+    records: dict[str, int] = {}
+    instances = f"{OrderFulfilment.definition.name}-"
+    for record in store.read_all():
+        if record.stream.startswith(instances):
+            records[record.stream] = records.get(record.stream, 0) + 1
+            if record.type == Ended.fact_type:
+                status[record.stream] = orjson.loads(record.data)["status"]
+            elif record.type == Started.fact_type:
+                status[record.stream] = "running"
+            found.commands += not record.type.startswith("pm.")
+        elif not record.type.startswith("pm.") and record.type not in app.handled_commands:
+            found.events += 1
+    found.orders = len(status)
+    for name in ("completed", "compensated", "aborted"):
+        setattr(found, name, sum(each == name for each in status.values()))
+    found.running = found.orders - found.completed - found.compensated - found.aborted
+    undone = [stream for stream, each in status.items() if each == "compensated"]
+    found.longest = min(undone, key=lambda stream: (-records[stream], stream), default="")
+    return found

@@ -3,9 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-import orjson
-
-from process_manager.core.codec import read_metadata
+from process_manager.core.codec import dumps, read_metadata
 from process_manager.core.facts import FACTS, Fact, StepStarted, decode_fact, encode_fact
 from process_manager.core.identity import record_id
 from process_manager.core.instance import Instance
@@ -29,14 +27,14 @@ def command_record(instance: Instance, cause: str, now: datetime, ordinal: str, 
     for name in ("due", "operation", "replaces", "undoes", "keep", "undoable"):
         if fields[name]:
             metadata[name] = fields[name]
-    raw, type_, data = orjson.dumps(metadata), fields["type"], fields["data"]
+    raw, type_, data = dumps(metadata), fields["type"], fields["data"]
     id_ = record_id(instance.stream, cause, ordinal, type_, data, raw)
     return NewRecord(id_, type_, data, raw), StepStarted(id=id_, **fields)
 
 
 def fact_metadata(correlation: str, cause: str, now: datetime, version: int) -> bytes:
     """What stands beside a fact; the same bytes for all facts of one cause."""
-    return orjson.dumps({"$correlationId": correlation, "$causationId": cause, "time": now, "version": version})
+    return dumps({"$correlationId": correlation, "$causationId": cause, "time": now, "version": version})
 
 
 def fact_record(stream: str, cause: str, ordinal: str, fact: Fact, metadata: bytes) -> NewRecord:

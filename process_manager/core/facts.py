@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import orjson
 
+from process_manager.core.codec import dumps
 from process_manager.core.messages import Json
 from process_manager.errors import NewerFact, UndecodableMessage
 
@@ -33,7 +34,7 @@ class Input:
     @classmethod
     def from_json(cls, raw: Json) -> "Input":
         return cls(
-            raw["id"], raw["type"], raw["version"], orjson.dumps(raw["data"]), orjson.dumps(raw["metadata"]),
+            raw["id"], raw["type"], raw["version"], dumps(raw["data"]), dumps(raw["metadata"]),
             raw["stream"], raw["revision"], raw["position"], datetime.fromisoformat(raw["time"]),
         )  # fmt: skip
 
@@ -293,7 +294,7 @@ _TIMES = ("now", "until", "due")
 
 def encode_fact(fact: Fact) -> bytes:
     """The JSON of a fact; an input's data and metadata go in as the bytes they are."""
-    return orjson.dumps(fact, default=orjson.Fragment)
+    return dumps(fact, default=orjson.Fragment)
 
 
 def decode_fact(type_: str, version: int, data: bytes) -> Fact:

@@ -11,6 +11,7 @@ import orjson
 
 from process_manager.core import facts
 from process_manager.core.block import read_fact
+from process_manager.core.codec import dumps
 from process_manager.core.definition import Definition
 from process_manager.core.facts import FACTS
 from process_manager.core.identity import record_id
@@ -101,8 +102,8 @@ class DeadlineRunner:
 
     def _passed(self, pending: PendingDeadline) -> Block:
         passed = DeadlinePassed(pending.instance, pending.name, pending.generation, pending.due)
-        data = orjson.dumps(passed)
-        metadata = orjson.dumps(
+        data = dumps(passed)
+        metadata = dumps(
             {
                 "$correlationId": pending.correlation,
                 "$causationId": pending.cause,

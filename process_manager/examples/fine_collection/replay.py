@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from process_manager import Command
-from process_manager.core.codec import encode
+from process_manager.core.codec import dumps, encode
 from process_manager.core.identity import record_id
 from process_manager.core.records import NewRecord, Record
 from process_manager.errors import StoreError
@@ -138,14 +138,14 @@ class Replay:
         metadata: dict[str, Any] = {"time": midnight(row.day).astimezone(UTC), "version": event.message_version}
         if row.answers is not None and (asked := self.desk.asked(row.case, row.answers)) is not None:
             metadata |= {"$correlationId": asked.correlation, "$causationId": asked.id, "command": row.answers.message_type}
-        data, raw = encode(event), orjson.dumps(metadata)
+        data, raw = encode(event), dumps(metadata)
         return NewRecord(record_id(stream, "", str(row.pos), event.message_type, data, raw), event.message_type, data, raw)
 
     def _publish(self, blocks: list[Block], day: date) -> None:
         assert self._time.now is not None
         if midnight(day) < self._time.now:
             raise OtherReplay(
-                f"{blocks[0].stream} lacks an event of {day}, and it is {self._time.now:%Y-%m-%d} in the store: give this replay one of its own"
+                f"{blocks[0].stream} lacks an event of {day}, but there it is {self._time.now:%Y-%m-%d}: give this replay its own store"
             )
         for answer in self._store.append_many(blocks):
             if isinstance(answer, StoreError):

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from process_manager.core import facts
@@ -12,8 +13,8 @@ from process_manager.core.instance import Instance
 from process_manager.core.records import NewRecord
 from process_manager.core.snapshot import snapshot
 from process_manager.core.turn import Turn, suspend, take
-from process_manager.errors import AppendTooLarge, LeaseLost, NewerFact, StoreError, UndecodableMessage
-from process_manager.ports import MAX_APPEND, Block, Clock, Consumer, Delivery, EventStore, Nack, StreamState
+from process_manager.errors import AppendTooLarge, LeaseLost, NewerFact, StoreError, StoreUnavailable, UndecodableMessage
+from process_manager.ports import MAX_APPEND, Appended, Block, Clock, Consumer, Delivery, EventStore, Nack, StreamState
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.instances import Instances
 from process_manager.runtime.router import Incoming, Router, Target
@@ -23,11 +24,14 @@ log = logging.getLogger(__name__)
 BATCH = 512
 """Deliveries taken at once."""
 
-SNAPSHOT_EVERY = 500
+SNAPSHOT_EVERY = 200
 """Records of an instance after which its next turn adds a snapshot."""
 
 ALONE_FROM = 2
 """Redeliveries after which an input is taken alone: it may be what ended its worker."""
+
+INSIST = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+"""Seconds between repeats of an append whose outcome is unknown."""
 
 HOLD = 1.0
 """Seconds for which an input that a newer version has to take is left alone before it is offered again."""
@@ -53,9 +57,19 @@ class TurnRunner:
 
     role = "processes"
 
-    def __init__(self, store: EventStore, consumer: Consumer, router: Router, clock: Clock, counters: Counters) -> None:
+    def __init__(
+        self,
+        store: EventStore,
+        consumer: Consumer,
+        router: Router,
+        clock: Clock,
+        counters: Counters,
+        *,
+        rejoin: Callable[[], Consumer] | None = None,
+    ) -> None:
         self._store = store
         self._consumer = consumer
+        self._rejoin = rejoin
         self._router = router
         self._clock = clock
         self._counters = counters
@@ -84,10 +98,22 @@ class TurnRunner:
             for batch in ([usual] if usual else []) + [[each] for each in suspects]:
                 self._take(batch)
         except LeaseLost:
-            self._instances.clear()
             log.info("another worker has taken over", extra={"action": "lease_lost", "role": self.role})
+            self._start_over()
             return 0
+        except StoreError:
+            self._start_over()
+            raise
         return len(deliveries)
+
+    def _start_over(self) -> None:
+        """Forget what is cached and hand back what is in flight, so that it comes again, here or elsewhere."""
+        self._instances.clear()
+        self._held.clear()
+        if self._rejoin is not None:
+            with suppress(StoreError):
+                self._consumer.leave()
+            self._consumer = self._rejoin()
 
     def _release(self) -> None:
         now = time.monotonic()
@@ -215,7 +241,7 @@ class TurnRunner:
     def _appended(self, works: list[Work]) -> list[Work]:
         """Append one block for each work; the works that have to go on: refused ones, and ones with inputs left."""
         blocks = [_block(work) for work in works if work.records]
-        answers = iter(self._store.append_many(blocks, self._consumer) if blocks else [])
+        answers = iter(self._append(blocks) if blocks else [])
         again: list[Work] = []
         for work in works:
             answer = next(answers) if work.records else None
@@ -229,6 +255,16 @@ class TurnRunner:
             if work.inputs:
                 again.append(work)
         return again
+
+    def _append(self, blocks: Sequence[Block]) -> Sequence[Appended | StoreError]:
+        """An append of unknown result is repeated with the bytes in hand: decided again, it could differ."""
+        for wait in INSIST:
+            try:
+                return self._store.append_many(blocks, self._consumer)
+            except StoreUnavailable as error:
+                log.warning("repeating %d blocks: %s", len(blocks), error, extra={"action": "append_repeated"})
+                time.sleep(wait)
+        return self._store.append_many(blocks, self._consumer)
 
     def _refused(self, work: Work, error: StoreError) -> None:
         """A conflict means: somebody else wrote, or wrote it already; drop what is cached, load, decide again."""

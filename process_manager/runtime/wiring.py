@@ -36,8 +36,8 @@ def build_worker(
     if "processes" in only and app.definitions:
         router = Router(app.definitions, store)
         where = Filter(types=router.types)
-        consumer = join_group(store, app.name, "processes", where, member)
-        roles[group_name(app.name, "processes", where.types)] = TurnRunner(store, consumer, router, clock, counters)
+        join = partial(join_group, store, app.name, "processes", where, member)
+        roles[group_name(app.name, "processes", where.types)] = TurnRunner(store, join(), router, clock, counters, rejoin=join)
     if "handlers" in only and app.handlers:
         roles |= _handler_roles(app, store, clock, counters, member)
     deadlines = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -19,10 +18,6 @@ from process_manager.runtime.deadlines import DeadlineRunner
 from process_manager.runtime.groups import join_group
 from process_manager.runtime.router import Router
 from process_manager.runtime.turns import TurnRunner
-
-START = datetime(2026, 1, 1, 12, tzinfo=UTC)
-
-
 from tests.runtime.desk import Desk
 from tests.runtime.shop import START, Shop
 

@@ -27,6 +27,15 @@ from process_manager.runtime.turns import TurnRunner
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
+def place(store: EventStore, key: str, *skus: str, total: int = 50) -> NewRecord:
+    """Append an order of these."""
+    lines = tuple(Line(sku=sku, quantity=1) for sku in skus)
+    placed = OrderPlaced(order_id=key, lines=lines, total=Decimal(total), card="4000")
+    record = NewRecord(str(uuid4()), placed.message_type, encode(placed), b"{}")
+    store.append(Block(f"order-{key}", [record], StreamState.NO_STREAM))
+    return record
+
+
 @dataclass
 class Shop:
     """One order process on a store, driven by hand."""
@@ -47,8 +56,7 @@ class Shop:
         return record
 
     def place(self, key: str, *skus: str, total: int = 50) -> NewRecord:
-        lines = tuple(Line(sku=sku, quantity=1) for sku in skus)
-        return self.publish(OrderPlaced(order_id=key, lines=lines, total=Decimal(total), card="4000"), f"order-{key}")
+        return place(self.store, key, *skus, total=total)
 
     def settle(self) -> None:
         while self.turns.step():

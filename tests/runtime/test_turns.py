@@ -1,18 +1,26 @@
 """What becomes of the inputs that a consumer group delivers to instances."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from uuid import uuid4
 
 import orjson
 import pytest
 
+from process_manager.adapters.clock import ManualClock
 from process_manager.core.identity import derive
 from process_manager.core.records import NewRecord
+from process_manager.errors import StoreUnavailable
 from process_manager.examples.order_fulfilment.messages import CardCharged, OrderShipped, StockReserved, StockUnavailable
-from process_manager.ports import Block, StreamState
+from process_manager.examples.order_fulfilment.process import OrderFulfilment
+from process_manager.ports import Block, Consumer, EventStore, Filter, StreamState
 from process_manager.runtime import turns
-from tests.runtime.shop import Shop
+from process_manager.runtime.counters import Counters
+from process_manager.runtime.groups import join_group
+from process_manager.runtime.instances import load
+from process_manager.runtime.router import Router
+from process_manager.runtime.turns import TurnRunner
+from tests.runtime.shop import START, Shop, place
 
 
 def reserved(sku: str) -> StockReserved:
@@ -214,3 +222,59 @@ def test_an_answer_to_somebody_elses_command_is_recorded_and_ignored(shop: Shop)
 
     assert shop.instance("1").status == "running"
     assert shop.counters.ignored == 1
+
+
+class Flaky:
+    """The store, whose next appends fail in a way that leaves their outcome unknown."""
+
+    def __init__(self, store: EventStore, failures: int, *, after: bool) -> None:
+        self._store = store
+        self._failures = failures
+        self._after = after
+        self.offered: list[list[str]] = []
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    def append_many(self, blocks: Sequence[Block], lease: Consumer | None = None) -> object:
+        self.offered.append([record.id for block in blocks for record in block.records])
+        if len(self.offered) > self._failures:
+            return self._store.append_many(blocks, lease)
+        if self._after:
+            self._store.append_many(blocks, lease)
+        raise StoreUnavailable("no answer")
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_an_append_of_unknown_result_is_repeated_with_the_same_bytes(shop: Shop, monkeypatch: pytest.MonkeyPatch, *, after: bool) -> None:
+    """Whether the first one was written or not, the instance holds one block, and no conflict is seen."""
+    monkeypatch.setattr(turns, "INSIST", (0.0, 0.0))
+    flaky = Flaky(shop.store, 2, after=after)
+    monkeypatch.setattr(shop.turns, "_store", flaky)
+    shop.place("1", "a")
+    shop.settle()
+
+    assert len(flaky.offered) == 3
+    assert flaky.offered[0] == flaky.offered[1] == flaky.offered[2]
+    assert len(shop.records("1")) == 2
+    assert shop.counters.conflicts == 0
+
+
+def test_a_store_that_stays_away_hands_the_batch_back(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the last repeat the error goes up, and what was in flight is delivered again at once."""
+    monkeypatch.setattr(turns, "INSIST", ())
+    router = Router({"order_fulfilment": OrderFulfilment.definition}, store)
+
+    def join() -> Consumer:
+        return join_group(store, "test", "processes", Filter(types=router.types), "worker")
+
+    runner = TurnRunner(store, join(), router, ManualClock(START), Counters(), rejoin=join)
+    place(store, "1", "a")
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "_store", Flaky(store, 1, after=False))
+        with pytest.raises(StoreUnavailable):
+            runner.step()
+
+    assert runner.step() == 1
+    assert load(store, OrderFulfilment.definition, "1").status == "running"
+    runner.close()

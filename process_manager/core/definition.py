@@ -152,10 +152,26 @@ def _reaction(cls: type, name: str, function: Any) -> Reaction:
     hints = hints_of(cls.__name__, function)
     announces = _announced(cls, name, hints.pop("return", None))
     parameter = next(iter(hints.values()), None)
+    _parameters(cls, name, function, mark, parameter)
     events = events_of(parameter) if mark.kind in {"starts", "on"} else ()
     if mark.kind in {"starts", "on"} and not events:
         raise DefinitionError(cls.__name__, name, "does not say which event it reacts to", "annotate its parameter with an Event class")
     return Reaction(name, function, mark, events, announces, inspect.getdoc(function) or "")
+
+
+def _parameters(cls: type, name: str, function: Any, mark: Mark, annotation: Any) -> None:
+    takes = len(inspect.signature(function).parameters) - 1
+    wanted = 0 if mark.kind in {"join", "due"} else 1
+    if takes != wanted:
+        what = "nothing but self" if wanted == 0 else "the event" if mark.step is None else "the step's command"
+        raise DefinitionError(cls.__name__, name, f"it takes {takes} arguments", f"let it take {what}")
+    if mark.step is not None and isinstance(annotation, type) and not issubclass(mark.step.command, annotation):
+        raise DefinitionError(
+            cls.__name__,
+            name,
+            f"it takes a {annotation.__name__}",
+            f"annotate it with {mark.step.command.__name__}, the command of its step",
+        )
 
 
 def _announced(cls: type, name: str, returns: Any) -> frozenset[type]:

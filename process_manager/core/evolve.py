@@ -1,5 +1,6 @@
 """`@applies`: the methods by which a state or an aggregate takes in an event, found by their annotation."""
 
+import inspect
 import typing
 from collections.abc import Callable
 from typing import Any, Self, TypeVar
@@ -28,9 +29,11 @@ def events_of(annotation: Any) -> tuple[type[Event], ...]:
 
 
 def hints_of(owner: str, function: Callable[..., Any]) -> dict[str, Any]:
-    """The resolved annotations of a method. Raises DefinitionError when a name in them cannot be found."""
+    """The resolved annotations of a method, without that of `self`. Raises DefinitionError when a name in them cannot be found."""
     try:
-        return typing.get_type_hints(function)
+        hints = typing.get_type_hints(function)
+        hints.pop(next(iter(inspect.signature(function).parameters), ""), None)
+        return hints
     except NameError as error:
         raise DefinitionError(
             owner, function.__name__, f"its annotation names {error.name!r}, which cannot be found", "define it at module level"

@@ -87,6 +87,11 @@ def _kept(fact: facts.InputKept, _: dict[str, str]) -> str:
     return f"{fact.input.type}: waits, {fact.reason}" + (f", until {_at(fact.until)}" if fact.until else "")
 
 
+def _reached(fact: facts.DeadlineReached, names: dict[str, str]) -> str:
+    step, _, operation = fact.name.partition("/")
+    return f"the wait before {names.get(operation, step)} is tried again is over" if operation else f"deadline {step} passed"
+
+
 def _command(fact: facts.StepStarted, names: dict[str, str]) -> str:
     text = f"{_run(fact)}: {fact.type}"
     if fact.undoes:
@@ -111,7 +116,7 @@ _TOLD: dict[type[Fact], tuple[Kind, Callable[[Any, dict[str, str]], str]]] = {
     facts.StepFailed: ("input", _failed),
     facts.StepOverdue: ("input", _overdue),
     facts.EventTaken: ("input", lambda fact, _: f"{fact.input.type}: taken"),
-    facts.DeadlineReached: ("input", lambda fact, _: f"deadline {fact.name.partition('/')[0]} passed"),
+    facts.DeadlineReached: ("input", _reached),
     facts.InputIgnored: ("input", lambda fact, _: f"{fact.input.type}: ignored, {fact.reason}"),
     facts.InputKept: ("input", _kept),
     facts.InputExpired: ("input", lambda fact, _: f"waited in vain: {fact.expired}"),

@@ -1,0 +1,242 @@
+"""Undoing: order, confirmation, what may have been done, what was done late, and what cannot be undone."""
+
+from typing import Any
+
+from process_manager import (
+    CONTINUE,
+    Abort,
+    Compensate,
+    Complete,
+    Effects,
+    ProcessManager,
+    Retry,
+    Step,
+    all_of,
+    hours,
+    minutes,
+    on,
+    overdue,
+    starts,
+    undo,
+)
+from process_manager.testing.scenario import Scenario, answer, scenario
+from tests.core.samples import (
+    CLOSED,
+    DECLINED,
+    NOTICED,
+    PAID,
+    PAY,
+    REFUND,
+    REFUNDED,
+    Began,
+    Closed,
+    Declined,
+    GiveBack,
+    GivenBack,
+    Noticed,
+    Paid,
+    Pay,
+    Refund,
+    Refunded,
+    Refused,
+    Stuck,
+    Take,
+    Taken,
+    began,
+    give_back,
+    given_back,
+    refused,
+    taken,
+)
+
+
+def _each(message: Any) -> str:
+    return str(message.item)
+
+
+class Purchase(ProcessManager, key="id"):
+    """Takes items, pays, and ends as it is told."""
+
+    taking = Step(Take, each=_each, done=Taken, failed=Refused, within=hours(1), otherwise=Compensate("not taken"))
+    giving_back = Step(
+        GiveBack, each=_each, done=GivenBack, failed=Stuck, within=hours(1), needs_undo=False, retry=Retry(2, wait=minutes(1))
+    )
+    paying = Step(Pay, done=Paid, failed=Declined, within=hours(2), then=CONTINUE, retry=Retry(2))
+    refunding = Step(Refund, done=Refunded, within=hours(1), needs_undo=False, retry=Retry(1))
+
+    @starts
+    def begin(self, event: Began) -> Effects[Take]:
+        for item in event.items:
+            yield Take(id=event.id, item=item)
+
+    @on(all_of(taking))
+    def all_taken(self) -> Effects[Pay]:
+        yield Pay(id=self.key)
+
+    @on
+    def declined(self, _: Declined) -> Effects[Compensate]:
+        yield Compensate("declined")
+
+    @overdue(paying)
+    def not_paid(self, _: Pay) -> Effects[Compensate]:
+        yield Compensate("not paid")
+
+    @on
+    def noticed(self, _: Noticed) -> Effects[Compensate | Abort]:
+        if self.event(Noticed).text == "abort":
+            yield Abort("noticed")
+        else:
+            yield Compensate("noticed")
+
+    @on
+    def closed(self, _: Closed) -> Effects[Complete]:
+        yield Complete("closed")
+
+    @undo(taking)
+    def give(self, c: Take) -> Effects[GiveBack]:
+        if c.item != "gift":
+            yield GiveBack(id=c.id, item=c.item)
+
+    @undo(paying)
+    def refund(self, c: Pay) -> Effects[Refund]:
+        yield Refund(id=c.id)
+
+
+def purchase(*items: str) -> Scenario:
+    return scenario(Purchase).given(began(*items))
+
+
+def paid(*items: str) -> Scenario:
+    return purchase(*items).given(*map(taken, items), PAID)
+
+
+def test_the_last_step_is_undone_first_and_runs_of_one_step_together() -> None:
+    case = paid("b", "a").when(NOTICED).then(REFUND).then_compensating("noticed")
+    case.when(REFUNDED).then(give_back("a"), give_back("b"))
+    case.when(given_back("b")).then_nothing().when(given_back("a")).then_compensated("noticed")
+
+
+def test_nothing_done_is_compensated_at_once() -> None:
+    purchase().given(DECLINED).then_compensated("declined")
+
+
+def test_an_undo_that_asks_for_nothing_is_recorded_and_passed_over() -> None:
+    case = paid("gift").given(NOTICED).when(REFUNDED).then().then_compensated()
+    assert "nothing to undo" in case.story
+
+
+def test_what_is_still_out_is_settled_first() -> None:
+    purchase("a").when(NOTICED).then_compensating().then().when(taken("a")).then(give_back("a"))
+
+
+def test_what_is_out_and_refused_needs_no_undo() -> None:
+    purchase("a").given(NOTICED).when(refused("a")).then_compensated()
+
+
+def test_what_is_out_and_overdue_may_have_been_done() -> None:
+    purchase("a").given(NOTICED).after(hours(1)).then(give_back("a"))
+
+
+def test_no_step_is_tried_again_once_it_compensates() -> None:
+    purchase().given(NOTICED).after(hours(2)).then(REFUND)
+
+
+def test_no_reaction_runs_once_it_compensates() -> None:
+    case = purchase("a", "b").given(NOTICED)
+    case.when(taken("a"), taken("b")).then(give_back("a"), give_back("b")).when(CLOSED).then_ignored("is compensating")
+
+
+def test_a_success_after_its_undo_was_confirmed_is_undone_once_more() -> None:
+    case = purchase().given(NOTICED).after(hours(2)).then(REFUND).when(REFUNDED).then_compensated()
+    case.when(PAID).then(REFUND).then_compensated().when(REFUNDED).then_compensated().then_open()
+
+
+def test_a_success_while_its_undo_is_under_way_is_undone_once_more_after_it() -> None:
+    """The first undo may have run before the success, and have found nothing to undo."""
+    case = purchase().given(NOTICED).after(hours(2)).then(REFUND).when(PAID).then().then_compensating()
+    case.when(REFUNDED).then(REFUND).then_compensating().when(REFUNDED).then_compensated()
+
+
+def test_a_success_after_a_compensation_is_undone_even_where_it_had_been_refused() -> None:
+    case = purchase("a", "b").given(refused("a")).then_compensating().given(refused("b")).then_compensated()
+    case.when(answer(taken("a"), to=Take(id="1", item="a"))).then(give_back("a"))
+
+
+def test_after_complete_a_late_success_stays() -> None:
+    purchase("a").given(CLOSED).then_completed().when(taken("a")).then().then_completed("closed")
+
+
+def test_abort_ends_without_undoing() -> None:
+    case = paid("a").when(Noticed(id="1", text="abort")).then_aborted("noticed").then()
+    case.when(PAID).then_ignored()
+
+
+def test_an_undo_that_fails_is_tried_again_and_then_its_own_state() -> None:
+    case = purchase("a").given(taken("a")).when(DECLINED).then(give_back("a"))
+    case.after(hours(1)).then_compensating().after(minutes(1)).then(give_back("a"))
+    case.after(hours(1)).then_compensation_failed()
+    assert "giving_back could not undo taking" in case.story
+
+
+def test_a_refused_undo_is_given_up() -> None:
+    purchase("a").given(taken("a"), DECLINED).when(Stuck(id="1", item="a")).then_compensation_failed()
+
+
+def test_a_failed_compensation_stops_and_goes_on_when_the_undo_is_confirmed_after_all() -> None:
+    case = paid("a").given(NOTICED).after(hours(1)).then_compensation_failed().then()
+    case.when(REFUNDED).then_compensating("noticed").then(give_back("a")).when(given_back("a")).then_compensated("noticed")
+
+
+def test_one_failed_undo_of_several_keeps_the_compensation_failed() -> None:
+    case = purchase("a", "b").given(taken("a"), taken("b"), DECLINED).when(Stuck(id="1", item="a")).then_compensation_failed()
+    case.when(given_back("b")).then_compensation_failed().when(given_back("a")).then_compensated()
+
+
+def test_a_success_while_the_compensation_has_failed_is_undone() -> None:
+    case = purchase("a").given(NOTICED).after(hours(1)).given(Stuck(id="1", item="a")).then_compensation_failed()
+    case.when(taken("a")).then(give_back("a")).when(given_back("a")).then_compensation_failed()
+
+
+class Twofold(ProcessManager, key="id"):
+    """One step, undone by two."""
+
+    paying = Step(Pay, done=Paid, within=hours(1), then=CONTINUE, otherwise=CONTINUE)
+    refunding = Step(Refund, done=Refunded, within=hours(1), needs_undo=False, retry=Retry(1))
+    giving_back = Step(GiveBack, done=GivenBack, within=hours(1), needs_undo=False, retry=Retry(1))
+
+    @starts
+    def begin(self, event: Began) -> Effects[Pay]:
+        yield Pay(id=event.id)
+
+    @on
+    def noticed(self, _: Noticed) -> Effects[Compensate]:
+        yield Compensate("noticed")
+
+    @undo(paying)
+    def back(self, c: Pay) -> Effects[Refund | GiveBack]:
+        yield Refund(id=c.id)
+        yield GiveBack(id=c.id)
+
+
+def test_an_undo_of_two_commands_is_done_when_both_are_confirmed() -> None:
+    case = scenario(Twofold).given(began(), PAID).when(NOTICED).then(REFUND, give_back())
+    case.when(REFUNDED).then_compensating().when(given_back()).then_compensated()
+
+
+def test_an_undo_of_two_commands_has_failed_when_one_has() -> None:
+    case = scenario(Twofold).given(began(), PAID, NOTICED, REFUNDED).after(hours(1)).then_compensation_failed()
+    case.when(given_back()).then_compensated()
+    other = scenario(Twofold).given(began(), PAID, NOTICED).after(hours(1)).then_compensation_failed()
+    other.when(REFUNDED).then_compensation_failed().when(given_back()).then_compensated()
+
+
+def test_what_is_overdue_and_left_alone_is_undone_by_a_later_compensation() -> None:
+    scenario(Twofold).given(began()).after(hours(1)).then_running().when(NOTICED).then(REFUND, give_back())
+
+
+def test_a_success_after_its_overdue_counts_as_done() -> None:
+    scenario(Twofold).given(began()).after(hours(1)).when(PAID).then_nothing().then_running().when(NOTICED).then(REFUND, give_back())
+
+
+def test_pay_is_what_is_asked_for() -> None:
+    purchase().then(PAY)

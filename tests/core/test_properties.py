@@ -1,0 +1,194 @@
+"""What holds for the order process whatever its world does. The scenario itself checks, after every turn, that folding the
+records again, and restoring a snapshot, gives an equal instance."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import orjson
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from process_manager import Event
+from process_manager.core import facts
+from process_manager.core.block import read_fact
+from process_manager.core.fold import fold
+from process_manager.core.instance import Instance, Run
+from process_manager.core.snapshot import references, restore, snapshot
+from process_manager.examples.order_fulfilment.messages import (
+    CardCharged,
+    CardDeclined,
+    CardRefunded,
+    ChargeCard,
+    Line,
+    OrderPlaced,
+    OrderShipped,
+    ReserveStock,
+    ReviewApproved,
+    ReviewRejected,
+    StockReleased,
+    StockReserved,
+    StockUnavailable,
+)
+from process_manager.examples.order_fulfilment.process import OrderFulfilment
+from process_manager.testing.scenario import Scenario, scenario, unsolicited
+
+SKUS = ("a", "b", "c")
+FINAL = {"completed", "compensated", "aborted"}
+
+
+def order(skus: tuple[str, ...], total: int = 50) -> OrderPlaced:
+    return OrderPlaced(order_id="1", lines=tuple(Line(sku=sku, quantity=1) for sku in skus), total=Decimal(total), card="4")
+
+
+def reserved(sku: str) -> StockReserved:
+    return StockReserved(order_id="1", sku=sku, quantity=1)
+
+
+def outcomes(run: Run) -> list[Event]:
+    """What may answer a run: its success first."""
+    found: dict[str, list[Event]] = {
+        "reserve_stock": [reserved(run.key), StockUnavailable(order_id="1", sku=run.key, wanted=1, available=0)],
+        "release_stock": [StockReleased(order_id="1", sku=run.key, quantity=1)],
+        "request_review": [ReviewApproved(order_id="1", reviewer="r"), ReviewRejected(order_id="1", reviewer="r")],
+        "charge_card": [CardCharged(order_id="1", amount=Decimal(1)), CardDeclined(order_id="1", reason="broke")],
+        "refund_card": [CardRefunded(order_id="1", amount=Decimal(1))],
+        "ship_order": [OrderShipped(order_id="1", parcel="p")],
+    }
+    return found[run.step]
+
+
+class World:
+    """Answers commands as the drawn numbers say: in any order, late, more than once, or never."""
+
+    def __init__(self, skus: tuple[str, ...], total: int) -> None:
+        self.case = scenario(OrderFulfilment).given(order(skus, total))
+
+    def act(self, choice: int, which: int) -> None:
+        commands = list(self.case.instance.commands)
+        if choice <= 5 and commands:
+            self.answer(commands[which % len(commands)], 1 if choice == 0 else 0)
+        else:
+            self.case.after(timedelta(minutes=[5, 10, 60, 60 * 24][which % 4]))
+
+    def answer(self, command: str, choice: int) -> None:
+        run = self.case.instance.run_of_command(command)
+        assert run is not None
+        possible = outcomes(run)
+        self.case.when(unsolicited(possible[choice % len(possible)], causation=command))
+
+    def settle(self) -> Scenario:
+        """Answer what is open, and undos that had been given up, with success until nothing is left."""
+        for _ in range(50):
+            ready = [run for run in self.case.instance.runs.values() if run.status == "open" or (run.undoes and run.status == "overdue")]
+            if ready:
+                self.answer(ready[0].command_id, 0)
+            elif any(run.is_open for run in self.case.instance.runs.values()):
+                self.case.after(timedelta(hours=1))
+            else:
+                break
+        return self.case
+
+
+actions = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 20)), max_size=25)
+lines = st.sets(st.sampled_from(SKUS)).map(lambda skus: tuple(sorted(skus)))
+
+
+def played(skus: tuple[str, ...], total: int, moves: list[tuple[int, int]]) -> Scenario:
+    world = World(skus, total)
+    for choice, which in moves:
+        world.act(choice, which)
+    return world.settle()
+
+
+@settings(deadline=None, max_examples=150)
+@given(lines, st.sampled_from([50, 5000]), actions)
+def test_every_order_ends_and_what_was_done_is_undone_where_it_was_compensated(
+    skus: tuple[str, ...], total: int, moves: list[tuple[int, int]]
+) -> None:
+    case = played(skus, total, moves)
+    assert not case.instance.suspended, case.story
+    assert case.instance.status in FINAL, case.story
+    done = [run for run in case.instance.runs.values() if run.undoable and run.status == "done"]
+    if case.instance.status == "compensated":
+        assert all(run.undo == "done" for run in done), case.story
+    else:
+        assert all(run.undo == "" for run in done), case.story
+
+
+@settings(deadline=None, max_examples=100)
+@given(lines, st.sampled_from([50, 5000]), actions)
+def test_no_step_is_started_once_it_compensates_or_has_ended(skus: tuple[str, ...], total: int, moves: list[tuple[int, int]]) -> None:
+    ended = False
+    for record in played(skus, total, moves).records:
+        fact = read_fact(record)
+        ended = ended or isinstance(fact, facts.CompensationStarted | facts.Ended)
+        if isinstance(fact, facts.StepStarted):
+            assert not ended or fact.undoes
+
+
+@settings(deadline=None, max_examples=100)
+@given(lines, st.sampled_from([50, 5000]), actions, st.data())
+def test_a_snapshot_and_what_follows_is_as_good_as_all(
+    skus: tuple[str, ...], total: int, moves: list[tuple[int, int]], data: st.DataObject
+) -> None:
+    records = played(skus, total, moves).records
+    cut = data.draw(st.integers(1, len(records)))
+    definition = OrderFulfilment.definition
+    early = [(read_fact(record), record.revision) for record in records[:cut]]
+    later = [(read_fact(record), record.revision + 1) for record in records[cut:]]
+    whole = fold(Instance(definition.name, "1"), early, definition.evolve)
+    taken = snapshot(whole, definition.fold_version)
+    assert taken is not None
+    restored = restore(taken, definition.fold_version, {r: records[r] for r in references(taken)}, definition.name, "1")
+    assert restored is not None
+    fold(whole, [(taken, cut), *later], definition.evolve)
+    assert fold(restored, later, definition.evolve) == whole
+
+
+@settings(deadline=None)
+@given(st.permutations(SKUS), st.integers(0, 3), st.booleans())
+def test_the_order_of_arrival_changes_no_command_where_nothing_fails(skus: list[str], twice: int, doubled: bool) -> None:
+    case = scenario(OrderFulfilment)
+    if doubled:
+        case.deliver_twice()
+    case.given(order(SKUS)).when(*map(reserved, skus), *map(reserved, skus[:twice]))
+    case.then(ChargeCard(order_id="1", card="4", amount=Decimal(50)))
+
+
+@settings(deadline=None)
+@given(st.integers(0, 1000))
+def test_shuffled_answers_lead_to_the_same_commands(seed: int) -> None:
+    case = scenario(OrderFulfilment).given(order(SKUS)).then(*[ReserveStock(order_id="1", sku=sku, quantity=1) for sku in SKUS])
+    case.deliver_shuffled(seed).deliver_twice().when(*map(reserved, SKUS)).then(ChargeCard(order_id="1", card="4", amount=Decimal(50)))
+
+
+@settings(deadline=None, max_examples=60)
+@given(lines, actions)
+def test_delivering_everything_twice_changes_nothing(skus: tuple[str, ...], moves: list[tuple[int, int]]) -> None:
+    once, twice = World(skus, 50), World(skus, 50)
+    twice.case.deliver_twice()
+    for move in moves:
+        once.act(*move)
+        twice.act(*move)
+    assert once.settle().records == twice.settle().records
+
+
+def ids(case: Scenario) -> list[str]:
+    return [record.id for record in case.records]
+
+
+@settings(deadline=None, max_examples=60)
+@given(lines, actions)
+def test_ids_are_derived_and_never_repeat(skus: tuple[str, ...], moves: list[tuple[int, int]]) -> None:
+    first, second = played(skus, 50, moves), played(skus, 50, moves)
+    assert ids(first) == ids(second)
+    assert len(set(ids(first))) == len(ids(first))
+
+
+def test_all_messages_of_an_instance_carry_one_correlation_and_their_own_cause() -> None:
+    case = played(("a",), 5000, [])
+    metadata: list[dict[str, Any]] = [orjson.loads(record.metadata) for record in case.records]
+    assert len({each["$correlationId"] for each in metadata}) == 1
+    inputs = {orjson.loads(record.data)["input"]["id"] for record in case.records if b'"input"' in record.data}
+    assert {each["$causationId"] for each in metadata} <= inputs

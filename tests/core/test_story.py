@@ -1,0 +1,38 @@
+"""A story is told from records alone."""
+
+from process_manager.core.records import Record
+from process_manager.core.story import story
+from process_manager.testing.scenario import scenario
+from tests.core.samples import DECLINED, began, given_back, taken
+from tests.core.test_compensation import Purchase
+from tests.core.test_joins import Quorum
+
+
+def test_a_compensated_purchase() -> None:
+    case = scenario(Purchase).given(began("a"), taken("a"), DECLINED, given_back("a"))
+    assert [line.text for line in story(case.records)] == [
+        "t.began: started",
+        "taking [a]: t.take, answer due 2026-01-01 01:00:00",
+        "t.taken: taking [a] is done",
+        "all of taking: reached",
+        "paying: t.pay, answer due 2026-01-01 02:00:00",
+        "t.declined: paying failed",
+        "compensating: declined",
+        "giving_back [a]: t.give-back, undoes taking [a], answer due 2026-01-01 01:00:00",
+        "t.given-back: giving_back [a] is done",
+        "compensated: declined",
+    ]
+    assert str(story(case.records)[0]) == "2026-01-01 00:00:00  t.began: started"
+    assert [line.kind for line in story(case.records)][:4] == ["input", "command", "input", "join"]
+
+
+def test_it_names_what_a_join_no_longer_needs() -> None:
+    case = scenario(Quorum).given(began("a", "b"), taken("a"))
+    assert "n of taking: reached, no longer needed: taking [b]" in case.story
+
+
+def test_what_cannot_be_read_becomes_a_line() -> None:
+    record = Record("1", "pm.from-the-future", b"{}", b'{"version":3}', "x-1", 0, 0, 0)
+    broken = Record("2", "pm.started", b"{}", b"nonsense", "x-1", 1, 1, 0)
+    assert [line.kind for line in story([record, broken])] == ["unknown", "unknown"]
+    assert "upgrade" in story([record])[0].text

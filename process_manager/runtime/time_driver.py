@@ -42,11 +42,16 @@ def _newest(store: EventStore) -> tuple[int | None, datetime | None]:
     return record.revision, datetime.fromisoformat(orjson.loads(record.data)["time"])
 
 
-def run_to_the_end(worker: Worker, driver: TimeDriver) -> None:
-    """Settle everything, jump to the next deadline, and so on until none is pending or the worker is stopped."""
+def run_through(worker: Worker, driver: TimeDriver, until: datetime | None = None) -> None:
+    """Settle everything, jump to the next deadline, settle what it leads to, and so on, up to `until` or, without it, until no
+    deadline is pending. Time never jumps over a deadline, so none passes before the answers that were there earlier. Ends early when the
+    worker is stopped.
+    """
     while True:
         worker.run(until_idle=True)
-        due = None if worker.deadlines is None or worker.stopped else worker.deadlines.next_due()
-        if due is None:
-            return
+        due = None if worker.deadlines is None else worker.deadlines.next_due()
+        if worker.stopped or due is None or (until is not None and due > until):
+            break
         driver.pass_to(due)
+    if until is not None and not worker.stopped:
+        driver.pass_to(until)

@@ -18,7 +18,7 @@ from process_manager.examples.order_fulfilment import messages as m
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.ports import Block, Clock, EventStore, Filter, StreamState
 from process_manager.runtime.instances import load
-from process_manager.runtime.time_driver import TimeDriver, run_to_the_end
+from process_manager.runtime.time_driver import TimeDriver, run_through
 from process_manager.runtime.wiring import build_worker
 from process_manager.runtime.worker import Worker
 
@@ -94,7 +94,7 @@ def test_driven_time_jumps_from_deadline_to_deadline(store: EventStore) -> None:
     place(store, "1", total=900)
     worker = worker_on(store, DrivenClock())
     driver = TimeDriver(store)
-    run_to_the_end(worker, driver)
+    run_through(worker, driver)
     worker.close()
 
     instance = load(store, OrderFulfilment.definition, "1")

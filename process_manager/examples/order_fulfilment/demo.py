@@ -6,7 +6,7 @@ already is left out, so a demo that was killed goes on where it was and ends as 
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import orjson
 
@@ -21,16 +21,13 @@ from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.interfaces.lines import Addressed
 from process_manager.interfaces.publishing import Publisher
 from process_manager.ports import EventStore
-from process_manager.runtime.time_driver import TimeDriver
+from process_manager.runtime.time_driver import TimeDriver, run_through
 from process_manager.runtime.worker import Worker
 
 SLICE = timedelta(minutes=30)
 """Shorter than any answer from outside takes, so that nothing in a slice answers anything in it."""
 
 SLICE_SIZE = 500
-
-JUMP = timedelta(minutes=10)
-"""At the end time goes on to the next deadline and so much further: those that are due together pass together, each at its own time."""
 
 
 class OtherDemo(ProcessManagerError):
@@ -51,15 +48,13 @@ class Demo:
     def run(self) -> None:
         """Until every order has its end, or the worker is stopped. Raises OtherDemo."""
         self._refuse_other()
-        self._settle()
         for outside in _slices(self._plan.events()):
-            self._pass_to(outside[0].time)
+            run_through(self._worker, self._time, outside[0].time)
             if self._worker.stopped:
                 return
             self._publisher.publish(map(_addressed, outside))
-            self._settle()
             self._progress(max(each.number for each in outside))
-        self._to_the_end()
+        run_through(self._worker, self._time)
 
     def _refuse_other(self) -> None:
         """A store with another plan, or with a past that is not the demo's, would give totals of both."""
@@ -73,19 +68,6 @@ class Demo:
         if first.id != plan.record.id:
             held = orjson.loads(first.data)
             raise OtherDemo(f"this store holds the demo of {held['orders']} orders with seed {held['seed']}: repeat it, or name another")
-
-    def _to_the_end(self) -> None:
-        deadlines = self._worker.deadlines
-        while deadlines is not None and not self._worker.stopped and (due := deadlines.next_due()) is not None:
-            self._pass_to(due + JUMP)
-
-    def _pass_to(self, time: datetime) -> None:
-        """What came before is settled: it is that late now, and the deadlines until then pass."""
-        self._time.pass_to(time)
-        self._settle()
-
-    def _settle(self) -> None:
-        self._worker.run(until_idle=True)
 
 
 def _slices(events: Iterable[Outside]) -> Iterator[list[Outside]]:

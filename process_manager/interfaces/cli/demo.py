@@ -64,7 +64,7 @@ def _run(orders: int, seed: int, url: str, store: "EventStore") -> int | None:
 
     def show(number: int | None = None) -> None:
         nonlocal placed
-        placed = number or placed
+        placed = max(placed, number or 0)
         progress.show(f"{placed:,} of {orders:,} orders placed; {summary(worker.counters)}")
 
     worker = bootstrap.build(app, url, store, clock="driven", progress=lambda _: show())

@@ -69,9 +69,9 @@ def run_command(app_name: str, url: str, only: "tuple[RoleName, ...] | None", un
 
 def _work(worker: "Worker", store: "EventStore", *, until_idle: bool, driven: bool) -> None:
     if driven and until_idle:
-        from process_manager.runtime.time_driver import TimeDriver, run_to_the_end
+        from process_manager.runtime.time_driver import TimeDriver, run_through
 
-        run_to_the_end(worker, TimeDriver(store))
+        run_through(worker, TimeDriver(store))
     else:
         worker.run(until_idle=until_idle)
 

@@ -20,6 +20,7 @@ from process_manager.examples.fine_collection.messages import AddPenalty
 from process_manager.examples.fine_collection.process import ROME, midnight
 from process_manager.examples.fine_collection.recording import ANSWERS, Recording, Row
 from process_manager.ports import Block, EventStore, Filter, StreamState
+from process_manager.runtime.counters import Counters
 from process_manager.runtime.time_driver import TimeDriver
 from process_manager.runtime.worker import Worker
 
@@ -96,6 +97,11 @@ class Replay:
         for day, rows in groupby(self._recording.rows, key=lambda row: row.day):
             self._live(day, list(rows))
         self.desk.catch_up()
+
+    @property
+    def counters(self) -> Counters:
+        """What the worker has done."""
+        return self._worker.counters
 
     def _live(self, day: date, rows: list[Row]) -> None:
         """Deadlines pass first, then come the day's rows; what a row causes is settled before the case's next row."""

@@ -115,7 +115,7 @@ class GroupInfo:
     lag: int  # matching records after the checkpoint that wait for their first delivery or an ack (counted to 10,000)
     in_flight: int
     parked: int
-    consumers: int = field(default=0)
+    consumers: int = field(default=0)  # active members: standbys do not count, one that died counts until it is succeeded
 
 
 class Consumer(Protocol):
@@ -132,7 +132,8 @@ class Consumer(Protocol):
         """
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
-        """These are done, in any order; never delivered again once this is durable. Unknown ones are ignored."""
+        """These are done, in any order; never delivered again once this is durable. Unknown ones are ignored, and so may be
+        late ones, whose message timeout has passed."""
 
     def nack(self, deliveries: Sequence[Delivery], action: Nack, reason: str = "") -> None:
         """These were not handled; `reason` is kept with what is parked."""
@@ -181,15 +182,17 @@ class EventStore(Protocol):
         Idempotent for a number or NO_STREAM below the current version: the ids (and only the ids) are
         compared one by one with what is stored from there on; all equal is success with the original place and nothing is
         written; anything else is a conflict. With ANY or EXISTS a repeat may be written again.
-        Raises WrongExpectedVersion, StreamDeleted, AppendTooLarge (above MAX_APPEND), ValueError (no records, empty type).
+        Raises WrongExpectedVersion, StreamDeleted, AppendTooLarge (above MAX_APPEND), and, before anything is written, ValueError (no
+        records, an empty type, an id that is no UUID, a stream name that is empty or holds a NUL, an expected version below 0).
         """
 
     def append_many(self, blocks: Sequence[Block], lease: "Consumer | None" = None) -> Sequence[Appended | StoreError]:
         """Append blocks to different streams, in one transaction or one pipeline: answers in the order of the blocks.
 
         A refused block (any error that `append` raises of its own) stands in the answers as its error and leaves the others alone.
-        Raises ValueError when two blocks name one stream; LeaseLost, with nothing written, when `lease` is a member that has lost its
-        group; StoreUnavailable or StoreFull when the outcome of all is failure or unknown: repeat with the same bytes.
+        Raises, with nothing written, ValueError when two blocks name one stream or one is such as `append` raises it for, and
+        LeaseLost when `lease` is not, or no longer, the active member of its group; StoreUnavailable or StoreFull when the
+        outcome of all is failure or unknown: repeat with the same bytes.
         """
 
     def read_stream(self, stream: str, *, start: int | None = None, backwards: bool = False, limit: int | None = None) -> Iterator[Record]:

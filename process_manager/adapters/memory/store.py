@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from uuid import UUID
 
 from process_manager.adapters.appending import Verdict, block_size, check_blocks, first_revision, too_large, verdict
 from process_manager.adapters.memory.groups import Group, MemoryConsumer
@@ -38,6 +39,9 @@ class MemoryStore:
 
     def append_many(self, blocks: Sequence[Block], lease: Consumer | None = None) -> Sequence[Appended | StoreError]:
         check_blocks(blocks)
+        for id_ in [record.id for block in blocks for record in block.records]:
+            if str(UUID(id_)) != id_:
+                raise ValueError(f"{id_!r} is no UUID in its canonical lower-case text")
         with self._state.locked():
             if lease is not None and not lease.active:
                 raise LeaseLost("this member is not the active one of its group")

@@ -131,7 +131,9 @@ class AppendContract(ContractPart):
         assert len(stored(store, stream)) == 1
 
     @pytest.mark.parametrize(
-        ("records", "expected"), [([], NO_STREAM), ([new("")], NO_STREAM), ([new()], -1)], ids=["none", "no type", "negative"]
+        ("records", "expected"),
+        [([], NO_STREAM), ([new("")], NO_STREAM), ([new(id="no UUID")], NO_STREAM), ([new(id="x" * 36)], NO_STREAM), ([new()], -1)],
+        ids=["none", "no type", "no UUID", "nearly a UUID", "negative"],
     )
     def test_nonsense_is_a_value_error(self, store: EventStore, stream: str, records: list[NewRecord], expected: ExpectedVersion) -> None:
         with pytest.raises(ValueError, match=r".+"):

@@ -23,15 +23,26 @@ class ProcessManager(Generic[S]):
 
     Class arguments: `key` names the field that says which instance an event concerns, `keys` the exceptions
     (`by`, `by_correlation_id`); `version` counts up with the rules; `name` is the written name, by default the class's in
-    snake case; `fold_version` counts up when the `state`'s `@applies` methods change. Raises DefinitionError.
+    snake case; `fold_version` counts up when the `state`'s `@applies` methods change; `abstract` is for a base class of
+    others, which is no process itself. Raises DefinitionError.
     """
 
     definition: ClassVar[Definition]
 
     def __init_subclass__(
-        cls, *, key: str = "", keys: tuple[Route, ...] = (), version: int = 1, name: str = "", fold_version: int = 1, **rest: Any
+        cls,
+        *,
+        key: str = "",
+        keys: tuple[Route, ...] = (),
+        version: int = 1,
+        name: str = "",
+        fold_version: int = 1,
+        abstract: bool = False,
+        **rest: Any,
     ) -> None:
         super().__init_subclass__(**rest)
+        if abstract:
+            return
         cls.definition = define(
             cls, name=name or snake_case(cls.__name__), version=version, fold_version=fold_version, key=key, keys=keys, state=_state_of(cls)
         )

@@ -123,8 +123,8 @@ def whole_flow(folder: Path, count: int) -> tuple[float, dict[str, int]]:
 def raw_limit(folder: Path, source: Path) -> float:
     """Seconds to insert the rows of a finished run into empty tables of the same shape, `BATCH` streams' worth a transaction."""
     rows_of = sqlite3.connect(source)
-    tables = [name for (name,) in rows_of.execute("select name from sqlite_master where type = 'table' and name in ('messages', 'streams')")]
-    schema = [sql for (sql,) in rows_of.execute("select sql from sqlite_master where sql is not null and tbl_name in ('messages', 'streams')")]
+    tables = ("streams", "messages")
+    schema = [sql for sql, table in rows_of.execute("select sql, tbl_name from sqlite_master where sql is not null") if table in tables]
     prepared = {table: rows_of.execute(f"select * from {table}").fetchall() for table in tables}  # noqa: S608  our own names
     rows_of.close()
     target = sqlite3.connect(folder / "raw.db", isolation_level=None)

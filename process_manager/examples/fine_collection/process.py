@@ -112,7 +112,7 @@ class FineCollection(ProcessManager[Fine], version=1, key="case"):
     def appeal_result_received(self, result: AppealResultReceived) -> Effects[NotifyResult]:
         yield NotifyResult(case=result.case)
 
-    @on
+    @on(early=IGNORE)
     def sent_to_collection(self, _: SentToCollection) -> Effects[Complete]:
         yield Complete("sent to credit collection")
 

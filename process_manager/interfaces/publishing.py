@@ -41,6 +41,7 @@ class Publisher:
 
     def _append(self, wave: dict[str, list[NewRecord]]) -> None:
         """One `append_many`, again for those streams where somebody else was first."""
+        offered, published = sum(map(len, wave.values())), self.published
         for _ in range(ATTEMPTS):
             blocks = [block for stream, records in wave.items() if (block := self._block(stream, records)) is not None]
             if not blocks:
@@ -51,12 +52,12 @@ class Publisher:
                 break
         else:
             raise StoreError(f"others keep appending to {', '.join(wave)}: publish again")
+        self.known += offered - (self.published - published)
         self._forget()
 
     def _block(self, stream: str, records: Sequence[NewRecord]) -> Block | None:
         state = self._state(stream)
         new = {record.id: record for record in records if _key(record.id) not in state.ids}
-        self.known += len(records) - len(new)
         expected = StreamState.NO_STREAM if state.revision is None else state.revision
         return Block(stream, list(new.values()), expected) if new else None
 

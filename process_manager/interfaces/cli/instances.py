@@ -11,7 +11,9 @@ STATUSES = ("waiting", "running", "compensating", "suspended", "completed", "com
 
 @command("list", example="pm list --status running\npm list --process order_fulfilment -o ids")
 @click.option("--process", default="", metavar="NAME", help="Only instances of this process.")
-@click.option("--status", type=click.Choice(STATUSES), help="Only instances that stand like this.")
+@click.option(
+    "--status", type=click.Choice(STATUSES), metavar="STATUS", help=f"Only instances that are {', '.join(STATUSES[:-1])} or {STATUSES[-1]}."
+)
 @store_option
 @format_option(*output.FORMATS)
 def list_command(process: str, status: str | None, url: str, format_: str) -> None:

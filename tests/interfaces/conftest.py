@@ -1,0 +1,64 @@
+"""The CLI, called inside this process or started as a user would."""
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from process_manager.interfaces.cli import errors
+from process_manager.interfaces.cli.main import cli
+
+
+@dataclass(frozen=True)
+class Answer:
+    code: int
+    out: str
+    err: str
+
+
+Pm = Callable[..., Answer]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty directory to work in."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("PM_STORE", "PM_APP", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def pm(place: Path) -> Pm:
+    """Calls a command inside this process, through the same errors and exit codes as the script."""
+    runner = CliRunner()
+
+    def call(*args: str, input: str | bytes | None = None, **env: str) -> Answer:  # noqa: A002  as click's runner has it
+        with runner.isolation(input=input, env=env) as (out, err, _):
+            handlers, level = logging.root.handlers[:], logging.root.level
+            code = errors.run(cli, args, prog_name="pm")
+            logging.root.handlers[:] = handlers
+            logging.root.setLevel(level)
+            sys.stdout.flush()
+            return Answer(code, out.getvalue().decode(), err.getvalue().decode())
+
+    return call
+
+
+@pytest.fixture
+def start(place: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Starts `pm` as a process of its own."""
+
+    def call(*args: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "process_manager.interfaces.cli.main", *args],
+            cwd=place, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ},
+        )  # fmt: skip
+
+    return call

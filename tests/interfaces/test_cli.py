@@ -1,0 +1,249 @@
+"""What holds for every command: help, exit codes, output, errors as sentences."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from process_manager.adapters.sqlite import SqliteStore
+from process_manager.core.identity import derive
+from process_manager.core.records import NewRecord
+from process_manager.errors import StoreUnavailable
+from process_manager.interfaces.cli import errors
+from process_manager.interfaces.cli.reference import commands, help_of, reference
+from process_manager.ports import Block, Filter, Nack, StreamState
+
+APP = "process_manager.examples.order_fulfilment:app"
+ORDER = {
+    "id": "o1", "type": "orders.order-placed", "stream": "order-1", "time": "2026-01-01T00:00:00Z",
+    "data": {"order_id": "1", "lines": [{"sku": "a", "quantity": 1}], "total": "100", "card": "x"},
+}  # fmt: skip
+STOCK = {
+    "id": "s1", "type": "inventory.stock-received", "stream": "inventory-a", "time": "2026-01-01T00:00:00Z",
+    "data": {"sku": "a", "quantity": 10},
+}  # fmt: skip
+
+
+@pytest.fixture
+def shop(pm: Any, place: Path) -> Any:
+    """One order that was shipped and one that is out of stock, in the default store."""
+    missing = {**ORDER, "id": "o2", "stream": "order-2", "data": {**ORDER["data"], "order_id": "2", "lines": [{"sku": "b", "quantity": 1}]}}  # type: ignore[dict-item]
+    assert pm("publish", "-", input="\n".join(map(json.dumps, (STOCK, ORDER, missing)))).code == 0
+    assert pm("run", "--app", APP, "--until-idle", "--clock", "driven").code == 0
+    return pm
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = """
+import sys
+from process_manager.interfaces.cli import errors
+from process_manager.interfaces.cli.main import cli
+assert errors.run(cli, ["--help"], prog_name="pm") == 0
+sys.exit(", ".join(sys.modules.keys() & {"pydantic", "orjson", "sqlite3", "logging", "typing_extensions", "importlib.metadata"}) or 0)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.returncode == 0
+    assert "Commands:" in done.stdout
+
+
+@pytest.mark.parametrize(("path", "command"), list(commands()), ids=[path for path, _ in commands()])
+def test_every_help_has_an_example(path: str, command: click.Command) -> None:
+    text = help_of(path, command)
+    assert f"\n    $ {path} " in text or f"$({path} " in text
+    assert "-h, --help" in text
+    assert all(len(each) <= 100 for each in text.splitlines())
+
+
+def test_the_reference_has_every_command() -> None:
+    text = reference()
+    assert text.count("### `pm") == len(list(commands()))
+    assert "### `pm parked replay`" in text
+
+
+def test_version_and_short_help(pm: Any) -> None:
+    assert pm("--version").out.startswith("pm 0.")
+    assert "Usage: pm list" in pm("list", "-h").out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(pm: Any, shell: str) -> None:
+    assert "_PM_COMPLETE" in pm("completion", shell).out
+
+
+def test_completion_completes(place: Path) -> None:
+    env = {**os.environ, "_PM_COMPLETE": "bash_complete", "COMP_WORDS": "pm par", "COMP_CWORD": "1"}
+    pm = Path(sys.executable).with_name("pm")
+    done = subprocess.run([pm], capture_output=True, text=True, check=False, env=env)
+    assert "parked" in done.stdout
+
+
+def test_usage_errors(pm: Any) -> None:
+    for args in (
+        ["nonsense"],
+        ["list", "--nonsense"],
+        ["run"],
+        ["list", "--store", "here"],
+        ["run", "--app", APP, "--only", "all"],
+        ["parked", "replay"],
+    ):
+        answer = pm(*args)
+        assert answer.code == 2, args
+        assert answer.out == ""
+        assert "Usage: pm" in answer.err
+
+
+def test_other_stores_come_later(pm: Any) -> None:
+    assert "next release" in pm("list", "--store", "esdb://localhost:2113").err
+
+
+def test_what_is_not_there(pm: Any, place: Path) -> None:
+    answer = pm("list", "--store", "sqlite:///nothing.db")
+    assert (answer.code, answer.out) == (4, "")
+    assert not Path("nothing.db").exists()
+    Path("a.db").touch()
+    assert pm("show", "a", "1", "--store", "a.db").code == 4
+    assert pm("parked", "show", "1", "--store", "a.db").code == 4
+    assert pm("parked", "list", "--group", "none", "--store", "a.db").code == 4
+
+
+def test_what_is_no_store(pm: Any, place: Path) -> None:
+    Path("a.db").write_text("a text that is no database at all, long enough to have a header")
+    answer = pm("list", "--store", "a.db")
+    assert answer.code == 1
+    assert answer.err.startswith("error: ")
+    assert "Traceback" not in answer.err
+
+
+def test_empty_lists(pm: Any, place: Path) -> None:
+    Path("process-manager.db").touch()
+    for command in (["list"], ["parked", "list"]):
+        assert pm(*command, "-o", "json").out == "[]\n"
+        assert pm(*command, "-o", "jsonl").out == ""
+        assert pm(*command, "-o", "ids").out == ""
+        assert pm(*command, "-o", "csv").out.count("\n") == 1
+        table = pm(*command)
+        assert (table.code, table.out, table.err) == (0, "", "nothing to show\n")
+
+
+def test_list_in_every_format(shop: Any) -> None:
+    rows = json.loads(shop("list", "-o", "json").out)
+    assert [(row["instance"], row["status"], row["outcome"]) for row in rows] == [
+        ("order_fulfilment-1", "completed", "shipped"), ("order_fulfilment-2", "compensated", "b is out of stock"),
+    ]  # fmt: skip
+    assert rows[0]["started"] == "2026-01-01T00:00:00Z"
+    assert [json.loads(line) for line in shop("list", "-o", "jsonl").out.splitlines()] == rows
+    assert shop("list", "-o", "ids").out == "order_fulfilment-1\norder_fulfilment-2\n"
+    assert next(csv.DictReader(io.StringIO(shop("list", "-o", "csv").out)))["started"] == "2026-01-01T00:00:00Z"
+    assert "2026-01-01 00:00:00" in shop("list").out
+    assert shop("list", "--status", "compensated", "-o", "ids").out == "order_fulfilment-2\n"
+    assert shop("list", "--process", "other", "-o", "json").out == "[]\n"
+
+
+def test_show(shop: Any) -> None:
+    told = shop("show", "order_fulfilment", "2")
+    assert "compensated: b is out of stock" in told.out
+    assert shop("show", "order_fulfilment-2").out == told.out
+    records = json.loads(shop("show", "order_fulfilment-2", "-o", "json").out)
+    assert [record["type"] for record in records][:2] == ["pm.started", "inventory.reserve-stock"]
+    assert records[0]["data"]["key"] == "2"
+    assert shop("show", "order_fulfilment", "2", "3").code == 2
+
+
+def test_check(pm: Any) -> None:
+    answer = pm("check", "--app", APP, "-o", "json")
+    assert answer.code == 0
+    (row,) = json.loads(answer.out)
+    assert row["process"] == "order_fulfilment"
+    assert row["commands_without_handler"] == ""
+    assert "in order: 1 process, 7 handlers" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "has no 'app'"),
+        ("app = 3", "is a int, not an App"),
+        ("import nonsense_module", "imports 'nonsense_module', which is not installed"),
+        ("1 / 0", "raised ZeroDivisionError: division by zero"),
+        ("def :", "SyntaxError"),
+        ("from process_manager import App\napp = App('a b', handlers=[print])", "the app's name 'a b'"),
+        ("from process_manager import App\nother = App('a')", "it has other"),
+    ],
+)
+def test_what_is_wrong_with_an_app(start: Any, place: Path, text: str, why: str) -> None:
+    Path("broken.py").write_text(text)
+    process = start("check", "--app", "broken:app")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert out == ""
+    assert why in err
+    assert "Traceback" not in err
+
+
+def test_an_app_that_is_nowhere(pm: Any) -> None:
+    assert "there is no module 'nowhere'" in pm("check", "--app", "nowhere.at.all:app").err
+    assert "write module:attribute" in pm("check", "--app", "nowhere").err
+
+
+def test_parked(pm: Any, place: Path) -> None:
+    store = SqliteStore("process-manager.db")
+    record = NewRecord(derive("1"), "a.thing", b'{"a": 1}', b"")
+    store.append(Block("a-1", [record], StreamState.NO_STREAM))
+    store.create_group("shop.handlers.1", where=Filter(types=frozenset({"a.thing"})))
+    consumer = store.join("shop.handlers.1", "me")
+    consumer.nack(consumer.fetch(1), Nack.PARK, "no such thing")
+    store.close()
+    (row,) = json.loads(pm("parked", "list", "--group", "shop.handlers", "-o", "json").out)
+    assert (row["id"], row["reason"], row["group"]) == (record.id, "no such thing", "shop.handlers.1")
+    assert json.loads(pm("parked", "show", record.id).out)["data"] == {"a": 1}
+    assert pm("parked", "replay", "other").code == 4
+    assert pm("parked", "replay", record.id, "--all").code == 2
+    assert pm("parked", "replay", record.id).err == "1 delivered again\n"
+    assert pm("parked", "list", "-o", "json").out == "[]\n"
+
+
+def test_backup(shop: Any) -> None:
+    answer = shop("store", "backup", "copy.db")
+    assert (answer.code, answer.out) == (0, "")
+    assert shop("list", "--store", "copy.db").out == shop("list").out
+    assert shop("store", "backup", "copy.db").code == 3
+    assert shop("store", "backup", "other.db", "--store", "memory:").code == 3
+
+
+def test_errors_of_the_library_are_sentences(capsys: pytest.CaptureFixture[str]) -> None:
+    @click.command()
+    def fails() -> None:
+        raise StoreUnavailable("gone")
+
+    @click.command()
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    assert errors.run(fails, []) == 1
+    assert capsys.readouterr().err == "error: gone\n"
+    assert errors.run(interrupted, []) == 130
+
+
+def test_a_broken_pipe_is_silent(shop: Any) -> None:
+    pm = f"{sys.executable} -m process_manager.interfaces.cli.main"
+    script = f"set -o pipefail; for i in 1 2 3; do {pm} show order_fulfilment-2 -o json; done | head -c 1"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout == "["
+
+
+def test_diagram(shop: Any) -> None:
+    pytest.importorskip("process_manager.core.diagram")
+    assert "reserve_stock" in shop("diagram", "--app", APP).out
+    assert shop("diagram", "--app", APP, "--format", "dot").out.startswith("digraph")
+    assert shop("diagram", "--app", APP, "--instance", "2").out != shop("diagram", "--app", APP).out
+    assert shop("diagram", "--app", APP, "--instance", "9").code == 4
+    assert shop("diagram", "--app", APP, "--process", "other").code == 4

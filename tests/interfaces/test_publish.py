@@ -1,0 +1,142 @@
+"""`pm publish`: twice is once, and a bad line spoils no other."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from process_manager.adapters.sqlite import SqliteStore
+from process_manager.core.identity import derive
+from process_manager.core.records import NewRecord
+from process_manager.interfaces.lines import BadLine, read_line
+from process_manager.interfaces.publishing import Publisher
+from process_manager.ports import Block, StreamState
+
+GOOD: dict[str, Any] = {"id": "1", "type": "shop.thing-happened", "stream": "thing-1", "data": {"a": 1}}
+
+
+def line(**changes: Any) -> str:
+    return json.dumps({name: value for name, value in (GOOD | changes).items() if value is not ...})
+
+
+def test_twice_is_once(pm: Any, place: Path) -> None:
+    Path("events.jsonl").write_text("\n".join(line(id=str(number), stream=f"thing-{number % 3}") for number in range(50)))
+    first = pm("publish", "events.jsonl")
+    again = pm("publish", "events.jsonl")
+    assert (first.code, again.code) == (0, 0)
+    assert "50 events published" in first.err
+    assert "0 events published, 50 were there already" in again.err
+    assert (first.out, again.out) == ("", "")
+    with_store = SqliteStore("process-manager.db")
+    assert [record.id for record in with_store.read_all()] == [derive(str(number)) for number in range(50)]
+    with_store.close()
+
+
+def test_an_interrupted_file_goes_on(pm: Any, place: Path) -> None:
+    lines = [line(id=str(number)) for number in range(10)]
+    pm("publish", "-", input="\n".join(lines[:4]))
+    assert "6 events published, 4 were there already" in pm("publish", "-", input="\n".join(lines)).err
+
+
+BAD = {
+    "nonsense": "not JSON",
+    '{"id": "1"': "not JSON",
+    "[1, 2]": "not a JSON object",
+    "null": "not a JSON object",
+    line(type=...): "no type",
+    line(type=7): "type is not text",
+    line(stream=...): "no stream",
+    line(stream=""): "no stream",
+    line(stream="$all"): "reserved",
+    line(stream="a\0b"): "NUL",
+    line(id=...): "no id",
+    line(id=None): "no id",
+    line(id=True): "id is not text",
+    line(data=[1]): "data is not an object",
+    line(data="text"): "data is not an object",
+    line(metadata=3): "metadata is not an object",
+    line(metadata={"version": 0}): "version",
+    line(time="yesterday"): "no ISO 8601 time",
+    line(time=12): "no ISO 8601 time",
+    line(time="2026-01-01T00:00:00"): "has no zone",
+    line(type="pm.started"): "reserved",
+    line(type="$metadata"): "reserved",
+    line(data={"long": "x" * 1_100_000}): "one append may hold",
+    line(data={"number": 10**30}): "beyond 64 bits",
+    line(data=json.loads("[" * 0 + '{"a":' * 150 + "1" + "}" * 150)): "nested deeper",
+    '{"id": "1", "type": "a", "stream": "b", "data": {"a": NaN}}': "not JSON",
+    '{"specversion": "1.0", "id": "1", "type": "a"}': "no source",
+    '{"specversion": "1.0", "id": "1", "type": "a", "source": "/b", "data_base64": "AA=="}': "data_base64",
+}
+
+
+@pytest.mark.parametrize(("text", "why"), BAD.items(), ids=range(len(BAD)))
+def test_a_bad_line_says_why(text: str, why: str) -> None:
+    with pytest.raises(BadLine, match=why):
+        read_line(text.encode())
+
+
+def test_bad_lines_are_reported_by_number_and_good_ones_kept(pm: Any, place: Path) -> None:
+    content = b"\xef\xbb\xbf" + line().encode() + b"\n\n" + b'{"a": "\xff"}\n' + line(id="2").encode() + b"\r\nnonsense"
+    answer = pm("publish", "-", input=content)
+    assert answer.code == 1
+    assert "line 3: it is not UTF-8" in answer.err
+    assert "line 5: it is not JSON" in answer.err
+    assert "2 events published, 2 bad lines left out" in answer.err
+
+
+def test_a_line_without_an_end_is_not_held_in_memory(pm: Any, place: Path) -> None:
+    answer = pm("publish", "-", input=b'{"a": "' + b"x" * 9_000_000 + b'"}\n' + line().encode())
+    assert answer.code == 1
+    assert "line 1: it is longer than" in answer.err
+    assert "1 events published" in answer.err
+
+
+def test_what_a_line_becomes() -> None:
+    known = "5f0c9ad2-9a07-5c1e-8a52-6d3f9d1a7c11"
+    stream, record = read_line(line(id=known.upper(), time="2026-01-01T01:00:00+01:00", metadata={"who": "ada"}).encode())
+    assert (stream, record.id, record.type) == ("thing-1", known, "shop.thing-happened")
+    assert json.loads(record.metadata) == {"who": "ada", "time": "2026-01-01T00:00:00+00:00", "version": 1}
+    assert read_line(line(id="order 7").encode()).record.id == derive("order 7")
+
+
+def test_a_cloud_event() -> None:
+    event = {
+        "specversion": "1.0", "id": "7", "source": "/shop/orders", "subject": "42", "type": "orders.placed",
+        "time": "2026-01-01T00:00:00Z", "data": {"a": 1}, "traceparent": "00-1",
+    }  # fmt: skip
+    stream, record = read_line(json.dumps(event).encode())
+    assert (stream, record.id, json.loads(record.data)) == ("orders-42", derive("/shop/orders", "7"), {"a": 1})
+    metadata = json.loads(record.metadata)
+    assert metadata["ce-source"] == "/shop/orders"
+    assert metadata["ce-traceparent"] == "00-1"
+    del event["subject"]
+    assert read_line(json.dumps(event).encode()).stream == "orders"
+    assert read_line(json.dumps(event | {"stream": "mine-1"}).encode()).stream == "mine-1"
+
+
+def test_the_log_keeps_the_order_of_the_file_and_others_may_append_between(place: Path) -> None:
+    store = SqliteStore("a.db")
+    publisher = Publisher(store)
+    publisher.publish(read_line(line(id=str(number), stream=f"s-{number % 2}").encode()) for number in range(6))
+    store.append(Block("s-0", [NewRecord(derive("other"), "other", b"{}", b"")], StreamState.ANY))
+    publisher.publish(read_line(line(id=str(number), stream="s-0").encode()) for number in (4, 6, 6))
+    found = [record.id for record in store.read_all()]
+    assert found == [derive(each) for each in ("0", "1", "2", "3", "4", "5", "other", "6")]
+    assert (publisher.published, publisher.known) == (7, 2)
+    store.close()
+
+
+def test_more_than_one_append_may_hold_goes_in_several(place: Path) -> None:
+    store = SqliteStore("a.db")
+    publisher = Publisher(store)
+    publisher.publish(read_line(line(id=str(number), data={"a": "x" * 400_000}).encode()) for number in range(5))
+    assert publisher.published == 5
+    store.close()
+
+
+def test_no_such_file(pm: Any) -> None:
+    answer = pm("publish", "nothing.jsonl")
+    assert answer.code == 1
+    assert answer.err == "error: nothing.jsonl: No such file or directory\n"

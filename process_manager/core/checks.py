@@ -1,5 +1,6 @@
 """Whether what a class says fits together. Each check raises DefinitionError with the class, the member and the mend."""
 
+import re
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
@@ -21,7 +22,7 @@ def _fail(definition: Definition, member: str, problem: str, mend: str) -> Defin
 
 
 def _name(definition: Definition) -> None:
-    if "-" in definition.name or not definition.name.isprintable() or definition.name.startswith(("$", "pm.")):
+    if not re.fullmatch(r"[\w.]+", definition.name) or definition.name.startswith("pm."):
         raise _fail(
             definition, "", f"the process name {definition.name!r} cannot stand before the first '-' of a stream name",
             "give a name of letters, digits and underscores",

@@ -5,7 +5,6 @@ durable: fsync at each commit. The raw limit is the same records, inserted by st
 """
 
 import argparse
-import gc
 import shutil
 import sqlite3
 import subprocess
@@ -29,6 +28,7 @@ from process_manager.core.instance import Instance
 from process_manager.core.records import NewRecord, Record
 from process_manager.examples.order_fulfilment import messages as m
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
+from process_manager.interfaces.bootstrap import collect_less
 from process_manager.ports import Block, Filter, StreamState
 from process_manager.runtime.wiring import build_worker
 
@@ -180,7 +180,7 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=10_000, help="orders in a run (default 10000)")
     parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
     arguments = parser.parse_args()
-    gc.set_threshold(100_000, 50, 100)
+    collect_less()
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     try:
         seconds, counts = whole_flow(folder, arguments.orders)

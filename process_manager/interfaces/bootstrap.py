@@ -1,5 +1,6 @@
 """The one place that picks adapters: from an address to a store, from a name to an app, from both to a worker."""
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Collection
@@ -122,7 +123,13 @@ def build(
     """A worker for an app on the open store of an address."""
     from process_manager.runtime.wiring import ROLES, build_worker
 
+    collect_less()
     return build_worker(app, store, pick_clock(clock), open_index(url), member=_member(), only=only or ROLES, progress=progress)
+
+
+def collect_less() -> None:
+    """Thousands of cached instances make a full garbage collection dear, and a worker makes few cycles: collect less often."""
+    gc.set_threshold(100_000, 50, 100)
 
 
 def _member() -> str:
@@ -136,6 +143,7 @@ def driven_worker(app: "App", store: "EventStore", progress: "Callable[[Counters
     from process_manager.adapters.deadline_index import SqliteDeadlineIndex
     from process_manager.runtime.wiring import build_worker
 
+    collect_less()
     return build_worker(app, store, pick_clock("driven"), SqliteDeadlineIndex(), member=_member(), progress=progress)
 
 

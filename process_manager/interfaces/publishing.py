@@ -15,7 +15,11 @@ ATTEMPTS = 20
 
 
 class Publisher:
-    """Publishes batches in their order; memory is bounded by the batch and by `REMEMBERED`."""
+    """Publishes batches so that the log keeps their order; memory is bounded by the batch and by `REMEMBERED`.
+
+    A stream that comes back after another one begins a new `append_many`, for the order's sake: many streams are quick, a few that take
+    turns are not.
+    """
 
     def __init__(self, store: EventStore) -> None:
         self.published = 0

@@ -15,14 +15,15 @@ class Progress:
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
         self._shown = time.monotonic()
+        self._text = ""
         self._dirty = False
 
     def show(self, text: str) -> None:
-        """This is where it is now; shown at most ten times a second."""
+        """This is where it is now; shown if it is news, at most ten times a second."""
         now = time.monotonic()
-        if now - self._shown < (0.1 if self._terminal else QUIET):
+        if text == self._text or now - self._shown < (0.1 if self._terminal else QUIET):
             return
-        self._shown = now
+        self._shown, self._text = now, text
         if self._terminal:
             click.echo(f"\r\x1b[K{text}", err=True, nl=False)
             self._dirty = True

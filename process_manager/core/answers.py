@@ -30,13 +30,13 @@ def _follow_success(draft: Draft, run: Run) -> None:
     if handled.reaction is not None:
         draft.react(handled.reaction, draft.state.events[draft.input.type].decoded(handled.event))
     else:
-        draft.follow(draft.definition.steps[run.step].then)
+        draft.follow(draft.definition.step(run.step).then)
 
 
 def failed(draft: Draft, verdict: Verdict, message: Message | None) -> None:
     """The input is the refusal of a run."""
     run = _run_of(verdict)
-    retry = draft.definition.retry_of(draft.definition.steps[run.step])
+    retry = draft.definition.retry_of(draft.definition.step(run.step))
     again = retry.refusals and run.attempt < retry.attempts and _may_try(draft, run)
     draft.receive(
         facts.StepFailed(
@@ -54,7 +54,7 @@ def deadline(draft: Draft, run: Run, passed: DeadlinePassed) -> None:
         draft.receive(facts.DeadlineReached(**draft.about(), name=passed.name, generation=passed.generation))
         _next_attempt(draft, run)
     else:
-        _no_answer(draft, run, "overdue", draft.definition.retry_of(draft.definition.steps[run.step]).attempts)
+        _no_answer(draft, run, "overdue", draft.definition.retry_of(draft.definition.step(run.step)).attempts)
 
 
 def parked(draft: Draft, signal: CommandParked) -> None:
@@ -89,7 +89,7 @@ def _may_try(draft: Draft, run: Run) -> bool:
 
 
 def _try_again(draft: Draft, run: Run) -> None:
-    delay = draft.definition.retry_of(draft.definition.steps[run.step]).delay(run.attempt)
+    delay = draft.definition.retry_of(draft.definition.step(run.step)).delay(run.attempt)
     if delay:
         due = draft.now + delay
         draft.record(facts.RetryPlanned(step=run.step, run=run.key, operation=run.operation, attempt=run.attempt + 1, due=due))
@@ -99,7 +99,7 @@ def _try_again(draft: Draft, run: Run) -> None:
 
 def _next_attempt(draft: Draft, run: Run) -> None:
     """After a refusal a new operation, after no answer the same one."""
-    step = draft.definition.steps[run.step]
+    step = draft.definition.step(run.step)
     refused = run.outcome is not None
     draft.issue(
         step, run.command.decoded(step.command), run.key, attempt=run.attempt + 1,
@@ -120,7 +120,7 @@ def _given_up(draft: Draft, run: Run) -> None:
 def consequence(draft: Draft, operation: str) -> None:
     """Run what the definition says about a run that failed or is overdue."""
     run = draft.state.runs[operation]
-    step = draft.definition.steps[run.step]
+    step = draft.definition.step(run.step)
     if run.status == "failed" and run.outcome is not None:
         handled = draft.definition.handled[run.outcome.type]
         if handled.reaction is not None:

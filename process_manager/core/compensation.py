@@ -16,7 +16,7 @@ def after_success(draft: Draft, run: Run) -> None:
 def after_overdue(draft: Draft, run: Run) -> None:
     """A run that is not needed any more got no answer: it may have been done all the same."""
     now = draft.state.runs.get(run.operation)
-    if run.is_open and now is not None and now.undoable and now.status == "overdue" and not now.undo:
+    if now is not None and now.undoable and now.status == "overdue" and not now.undo:
         _undo(draft, now)
 
 
@@ -73,6 +73,6 @@ def _last_done(runs: list[Run]) -> list[Run]:
 
 
 def _undo(draft: Draft, run: Run) -> None:
-    command = run.command.decoded(draft.definition.steps[run.step].command)
+    command = run.command.decoded(draft.definition.step(run.step).command)
     if not draft.undo(draft.definition.undo[run.step], run.operation, command):
         draft.record(facts.NothingToUndo(step=run.step, run=run.key, operation=run.operation))

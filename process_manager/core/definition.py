@@ -16,7 +16,7 @@ from process_manager.core.reactions import MARK, Kind, Mark, Reaction
 from process_manager.core.retry import ONCE, UNDO, Retry
 from process_manager.core.routing import Route
 from process_manager.core.steps import AnyStep, Join, Step
-from process_manager.errors import DefinitionError
+from process_manager.errors import DefinitionError, ReactionError
 
 ENDINGS = (Complete, Compensate, Abort)
 
@@ -68,6 +68,12 @@ class Definition:
     @property
     def has_correlation_routes(self) -> bool:
         return any(route.by_correlation for route in self.routes.values())
+
+    def step(self, name: str) -> AnyStep:
+        """A step by its name. Raises ReactionError for one that an instance still knows and the class does not."""
+        if name not in self.steps:
+            raise ReactionError(f"{self.cls.__name__} has no step {name} any more, and this instance ran it: keep the step in the class")
+        return self.steps[name]
 
     def reaction(self, name: str) -> Reaction:
         return next(each for each in self.reactions if each.name == name)

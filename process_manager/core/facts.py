@@ -194,7 +194,7 @@ class DeadlineCancelled(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JoinDecided(Fact):
-    """A join was reached, or can no longer be; what is still `outstanding` is not needed any more."""
+    """A join was reached, or can no longer be; `outstanding` runs, which are not done, are not needed any more."""
 
     fact_type = "pm.join-decided"
     join: str

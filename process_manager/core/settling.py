@@ -34,17 +34,16 @@ def _decide_a_join(draft: Draft) -> bool:
 
 
 def _surplus(draft: Draft, join: str, runs: list[Run]) -> list[Run]:
-    """Open runs that no other undecided join waits for."""
+    """The runs that are not done and that no other undecided join waits for; what failed may be done late all the same."""
     undecided = [other for other in map(join_of, draft.definition.joins) if other.name != join and other.name not in draft.state.joins]
     waited = {step.name for other in undecided for step in other.steps}
-    return [run for run in runs if run.is_open and run.step not in waited]
+    return [run for run in runs if run.status != "done" and run.step not in waited]
 
 
 def _let_go(draft: Draft, join: str, reached: bool, surplus: list[Run]) -> None:  # noqa: FBT001  a fact's field
     draft.record(facts.JoinDecided(join=join, reached=reached, outstanding=[run.operation for run in surplus]))
-    for run in surplus:
-        if not draft.state.runs[run.operation].is_open:
-            compensation.after_overdue(draft, run)
+    for run in surplus if reached else ():
+        compensation.after_overdue(draft, run)
 
 
 def _unreachable(draft: Draft, join: str, runs: list[Run]) -> None:

@@ -178,6 +178,18 @@ def test_surplus_that_waits_for_its_next_attempt_is_not_tried_again() -> None:
     case.then(PAY, give_back("b")).after(minutes(30)).then()
 
 
+def test_what_was_overdue_or_refused_before_the_join_was_reached_is_surplus_too() -> None:
+    refused_first = quorum(1, "a", "b").given(refused("b"), taken("a"))
+    refused_first.when(taken("b")).then(give_back("b")).when(given_back("b")).then_running()
+    late = quorum(1, "a", "b").after(hours(1)).after(minutes(5)).then(take("a"), take("b")).after(hours(1))
+    late.then_compensating("too few in time")
+
+
+def test_a_late_success_of_what_made_a_join_unreachable_is_undone() -> None:
+    case = scenario(Race).given(began(), refused(), PAID).then_running()
+    case.when(taken()).then(give_back())
+
+
 def test_surplus_that_is_refused_leads_to_nothing() -> None:
     quorum(1, "a", "b").given(taken("a")).when(refused("b")).then_nothing().then_running()
 

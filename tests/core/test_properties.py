@@ -32,6 +32,8 @@ from process_manager.examples.order_fulfilment.messages import (
 )
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.testing.scenario import Scenario, scenario, unsolicited
+from tests.core.samples import PAID, began, given_back, refused, taken
+from tests.core.test_joins import Quorum
 
 SKUS = ("a", "b", "c")
 FINAL = {"completed", "compensated", "aborted"}
@@ -54,6 +56,9 @@ def outcomes(run: Run) -> list[Event]:
         "charge_card": [CardCharged(order_id="1", amount=Decimal(1)), CardDeclined(order_id="1", reason="broke")],
         "refund_card": [CardRefunded(order_id="1", amount=Decimal(1))],
         "ship_order": [OrderShipped(order_id="1", parcel="p")],
+        "taking": [taken(run.key), refused(run.key)],
+        "giving_back": [given_back(run.key)],
+        "paying": [PAID],
     }
     return found[run.step]
 
@@ -61,8 +66,8 @@ def outcomes(run: Run) -> list[Event]:
 class World:
     """Answers commands as the drawn numbers say: in any order, late, more than once, or never."""
 
-    def __init__(self, skus: tuple[str, ...], total: int) -> None:
-        self.case = scenario(OrderFulfilment).given(order(skus, total))
+    def __init__(self, case: Scenario) -> None:
+        self.case = case
 
     def act(self, choice: int, which: int) -> None:
         commands = list(self.case.instance.commands)
@@ -95,7 +100,7 @@ lines = st.sets(st.sampled_from(SKUS)).map(lambda skus: tuple(sorted(skus)))
 
 
 def played(skus: tuple[str, ...], total: int, moves: list[tuple[int, int]]) -> Scenario:
-    world = World(skus, total)
+    world = World(scenario(OrderFulfilment).given(order(skus, total)))
     for choice, which in moves:
         world.act(choice, which)
     return world.settle()
@@ -166,12 +171,27 @@ def test_shuffled_answers_lead_to_the_same_commands(seed: int) -> None:
 @settings(deadline=None, max_examples=60)
 @given(lines, actions)
 def test_delivering_everything_twice_changes_nothing(skus: tuple[str, ...], moves: list[tuple[int, int]]) -> None:
-    once, twice = World(skus, 50), World(skus, 50)
+    once, twice = World(scenario(OrderFulfilment).given(order(skus))), World(scenario(OrderFulfilment).given(order(skus)))
     twice.case.deliver_twice()
     for move in moves:
         once.act(*move)
         twice.act(*move)
     assert once.settle().records == twice.settle().records
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(1, 4), st.integers(0, 3), actions)
+def test_a_quorum_ends_and_keeps_nothing_that_it_does_not_need(need: int, more: int, moves: list[tuple[int, int]]) -> None:
+    items = [str(number) for number in range(need + more)]
+    world = World(scenario(Quorum).given(began(*items, need=need)))
+    for move in moves:
+        world.act(*move)
+    case = world.settle()
+    assert case.instance.status in {"completed", "compensated"}, case.story
+    runs = case.instance.runs_of("taking")
+    kept = [run for run in runs if run.status == "done" and run.undo != "done"]
+    assert len(kept) == (need if case.instance.status == "completed" else 0), case.story
+    assert all(run.undo == "done" for run in runs if run.status == "overdue"), case.story
 
 
 def ids(case: Scenario) -> list[str]:

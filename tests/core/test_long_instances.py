@@ -1,0 +1,41 @@
+"""An instance that has run for years takes its next turn as quickly as a young one."""
+
+from process_manager import CONTINUE, FOREVER, Complete, Effects, ProcessManager, Step, on, starts
+from process_manager.core.instance import LOOSE_RUNS, WINDOW, Instance
+from process_manager.core.snapshot import snapshot
+from process_manager.core.turn import take
+from tests.core.samples import Began, Closed, Noticed, Take, Taken, began
+from tests.core.test_turn import NOW, _input
+
+
+class Endless(ProcessManager, key="id"):
+    """Asks again whenever it is noticed."""
+
+    taking = Step(Take, each=lambda c: c.item, done=Taken, within=FOREVER, needs_undo=False, then=CONTINUE)
+
+    @starts
+    def begin(self, _: Began) -> Effects[Take]:
+        yield Take(id=self.key)
+
+    @on
+    def noticed(self, event: Noticed) -> Effects[Take]:
+        yield Take(id=self.key, item=event.text)
+
+    @on
+    def closed(self, _: Closed) -> Effects[Complete]:
+        yield Complete("closed")
+
+
+def test_its_state_and_its_snapshot_stay_small() -> None:
+    definition = Endless.definition
+    instance = take(definition, Instance("endless", "1"), _input(began()), NOW).instance
+    for number in range(2, 2000, 2):
+        instance = take(definition, instance, _input(Noticed(id="1", text=str(number)), number), NOW).instance
+        instance = take(definition, instance, _input(Taken(id="1", item=str(number)), number + 1), NOW).instance
+    assert len(instance.seen) == WINDOW
+    assert len(instance.runs) <= LOOSE_RUNS + 1
+    assert len(instance.commands) == len(instance.runs)
+    assert instance.floor == 1998 - WINDOW + 1
+    fact = snapshot(instance, definition.fold_version)
+    assert fact is not None
+    assert len(str(fact.state)) < 100_000

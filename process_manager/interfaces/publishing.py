@@ -7,7 +7,7 @@ from process_manager.errors import StoreError, StreamNotFound, WrongExpectedVers
 from process_manager.interfaces.lines import Addressed
 from process_manager.ports import MAX_APPEND, Block, EventStore, StreamState
 
-REMEMBERED = 500_000
+REMEMBERED = 100_000
 """Ids of streams that are kept between batches; a stream that drops out is read again."""
 
 ATTEMPTS = 20

@@ -11,7 +11,6 @@ from process_manager import (
     FOREVER,
     Abort,
     Command,
-    Compensate,
     Complete,
     Deadline,
     Effects,
@@ -28,7 +27,7 @@ from process_manager import (
     undo,
 )
 from process_manager.errors import DefinitionError
-from tests.core.samples import Began, Declined, GiveBack, GivenBack, Noticed, Paid, Pay, Refused, Take, Taken
+from tests.core.samples import Began, Declined, GiveBack, GivenBack, Noticed, Paid, Pay, Take, Taken
 
 
 class Nameless(Event):
@@ -304,7 +303,3 @@ def test_a_join_needs_steps_and_a_count() -> None:
         all_of()
     with pytest.raises(DefinitionError, match="at least one"):
         n_of(0, SHARED)
-
-
-def test_refused_and_compensate_are_known_here() -> None:
-    made(taking=_taking(failed=Refused, otherwise=Compensate("refused")), noticed=noticed)

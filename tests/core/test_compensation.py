@@ -25,7 +25,6 @@ from tests.core.samples import (
     DECLINED,
     NOTICED,
     PAID,
-    PAY,
     REFUND,
     REFUNDED,
     Began,
@@ -236,7 +235,3 @@ def test_what_is_overdue_and_left_alone_is_undone_by_a_later_compensation() -> N
 
 def test_a_success_after_its_overdue_counts_as_done() -> None:
     scenario(Twofold).given(began()).after(hours(1)).when(PAID).then_nothing().then_running().when(NOTICED).then(REFUND, give_back())
-
-
-def test_pay_is_what_is_asked_for() -> None:
-    purchase().then(PAY)

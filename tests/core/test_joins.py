@@ -37,6 +37,7 @@ from tests.core.samples import (
     Refund,
     Refunded,
     Refused,
+    Stuck,
     Take,
     Taken,
     began,
@@ -90,7 +91,7 @@ class Quorum(ProcessManager, key="id"):
     """Takes `need` of the items; what is not needed is given back."""
 
     taking = Step(Take, each=_each, done=Taken, failed=Refused, within=hours(1), retry=Retry(2, wait=minutes(5)))
-    giving_back = Step(GiveBack, each=_each, done=GivenBack, within=hours(1), needs_undo=False)
+    giving_back = Step(GiveBack, each=_each, done=GivenBack, failed=Stuck, within=hours(1), needs_undo=False)
     paying = Step(Pay, done=Paid, within=hours(5), needs_undo=False, otherwise=Compensate("not paid"))
 
     @starts
@@ -190,6 +191,24 @@ def test_a_late_success_of_what_made_a_join_unreachable_is_undone() -> None:
     case.when(taken()).then(give_back())
 
 
+STUCK = Stuck(id="1", item="b")
+
+
+def test_surplus_that_cannot_be_undone_shows_when_the_process_ends() -> None:
+    case = quorum(1, "a", "b").given(taken("a"), taken("b"), STUCK).then_running().when(PAID).then_compensation_failed()
+    case.when(given_back("b")).then_completed("paid").then()
+
+
+def test_surplus_that_cannot_be_undone_after_the_end_shows_too() -> None:
+    case = quorum(1, "a", "b").given(taken("a"), PAID, taken("b")).then_completed().when(STUCK).then_compensation_failed()
+    case.when(given_back("b")).then_completed("paid")
+
+
+def test_a_compensation_is_not_over_while_earlier_surplus_could_not_be_undone() -> None:
+    case = quorum(1, "a", "b").given(taken("a"), taken("b"), STUCK).after(hours(5)).then_compensating("not paid")
+    case.when(given_back("a")).then_compensation_failed().when(given_back("b")).then_compensated("not paid")
+
+
 def test_surplus_that_is_refused_leads_to_nothing() -> None:
     quorum(1, "a", "b").given(taken("a")).when(refused("b")).then_nothing().then_running()
 
@@ -253,7 +272,3 @@ def test_a_step_started_again_after_its_join_was_decided_still_has_a_consequence
 @pytest.mark.parametrize("order", [("a", "b", "c"), ("c", "a", "b"), ("b", "c", "a")])
 def test_the_order_of_arrival_changes_nothing_for_all_of(order: tuple[str, ...]) -> None:
     everything("a", "b", "c").when(*map(taken, order)).then_decided("items", "a,b,c").then(PAY)
-
-
-def test_take_is_what_was_asked_for() -> None:
-    everything("a").then(take("a"))

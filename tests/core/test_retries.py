@@ -6,7 +6,6 @@ from process_manager import Compensate, Complete, Effects, ProcessManager, Retry
 from process_manager.core import facts
 from process_manager.core.facts import Input
 from process_manager.core.signals import COMMAND_PARKED, CommandParked
-from process_manager.core.turn import take as take_input
 from process_manager.testing.scenario import Scenario, answer, scenario
 from tests.core.samples import (
     CLOSED,
@@ -147,4 +146,3 @@ def test_a_retry_carries_its_attempt_in_fact_and_metadata() -> None:
     case = patient().after(hours(1)).after(minutes(1))
     started = [fact for fact in case.facts if isinstance(fact, facts.StepStarted)]
     assert [fact.attempt for fact in started] == [2]
-    assert take_input is not None

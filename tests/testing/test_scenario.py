@@ -6,7 +6,7 @@ import pytest
 
 from process_manager import Complete, Effects, ProcessManager, State, applies, days, hours, starts
 from process_manager.testing.scenario import START, Scenario, answer, scenario
-from tests.core.samples import CLOSED, NOTICED, PAID, PAY, Began, Noticed, Take, began, take, taken
+from tests.core.samples import CLOSED, NOTICED, PAID, PAY, Began, Noticed, began, take, taken
 from tests.core.test_deadlines import Waiting
 from tests.core.test_turn import Flow
 
@@ -93,7 +93,3 @@ class Leaky(ProcessManager[Forgetful], key="id"):
 def test_a_state_that_does_not_survive_a_snapshot_fails() -> None:
     with pytest.raises(AssertionError, match="does its state survive JSON"):
         scenario(Leaky).given(began("a", "b"))
-
-
-def test_take_is_a_command() -> None:
-    assert take("a") == Take(id="1", item="a")

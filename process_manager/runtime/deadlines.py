@@ -4,7 +4,7 @@ The index is a cache: it is rebuilt from the log, and nothing fires before it ha
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import orjson
@@ -17,7 +17,7 @@ from process_manager.core.facts import FACTS
 from process_manager.core.identity import record_id
 from process_manager.core.records import NewRecord, Record
 from process_manager.core.signals import DEADLINE_PASSED, TIME_PASSED, DeadlinePassed
-from process_manager.core.timing import ANSWERED, cleared_by, run_deadline, set_by
+from process_manager.core.timing import ANSWERED, cleared_by, expiry_name, run_deadline, set_by
 from process_manager.errors import MessageError
 from process_manager.ports import Block, Clock, DeadlineIndex, EventStore, Filter, PendingDeadline, StreamState
 from process_manager.runtime.counters import Counters
@@ -84,14 +84,26 @@ class DeadlineRunner:
         """When the earliest pending deadline is due."""
         return self._index.next_due()
 
-    def _follow(self, records: Iterable[Record]) -> None:
+    def _follow(self, records: Sequence[Record]) -> None:
+        """From the newest record to the oldest: of what was set and met in between nothing is read but the answer."""
         changes: dict[tuple[str, str], PendingDeadline | None] = {}
+        answered: dict[str, tuple[str, str]] = {}  # operation -> its deadline
         time: datetime | None = None
-        for record in records:
+        for record in reversed(records):
             if record.type == TIME_PASSED:
-                time = datetime.fromisoformat(orjson.loads(record.data)["time"])
+                time = time or datetime.fromisoformat(orjson.loads(record.data)["time"])
+            elif record.id in answered:  # the first attempt of the operation: no older record sets its deadline
+                if changes[answered[record.id]] is None:
+                    del changes[answered[record.id]]
+            elif record.type in ANSWERED and record.stream.partition("-")[0] in self._processes:
+                receipt = orjson.loads(record.data)
+                answered[receipt["operation"]] = key = (record.stream, run_deadline(receipt))
+                changes.setdefault(key, None)
+                if receipt["kept"]:
+                    changes.setdefault((record.stream, expiry_name(receipt["input"]["id"])), None)
             elif record.stream.partition("-")[0] in self._processes:
-                changes.update(_changes(record))
+                for key, pending in _changes(record).items():
+                    changes.setdefault(key, pending)
         self._index.apply(changes, self._subscription.position, time)
 
     def _fire(self, pending: Sequence[PendingDeadline]) -> None:
@@ -117,11 +129,8 @@ class DeadlineRunner:
 
 def _changes(record: Record) -> dict[tuple[str, str], PendingDeadline | None]:
     """What a record of an instance's stream does to the index."""
-    if b'"kept":true' not in record.data:
-        if record.type in _NEUTRAL:
-            return {}
-        if record.type in ANSWERED:
-            return {(record.stream, run_deadline(orjson.loads(record.data))): None}
+    if record.type in _NEUTRAL and b'"kept":true' not in record.data:
+        return {}
     try:
         fact = read_fact(record)
     except MessageError as error:

@@ -53,6 +53,7 @@ class Router:
     def __init__(self, definitions: Mapping[str, Definition], store: EventStore) -> None:
         self._definitions = definitions
         self._store = store
+        self._correlating = {name for name, each in definitions.items() if each.has_correlation_routes}
         self._by_type: dict[str, list[Definition]] = {}
         for definition in definitions.values():
             for type_ in definition.handled:
@@ -83,7 +84,7 @@ class Router:
         if route.by_correlation:
             return self._correlated(definition, correlation_of(taken.type, metadata))
         key = route.key(message)
-        if definition.has_correlation_routes and definition.handled[taken.type].starts is not None:
+        if definition.name in self._correlating and definition.handled[taken.type].starts is not None:
             self._note(definition, str(metadata.get("$correlationId") or taken.id), key)
         return key
 

@@ -1,0 +1,96 @@
+"""The index of pending deadlines, and what is fired from it."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import orjson
+
+from process_manager.adapters.deadline_index import SqliteDeadlineIndex
+from process_manager.examples.order_fulfilment.messages import StockReserved
+from process_manager.examples.order_fulfilment.process import OrderFulfilment
+from process_manager.runtime.counters import Counters
+from process_manager.runtime.deadlines import FOLLOW, DeadlineRunner
+from tests.runtime.shop import START, Shop
+
+
+def rebuilt(shop: Shop) -> SqliteDeadlineIndex:
+    """An index made from the whole log in one go."""
+    index = SqliteDeadlineIndex()
+    definitions = {"order_fulfilment": OrderFulfilment.definition}
+    DeadlineRunner(shop.store, definitions, index, shop.clock, Counters()).step()
+    return index
+
+
+def pending(index: SqliteDeadlineIndex) -> list[tuple[str, str, int, object]]:
+    return [(each.instance, each.name, each.generation, each.due) for each in index.due(START + timedelta(days=999), 9_999)]
+
+
+def test_an_index_that_is_rebuilt_equals_the_one_that_followed(shop: Shop, open_shop: Callable[[], Shop]) -> None:
+    """Set, met, overdue and tried again, read at once or one by one: the same deadlines are pending."""
+    for key in ("1", "2", "3"):
+        shop.place(key, "a", "b")
+    shop.settle()
+    shop.deadlines.step()
+    first = shop.commands("1", "reserve_stock")[0]
+    shop.publish(StockReserved(order_id="1", sku="a", quantity=1), cause=first.id)
+    shop.settle()
+    shop.pass_time(timedelta(minutes=10))
+    second = shop.commands("2", "reserve_stock")[-1]
+    shop.publish(StockReserved(order_id="2", sku="b", quantity=1), cause=second.id)
+    shop.settle()
+    shop.deadlines.step()
+
+    followed = pending(shop.deadlines._index)  # type: ignore[arg-type]
+    assert pending(rebuilt(shop)) == followed
+    assert len(followed) == 4
+    assert {generation for _, _, generation, _ in followed} == {3}
+
+
+def test_a_met_deadline_never_fires(shop: Shop) -> None:
+    """What was answered in time leaves nothing behind."""
+    shop.place("1", "a")
+    shop.settle()
+    (command,) = shop.commands("1", "reserve_stock")
+    shop.publish(StockReserved(order_id="1", sku="a", quantity=1), cause=command.id)
+    shop.settle()
+    shop.pass_time(timedelta(minutes=11))
+
+    assert not [record for record in shop.store.read_all() if record.type == "pm.deadline-passed"]
+
+
+def test_late_firing_goes_in_due_order(shop: Shop) -> None:
+    """After downtime the earliest deadline is the first in the log."""
+    for minute, key in enumerate(("1", "2", "3")):
+        shop.place(key, "a")
+        shop.settle()
+        shop.clock.advance(timedelta(minutes=minute + 1))
+    shop.clock.advance(timedelta(days=1))
+    shop.deadlines.step()
+
+    passed = [orjson.loads(record.data) for record in shop.store.read_all() if record.type == "pm.deadline-passed"]
+    assert [each["instance"] for each in passed] == [f"order_fulfilment-{key}" for key in ("1", "2", "3")]
+    assert [each["due"] for each in passed] == sorted(each["due"] for each in passed)
+
+
+def test_an_index_of_another_log_is_forgotten(shop: Shop) -> None:
+    """A position beyond the end of the log means that the file belonged to another store."""
+    index = SqliteDeadlineIndex()
+    index.apply({}, 10**9)
+    DeadlineRunner(shop.store, {"order_fulfilment": OrderFulfilment.definition}, index, shop.clock, Counters()).step()
+
+    assert index.position < 10**9
+
+
+def test_more_than_one_page_of_the_log_is_followed_before_anything_fires(shop: Shop) -> None:
+    """Nothing fires that a later page would have cleared."""
+    assert FOLLOW < 700 * 4
+    for key in range(700):
+        shop.place(str(key), "a")
+    shop.settle()
+    for key in range(700):
+        (command,) = shop.commands(str(key), "reserve_stock")
+        shop.publish(StockReserved(order_id=str(key), sku="a", quantity=1), cause=command.id)
+    shop.settle()
+    shop.clock.advance(timedelta(minutes=10))
+
+    assert shop.deadlines.step() == 0

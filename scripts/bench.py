@@ -120,8 +120,11 @@ def whole_flow(folder: Path, count: int) -> tuple[float, dict[str, int]]:
     return seconds, worker.counters.as_dict()
 
 
-def raw_limit(folder: Path, source: Path) -> float:
-    """Seconds to insert the rows of a finished run into empty tables of the same shape, `BATCH` streams' worth a transaction."""
+def raw_limit(folder: Path, source: Path, units: int) -> float:
+    """Seconds to insert the rows of a finished run, which were `units` appends, into empty tables of the same shape.
+
+    As in the run, `BATCH` appends are one transaction.
+    """
     rows_of = sqlite3.connect(source)
     tables = ("streams", "messages")
     schema = [sql for sql, table in rows_of.execute("select sql, tbl_name from sqlite_master where sql is not null") if table in tables]
@@ -132,7 +135,7 @@ def raw_limit(folder: Path, source: Path) -> float:
     target.execute("pragma synchronous = full")
     for sql in schema:
         target.execute(sql)
-    transactions = max(len(prepared["messages"]) // (BATCH * 3), 1)
+    transactions = -(-units // BATCH)
     start = time.perf_counter()
     for number in range(transactions):
         target.execute("begin immediate")
@@ -175,30 +178,37 @@ def command_line_start() -> tuple[float, float]:
     return best(str(Path(sys.executable).parent / "pm"), "--help"), best(sys.executable, "-c", "import click")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--orders", type=int, default=10_000, help="orders in a run (default 10000)")
-    parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
-    arguments = parser.parse_args()
-    collect_less()
+def one_round(count: int) -> dict[str, float]:
+    """All figures once; a ratio is of one round, since machines are shared and noisy."""
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     try:
-        seconds, counts = whole_flow(folder, arguments.orders)
-        raw = raw_limit(folder, folder / "events.db")
+        seconds, counts = whole_flow(folder, count)
+        raw = raw_limit(folder, folder / "events.db", counts["turns"] + counts["handled"] + count)
         folds = facts_folded(folder / "events.db")
         help_, click_ = command_line_start()
     finally:
         shutil.rmtree(folder)
-    figures = {
-        "orders": arguments.orders,
-        "orders_per_s": round(arguments.orders / seconds, 1),
+    return {
+        "orders_per_s": round(count / seconds, 1),
         "turns_per_s": round(counts["turns"] / seconds, 1),
-        "raw_orders_per_s": round(arguments.orders / raw, 1),
+        "raw_orders_per_s": round(count / raw, 1),
         "ratio": round(raw / seconds, 3),
         "facts_folded_per_s": round(folds),
         "help_ms": round(help_, 1),
         "import_click_ms": round(click_, 1),
     }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--orders", type=int, default=10_000, help="orders in a run (default 10000)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds; each figure is the median (default 3)")
+    parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
+    arguments = parser.parse_args()
+    collect_less()
+    rounds = [one_round(arguments.orders) for _ in range(arguments.rounds)]
+    figures = {name: sorted(each[name] for each in rounds)[len(rounds) // 2] for name in rounds[0]}
+    figures |= {"orders": arguments.orders, "rounds": arguments.rounds}
     if arguments.output == "json":
         sys.stdout.write(orjson.dumps(figures).decode() + "\n")
     else:

@@ -241,7 +241,6 @@ def test_a_broken_pipe_is_silent(shop: Any) -> None:
 
 
 def test_diagram(shop: Any) -> None:
-    pytest.importorskip("process_manager.core.diagram")
     assert "reserve_stock" in shop("diagram", "--app", APP).out
     assert shop("diagram", "--app", APP, "--format", "dot").out.startswith("digraph")
     assert shop("diagram", "--app", APP, "--instance", "2").out != shop("diagram", "--app", APP).out

@@ -21,7 +21,10 @@ from process_manager.errors import UndecodableMessage
 from process_manager.ports import MAX_APPEND
 
 LONGEST = 4 * MAX_APPEND
-"""Bytes of a line; what is longer cannot fit one append."""
+"""Bytes of a line; of what is longer only the beginning is read."""
+
+MAX_EVENT = MAX_APPEND // 2
+"""Bytes of an event. An instance's receipt embeds its input and goes into one append with the commands that answer it: half is for them."""
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -43,8 +46,8 @@ def read_line(line: bytes) -> Addressed:
     """The record that a line says. Raises BadLine."""
     raw = _object(line)
     addressed = _cloud_event(raw) if "specversion" in raw else _own(raw)
-    if addressed.record.size > MAX_APPEND:
-        raise BadLine(f"it is {addressed.record.size:,} bytes, one append may hold {MAX_APPEND:,}")
+    if addressed.record.size > MAX_EVENT:
+        raise BadLine(f"its type, data and metadata come to {addressed.record.size:,} bytes, an event may have {MAX_EVENT:,}")
     return addressed
 
 

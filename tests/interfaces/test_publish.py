@@ -9,7 +9,7 @@ import pytest
 from process_manager.adapters.sqlite import SqliteStore
 from process_manager.core.identity import derive
 from process_manager.core.records import NewRecord
-from process_manager.interfaces.lines import BadLine, read_line
+from process_manager.interfaces.lines import MAX_EVENT, BadLine, read_line
 from process_manager.interfaces.publishing import Publisher
 from process_manager.ports import Block, StreamState
 
@@ -48,7 +48,9 @@ BAD = {
     line(type=7): "type is not text",
     line(stream=...): "no stream",
     line(stream=""): "no stream",
-    line(stream="$all"): "reserved",
+    line(stream="$all"): "the stream .* is reserved",
+    line(stream="pm.time"): "the stream .* is reserved",
+    '{"specversion": "1.0", "id": "1", "type": "a", "source": "/pm.deadline", "subject": "1"}': "the stream .* is reserved",
     line(stream="a\0b"): "NUL",
     line(id=...): "no id",
     line(id=None): "no id",
@@ -62,7 +64,7 @@ BAD = {
     line(time="2026-01-01T00:00:00"): "has no zone",
     line(type="pm.started"): "reserved",
     line(type="$metadata"): "reserved",
-    line(data={"long": "x" * 1_100_000}): "one append may hold",
+    line(data={"long": "x" * 520_000}, metadata={"long": "x" * 5_000}): r"come to 525,\d+ bytes, an event may have 524,288",
     line(data={"number": 10**30}): "beyond 64 bits",
     line(data=json.loads("[" * 0 + '{"a":' * 150 + "1" + "}" * 150)): "nested deeper",
     '{"id": "1", "type": "a", "stream": "b", "data": {"a": NaN}}': "not JSON",
@@ -84,6 +86,19 @@ def test_bad_lines_are_reported_by_number_and_good_ones_kept(pm: Any, place: Pat
     assert "line 3: it is not UTF-8" in answer.err
     assert "line 5: it is not JSON" in answer.err
     assert "2 events published, 2 bad lines left out" in answer.err
+
+
+def test_the_largest_event_that_is_published_is_taken(pm: Any, place: Path) -> None:
+    app = "process_manager.examples.order_fulfilment:app"
+    order = {"order_id": "1", "lines": [{"sku": "a", "quantity": 1}], "total": "100", "card": "x"}
+    event = {"id": "1", "type": "orders.order-placed", "stream": "order-1", "data": order, "metadata": {"note": ""}}
+    room = MAX_EVENT - read_line(json.dumps(event).encode()).record.size
+    more = pm("publish", "-", input=json.dumps(event | {"metadata": {"note": "x" * (room + 1)}}))
+    assert "line 1: its type, data and metadata come to 524,289 bytes" in more.err
+    assert pm("publish", "-", input=json.dumps(event | {"metadata": {"note": "x" * room}})).code == 0
+    assert pm("run", "--app", app, "--until-idle").code == 0
+    (listed,) = json.loads(pm("list", "-o", "json").out)
+    assert listed["status"] == "compensated"
 
 
 def test_a_line_without_an_end_is_not_held_in_memory(pm: Any, place: Path) -> None:

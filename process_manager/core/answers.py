@@ -111,7 +111,7 @@ def _given_up(draft: Draft, run: Run) -> None:
     """What follows from a run that failed or is overdue for good."""
     if run.undoes:
         compensation.undo_gave_up(draft, run)
-    elif run.fate == "undo" and draft.state.status != "compensating":
+    elif run.fate == "undo" and not compensation.left_to_advance(draft, run):
         compensation.after_overdue(draft, run)
     elif draft.state.status == "running" and run.fate == "react" and run.is_open and not undecided(draft.definition, draft.state, run.step):
         consequence(draft, run.operation)  # where a join waits, it finds out whether it can still be reached

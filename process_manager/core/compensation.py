@@ -9,8 +9,13 @@ def after_success(draft: Draft, run: Run) -> None:
     """A success that leads to no reaction: an undo's confirmation, or one that nobody waits for any more."""
     if run.undoes:
         _recover(draft)
-    elif run.undoable and run.fate == "undo" and draft.state.status != "compensating":
+    elif run.undoable and run.fate == "undo" and not left_to_advance(draft, run):
         _undo(draft, draft.state.runs[run.operation])
+
+
+def left_to_advance(draft: Draft, run: Run) -> bool:
+    """A run of the life that is being compensated is undone in its turn; one of an earlier life at once."""
+    return draft.state.status == "compensating" and run.life == draft.state.life
 
 
 def after_overdue(draft: Draft, run: Run) -> None:

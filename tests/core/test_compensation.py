@@ -19,7 +19,7 @@ from process_manager import (
     starts,
     undo,
 )
-from process_manager.testing.scenario import Scenario, answer, scenario
+from process_manager.testing.scenario import Scenario, answer, scenario, unsolicited
 from tests.core.samples import (
     CLOSED,
     DECLINED,
@@ -235,3 +235,34 @@ def test_what_is_overdue_and_left_alone_is_undone_by_a_later_compensation() -> N
 
 def test_a_success_after_its_overdue_counts_as_done() -> None:
     scenario(Twofold).given(began()).after(hours(1)).when(PAID).then_nothing().then_running().when(NOTICED).then(REFUND, give_back())
+
+
+class Recurring(ProcessManager, key="id"):
+    """One step, life after life."""
+
+    paying = Step(Pay, done=Paid, within=hours(1), then=CONTINUE, otherwise=CONTINUE)
+    refunding = Step(Refund, done=Refunded, within=hours(1), needs_undo=False)
+
+    @starts(again=True)
+    def begin(self, event: Began) -> Effects[Pay]:
+        yield Pay(id=event.id)
+
+    @on
+    def noticed(self, _: Noticed) -> Effects[Compensate]:
+        yield Compensate("noticed")
+
+    @undo(paying)
+    def refund(self, c: Pay) -> Effects[Refund]:
+        yield Refund(id=c.id)
+
+
+def test_a_late_success_of_an_earlier_life_is_undone_while_the_next_one_is_compensated() -> None:
+    case = scenario(Recurring).given(began())
+    first = next(iter(case.instance.runs.values())).command_id
+    case.after(hours(1)).given(NOTICED).when(REFUNDED).then_compensated()
+    case.given(began()).given(PAID).when(NOTICED).then(REFUND)
+    case.when(unsolicited(PAID, causation=first)).then(REFUND).then_compensating()
+    for undo_run in [run for run in case.instance.runs.values() if run.undoes and run.is_open]:
+        case.then_compensating().when(unsolicited(REFUNDED, causation=undo_run.command_id))
+    case.then_compensated("noticed")
+    assert all(run.undo == "done" for run in case.instance.runs.values() if run.step == "paying")

@@ -258,8 +258,18 @@ class PendingDeadline(NamedTuple):
     cause: str  # the id of the record that set it
 
 
+class DeadlineChange(NamedTuple):
+    """What a record did to a deadline: set it, or, with None, cleared it."""
+
+    position: int  # of the record
+    pending: PendingDeadline | None
+
+
 class DeadlineIndex(Protocol):
-    """What is pending, in order of its due time, kept outside memory so that millions of them are no burden."""
+    """What is pending, in order of its due time, kept outside memory so that millions of them are no burden.
+
+    It is a cache of the log, for followers of one kind: several processes may keep one index up to date together.
+    """
 
     @property
     def position(self) -> int:
@@ -269,10 +279,13 @@ class DeadlineIndex(Protocol):
     def time(self) -> datetime | None:
         """The newest TimePassed up to the position, in driven mode."""
 
-    def apply(
-        self, changes: Mapping[tuple[str, str], PendingDeadline | None], position: int, time: datetime | None = None
-    ) -> None:
-        """Set (or, for None, clear) deadlines by instance and name, and move the position: all of it or nothing."""
+    def begin(self, followed: str, last: int) -> None:
+        """Follow what `followed` names; forget everything when the index was of something else, or of a longer log than one that
+        ends at `last`."""
+
+    def apply(self, changes: Mapping[tuple[str, str], DeadlineChange], position: int, time: datetime | None = None) -> None:
+        """Take in changes by instance and name, and move the position: all of it or nothing. For each deadline the change of the highest
+        position holds, in whatever order changes come."""
 
     def due(self, until: datetime, limit: int) -> Sequence[PendingDeadline]:
         """What is due up to a time, inclusive, earliest first."""
@@ -282,8 +295,5 @@ class DeadlineIndex(Protocol):
 
     def count(self) -> int:
         """How many are pending."""
-
-    def forget(self) -> None:
-        """Start anew from the beginning of the log."""
 
     def close(self) -> None: ...

@@ -5,31 +5,40 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from process_manager.ports import PendingDeadline
+from process_manager.ports import DeadlineChange, PendingDeadline
 
 _SCHEMA = """
-create table if not exists pending (
+create table if not exists deadlines (
     instance text not null, name text not null, generation integer not null, due integer not null,
-    correlation text not null, cause text not null, primary key (instance, name)
+    correlation text not null, cause text not null, at integer not null, primary key (instance, name)
 ) without rowid;
-create index if not exists pending_by_due on pending (due);
-create table if not exists followed (one integer primary key check (one = 1), position integer not null, time integer);
-insert or ignore into followed values (1, -1, null);
+create index if not exists deadlines_by_due on deadlines (due);
+create table if not exists followed (one integer primary key check (one = 1), what text, position integer not null, time integer);
+insert or ignore into followed values (1, null, -1, null);
 """
+_SET = """
+insert into deadlines (instance, name, generation, due, correlation, cause, at) values (?, ?, ?, ?, ?, ?, ?)
+on conflict (instance, name) do update set generation = excluded.generation, due = excluded.due,
+    correlation = excluded.correlation, cause = excluded.cause, at = excluded.at where excluded.at > at
+"""
+_CLEAR = "delete from deadlines where instance = ? and name = ? and at <= ?"
+_MOVE = "update followed set position = max(position, ?), time = max(coalesce(time, ?), coalesce(?, time))"
+_DUE = "select instance, name, generation, due, correlation, cause from deadlines where due <= ? order by due limit ?"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SET = "insert or replace into pending (instance, name, generation, due, correlation, cause) values (?, ?, ?, ?, ?, ?)"
-_DUE = "select instance, name, generation, due, correlation, cause from pending where due <= ? order by due limit ?"
 
 
 class SqliteDeadlineIndex:
-    """`path` names the file; without one the index lives in memory."""
+    """`path` names the file; without one the index lives in memory.
+
+    A change of a lower position than the row's never undoes it, so that processes that share a file may be at different places of the log.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self._db = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
+        self._db.execute("pragma busy_timeout = 5000")
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = normal")
-        self._db.execute("pragma busy_timeout = 5000")
         self._db.executescript(_SCHEMA)
 
     @property
@@ -41,16 +50,27 @@ class SqliteDeadlineIndex:
         micros = self._db.execute("select time from followed").fetchone()[0]
         return None if micros is None else _datetime(micros)
 
-    def apply(self, changes: Mapping[tuple[str, str], PendingDeadline | None], position: int, time: datetime | None = None) -> None:
-        gone = [key for key, pending in changes.items() if pending is None]
-        come = [pending._replace(due=_micros(pending.due)) for pending in changes.values() if pending is not None]  # type: ignore[arg-type]
+    def begin(self, followed: str, last: int) -> None:
+        what, position = self._db.execute("select what, position from followed").fetchone()
+        if what != followed or position > last:
+            self._db.execute("begin immediate")
+            self._db.execute("delete from deadlines")
+            self._db.execute("update followed set what = ?, position = -1, time = null", (followed,))
+            self._db.execute("commit")
+
+    def apply(self, changes: Mapping[tuple[str, str], DeadlineChange], position: int, time: datetime | None = None) -> None:
+        gone = [(*key, change.position) for key, change in changes.items() if change.pending is None]
+        come = [
+            (each.instance, each.name, each.generation, _micros(each.due), each.correlation, each.cause, change.position)
+            for change in changes.values()
+            if (each := change.pending) is not None
+        ]
+        micros = time and _micros(time)
         self._db.execute("begin immediate")
         try:
-            self._db.executemany("delete from pending where instance = ? and name = ?", gone)
+            self._db.executemany(_CLEAR, gone)
             self._db.executemany(_SET, come)
-            self._db.execute(
-                "update followed set position = max(position, ?), time = coalesce(?, time)", (position, time and _micros(time))
-            )
+            self._db.execute(_MOVE, (position, micros, micros))
             self._db.execute("commit")
         except BaseException:
             self._db.execute("rollback")
@@ -61,14 +81,11 @@ class SqliteDeadlineIndex:
         return [PendingDeadline(instance, name, generation, _datetime(due), *rest) for instance, name, generation, due, *rest in rows]
 
     def next_due(self) -> datetime | None:
-        micros = self._db.execute("select min(due) from pending").fetchone()[0]
+        micros = self._db.execute("select min(due) from deadlines").fetchone()[0]
         return None if micros is None else _datetime(micros)
 
     def count(self) -> int:
-        return int(self._db.execute("select count(*) from pending").fetchone()[0])
-
-    def forget(self) -> None:
-        self._db.executescript("begin; delete from pending; update followed set position = -1, time = null; commit;")
+        return int(self._db.execute("select count(*) from deadlines").fetchone()[0])
 
     def close(self) -> None:
         self._db.close()

@@ -4,11 +4,12 @@ from datetime import datetime
 from typing import Any
 
 from process_manager.core.codec import dumps, read_metadata
-from process_manager.core.facts import FACTS, Fact, StepStarted, decode_fact, encode_fact
+from process_manager.core.facts import FACTS, Fact, Foreign, StepStarted, decode_fact, encode_fact
 from process_manager.core.identity import record_id
 from process_manager.core.instance import Instance
 from process_manager.core.messages import Json
 from process_manager.core.records import NewRecord, Record
+from process_manager.errors import UndecodableMessage
 
 
 def command_record(instance: Instance, cause: str, now: datetime, ordinal: str, **fields: Any) -> tuple[NewRecord, StepStarted]:
@@ -45,10 +46,12 @@ def fact_record(stream: str, cause: str, ordinal: str, fact: Fact, metadata: byt
 
 def read_fact(record: Record) -> Fact:
     """A record of an instance's stream as the fact it is. Raises NewerFact, UndecodableMessage."""
-    metadata = read_metadata(record.type, record.metadata)
-    if record.type in FACTS or "step" not in metadata:
-        return decode_fact(record.type, metadata.get("version", 1), record.data)
-    return _step_started(record, metadata)
+    if record.type in FACTS or record.type.startswith("pm."):
+        return decode_fact(record.type, read_metadata(record.type, record.metadata).get("version", 1), record.data)
+    try:
+        return _step_started(record, read_metadata(record.type, record.metadata))
+    except (KeyError, TypeError, ValueError, UndecodableMessage):
+        return Foreign(type=record.type)
 
 
 def _step_started(record: Record, metadata: Json) -> StepStarted:

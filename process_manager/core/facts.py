@@ -262,6 +262,14 @@ class SnapshotTaken(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Foreign(Fact):
+    """A record that somebody else appended to the instance's stream; it says nothing about the instance."""
+
+    fact_type = ""
+    type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepStarted(Fact):
     """A command and its place in the process. Written as the command record itself: `data` is the record's data, the
     rest stands in its metadata. `id` and `command_version` are known once it is laid out or read."""
@@ -286,7 +294,8 @@ def _tree(root: type[Fact]) -> list[type[Fact]]:
     return [root, *(each for sub in root.__subclasses__() for each in _tree(sub))]
 
 
-FACTS: dict[str, type[Fact]] = {cls.fact_type: cls for cls in _tree(Fact) if "fact_type" in cls.__dict__ and cls is not StepStarted}
+_OUTSIDE = {StepStarted, Foreign}
+FACTS: dict[str, type[Fact]] = {cls.fact_type: cls for cls in _tree(Fact) if "fact_type" in cls.__dict__ and cls not in _OUTSIDE}
 """Every fact by its written name."""
 
 _TIMES = ("now", "until", "due")

@@ -27,7 +27,7 @@ class Route:
         assert self.function is not None
         try:
             return checked_key(event.message_type, self.function(event))
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
+        except Exception as error:
             raise UndecodableMessage(event.message_type, f"its key cannot be found ({type(error).__name__}: {error})") from error
 
 

@@ -16,6 +16,7 @@ class Counters:
     waiting: int = 0
     suspended: int = 0
     parked: int = 0
+    left: int = 0  # to a newer version
     deadlines: int = 0  # fired
 
     def as_dict(self) -> dict[str, int]:

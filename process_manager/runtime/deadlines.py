@@ -14,12 +14,12 @@ from process_manager.core.block import read_fact
 from process_manager.core.codec import dumps
 from process_manager.core.definition import Definition
 from process_manager.core.facts import FACTS
-from process_manager.core.identity import record_id
+from process_manager.core.identity import derive, record_id
 from process_manager.core.records import NewRecord, Record
 from process_manager.core.signals import DEADLINE_PASSED, TIME_PASSED, DeadlinePassed
 from process_manager.core.timing import ANSWERED, cleared_by, expiry_name, run_deadline, set_by
 from process_manager.errors import MessageError
-from process_manager.ports import Block, Clock, DeadlineIndex, EventStore, Filter, PendingDeadline, StreamState
+from process_manager.ports import Block, Clock, DeadlineChange, DeadlineIndex, EventStore, Filter, PendingDeadline, StreamState
 from process_manager.runtime.counters import Counters
 
 log = logging.getLogger(__name__)
@@ -55,10 +55,9 @@ class DeadlineRunner:
         self._index = index
         self._clock = clock
         self._counters = counters
-        if index.position > store.last_position():
-            index.forget()
         commands = (step.command.message_type for each in definitions.values() for step in each.steps.values())
         where = Filter(types=frozenset({*FACTS, *commands, TIME_PASSED}))
+        index.begin(derive(*sorted(definitions), "", *sorted(where.types)), store.last_position())
         self._subscription = store.subscribe(after=index.position, where=where)
 
     @property
@@ -86,30 +85,25 @@ class DeadlineRunner:
 
     def _follow(self, records: Sequence[Record]) -> None:
         """From the newest record to the oldest: of what was set and met in between nothing is read but the answer."""
-        changes: dict[tuple[str, str], PendingDeadline | None] = {}
+        changes: dict[tuple[str, str], DeadlineChange] = {}
         answered: dict[str, tuple[str, str]] = {}  # operation -> its deadline
         time: datetime | None = None
         for record in reversed(records):
             if record.type == TIME_PASSED:
                 time = time or datetime.fromisoformat(orjson.loads(record.data)["time"])
             elif record.id in answered:  # the first attempt of the operation: no older record sets its deadline
-                if changes[answered[record.id]] is None:
+                if changes[answered[record.id]].pending is None:
                     del changes[answered[record.id]]
-            elif record.type in ANSWERED and record.stream.partition("-")[0] in self._processes:
-                receipt = orjson.loads(record.data)
-                answered[receipt["operation"]] = key = (record.stream, run_deadline(receipt))
-                changes.setdefault(key, None)
-                if receipt["kept"]:
-                    changes.setdefault((record.stream, expiry_name(receipt["input"]["id"])), None)
             elif record.stream.partition("-")[0] in self._processes:
-                for key, pending in _changes(record).items():
-                    changes.setdefault(key, pending)
+                for name, pending in _changes(record, answered):
+                    changes.setdefault((record.stream, name), DeadlineChange(record.position, pending))
         self._index.apply(changes, self._subscription.position, time)
 
     def _fire(self, pending: Sequence[PendingDeadline]) -> None:
         """A refused append means that somebody fired it already."""
         self._store.append_many([self._passed(each) for each in pending])
-        self._index.apply({(each.instance, each.name): None for each in pending}, self._index.position)
+        over = DeadlineChange(self._index.position, None)
+        self._index.apply({(each.instance, each.name): over for each in pending}, self._index.position)
         self._counters.deadlines += len(pending)
 
     def _passed(self, pending: PendingDeadline) -> Block:
@@ -127,20 +121,24 @@ class DeadlineRunner:
         return Block(passed.stream, [record], StreamState.NO_STREAM)
 
 
-def _changes(record: Record) -> dict[tuple[str, str], PendingDeadline | None]:
-    """What a record of an instance's stream does to the index."""
+def _changes(record: Record, answered: dict[str, tuple[str, str]]) -> list[tuple[str, PendingDeadline | None]]:
+    """What a record of an instance's stream does to its deadlines, by name; notes which operation it answers."""
+    if record.type in ANSWERED:
+        receipt = orjson.loads(record.data)
+        name = run_deadline(receipt)
+        answered[receipt["operation"]] = (record.stream, name)
+        return [(name, None), (expiry_name(receipt["input"]["id"]), None)] if receipt["kept"] else [(name, None)]
     if record.type in _NEUTRAL and b'"kept":true' not in record.data:
-        return {}
+        return []
     try:
         fact = read_fact(record)
     except MessageError as error:
         log.warning("not followed: %s", error, extra={"action": "fact_not_followed"})
-        return {}
-    changes: dict[tuple[str, str], PendingDeadline | None] = {(record.stream, name): None for name in cleared_by(fact)}
+        return []
+    changes: list[tuple[str, PendingDeadline | None]] = [(name, None) for name in cleared_by(fact)]
     pending = set_by(fact)
     if pending is not None:
-        metadata = orjson.loads(record.metadata)
-        changes[record.stream, pending.name] = PendingDeadline(
-            record.stream, pending.name, pending.generation, pending.due, metadata["$correlationId"], record.id
-        )
+        correlation = orjson.loads(record.metadata)["$correlationId"]
+        found = PendingDeadline(record.stream, pending.name, pending.generation, pending.due, correlation, record.id)
+        changes.insert(0, (pending.name, found))
     return changes

@@ -22,7 +22,7 @@ def join_group(store: EventStore, app: str, role: str, where: Filter, member: st
     name = group_name(app, role, where.types)
     others = [group for group in store.groups() if group.name.startswith(f"{app}.{role}.") and group.name != name]
     if name not in {group.name for group in store.groups()}:
-        after = max((group.checkpoint for group in others), default=BEFORE_ALL)
+        after = min((group.checkpoint for group in others), default=BEFORE_ALL)
         with suppress(GroupExists):  # another worker was quicker
             store.create_group(name, where=where, after=after, settings=settings)
         for group in others:

@@ -10,7 +10,7 @@ from process_manager.core.fold import fold
 from process_manager.core.instance import Instance
 from process_manager.core.records import Record
 from process_manager.core.snapshot import references, restore
-from process_manager.errors import StreamNotFound
+from process_manager.errors import MessageError, StreamNotFound, UndecodableMessage
 from process_manager.ports import EventStore
 
 NEAR = 100
@@ -63,7 +63,10 @@ class Instances:
 
 
 def load(store: EventStore, definition: Definition, key: str) -> Instance:
-    """Fold an instance from its stream, from its newest usable snapshot on."""
+    """Fold an instance from its stream, from its newest usable snapshot on.
+
+    Raises NewerFact, and UndecodableMessage when the facts, or the definition's own state over them, cannot be folded.
+    """
     tail: list[Record] = []
     instance = Instance(definition.name, key)
     try:
@@ -75,7 +78,16 @@ def load(store: EventStore, definition: Definition, key: str) -> Instance:
             tail.append(record)
     except StreamNotFound:
         return instance
-    return fold(instance, ((read_fact(record), record.revision) for record in reversed(tail)), definition.evolve)
+    return _folded(definition, instance, tail)
+
+
+def _folded(definition: Definition, instance: Instance, newest_first: list[Record]) -> Instance:
+    try:
+        return fold(instance, ((read_fact(record), record.revision) for record in reversed(newest_first)), definition.evolve)
+    except MessageError:
+        raise
+    except Exception as error:  # a user's @applies method, or facts that contradict each other
+        raise UndecodableMessage(instance.stream, f"its facts cannot be folded ({type(error).__name__}: {error})") from error
 
 
 def _restored(store: EventStore, definition: Definition, key: str, record: Record) -> Instance | None:

@@ -14,7 +14,7 @@ from process_manager.core.identity import record_id
 from process_manager.core.messages import Event, Json
 from process_manager.core.records import NewRecord, Record
 from process_manager.core.routing import correlation_of
-from process_manager.core.signals import COMMAND_PARKED, DEADLINE_PASSED
+from process_manager.core.signals import COMMAND_PARKED, DEADLINE_PASSED, CommandParked, DeadlinePassed
 from process_manager.errors import StreamNotFound, UndecodableMessage
 from process_manager.ports import Block, EventStore, StreamState
 
@@ -71,12 +71,18 @@ class Router:
         taken = _input(record, metadata)
         if record.type in {DEADLINE_PASSED, COMMAND_PARKED}:
             return Incoming(taken, None, self._addressed(taken))
-        definitions = self._by_type[record.type]
+        definitions = self._by_type.get(record.type, [])
+        if not definitions:
+            return Incoming(taken, None, [])
         message = decode(definitions[0].handled[record.type].event, taken.version, record.data)
         return Incoming(taken, message, [Target(each, self._key(each, taken, message, metadata)) for each in definitions])
 
     def _addressed(self, taken: Input) -> list[Target]:
-        process, _, key = orjson.loads(taken.data).get("instance", "").partition("-")
+        read = DeadlinePassed.read if taken.type == DEADLINE_PASSED else CommandParked.read
+        try:
+            process, _, key = read(taken.data).instance.partition("-")
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise UndecodableMessage(taken.type, f"{type(error).__name__}: {error}") from error
         return [Target(self._definitions[process], key)] if process in self._definitions else []
 
     def _key(self, definition: Definition, taken: Input, message: Event, metadata: Json) -> str:
@@ -129,8 +135,8 @@ def time_of(record: Record, metadata: Json) -> datetime:
         return datetime.fromtimestamp(record.created / 1e6, UTC)
     try:
         time = datetime.fromisoformat(text)
-    except (TypeError, ValueError) as error:
+        if time.tzinfo is not None:
+            return time.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError) as error:
         raise UndecodableMessage(record.type, f"its time {text!r} is no ISO time") from error
-    if time.tzinfo is None:
-        raise UndecodableMessage(record.type, f"its time {text!r} has no zone")
-    return time.astimezone(UTC)
+    raise UndecodableMessage(record.type, f"its time {text!r} has no zone")

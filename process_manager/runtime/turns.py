@@ -13,7 +13,7 @@ from process_manager.core.instance import Instance
 from process_manager.core.records import NewRecord
 from process_manager.core.snapshot import snapshot
 from process_manager.core.turn import Turn, suspend, take
-from process_manager.errors import AppendTooLarge, LeaseLost, NewerFact, StoreError, StoreUnavailable, UndecodableMessage
+from process_manager.errors import LeaseLost, NewerFact, StoreError, StoreUnavailable, StreamDeleted, UndecodableMessage
 from process_manager.ports import MAX_APPEND, Appended, Block, Clock, Consumer, Delivery, EventStore, Nack, StreamState
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.instances import Instances
@@ -42,7 +42,7 @@ class Work:
     """What one instance has to take in, in order of position, and what comes of it."""
 
     target: Target
-    inputs: list[Incoming] = field(default_factory=list)
+    inputs: list[tuple[Incoming, Delivery]] = field(default_factory=list)
     instance: Instance | None = None
     records: list[NewRecord] = field(default_factory=list)
     size: int = 0
@@ -75,6 +75,7 @@ class TurnRunner:
         self._counters = counters
         self._instances = Instances(store)
         self._held: list[tuple[float, Delivery]] = []
+        self._aside: set[int] = set()  # deliveries of the batch, by identity, that were parked or are held
 
     @property
     def busy(self) -> bool:
@@ -125,17 +126,18 @@ class TurnRunner:
     def _take(self, batch: Sequence[Delivery]) -> None:
         works: dict[str, Work] = {}
         done: list[Delivery] = []
-        owners: dict[str, list[Delivery]] = {}
+        self._aside.clear()
         for delivery in sorted(batch, key=lambda each: each.record.position):
             incoming = self._decoded(delivery)
             if incoming is None:
                 continue
             done.append(delivery)
             for target in incoming.targets:
-                works.setdefault(target.stream, Work(target)).inputs.append(incoming)
-                owners.setdefault(target.stream, []).append(delivery)
-        left = self._until_done(works.values(), owners)
-        self._consumer.ack([each for each in done if id(each) not in left])
+                works.setdefault(target.stream, Work(target)).inputs.append((incoming, delivery))
+        waiting = list(works.values())
+        while waiting:
+            waiting = self._appended([work for work in waiting if self._decided(work)])
+        self._consumer.ack([each for each in done if id(each) not in self._aside])
 
     def _decoded(self, delivery: Delivery) -> Incoming | None:
         try:
@@ -146,47 +148,46 @@ class TurnRunner:
             self._park([delivery], str(error))
         return None
 
-    def _hold(self, deliveries: Iterable[Delivery], error: NewerFact) -> None:
+    def _hold(self, deliveries: Sequence[Delivery], error: NewerFact) -> None:
+        self._counters.left += len(deliveries)
         log.warning("left to a newer version: %s", error, extra={"action": "left_to_newer"})
         self._held += [(time.monotonic() + HOLD, each) for each in deliveries]
 
     def _park(self, deliveries: Sequence[Delivery], reason: str) -> None:
+        if not deliveries:
+            return
         self._counters.parked += len(deliveries)
         log.warning("parked %s: %s", deliveries[0].record.id, reason, extra={"action": "parked"})
         self._consumer.nack(deliveries, Nack.PARK, reason)
 
     # -- rounds -------------------------------------------------------------------------------------------------
 
-    def _until_done(self, works: Iterable[Work], owners: dict[str, list[Delivery]]) -> set[int]:
-        """Rounds of one block for each instance until every input is taken; the deliveries (by identity) that were not."""
-        left: set[int] = set()
-        waiting = list(works)
-        while waiting:
-            ready = [work for work in waiting if self._decided(work, owners, left)]
-            waiting = self._appended(ready)
-        return left
-
-    def _decided(self, work: Work, owners: dict[str, list[Delivery]], left: set[int]) -> bool:
-        """Whether the work has a block or is simply done; an instance that cannot be loaded leaves its inputs aside."""
+    def _decided(self, work: Work) -> bool:
+        """Whether there is something to append, or nothing left to do; the inputs of an instance that cannot be loaded go aside."""
         try:
-            self._decide(work)
-        except (NewerFact, UndecodableMessage) as error:
-            deliveries = [each for each in owners[work.target.stream] if id(each) not in left]
-            left.update(map(id, deliveries))
-            if isinstance(error, NewerFact):
-                self._hold(deliveries, error)
-            else:
-                self._park(deliveries, f"the instance {work.target.stream} cannot be rebuilt: {error}")
-            return False
-        return True
+            self._decide(work, self._instances.get(work.target.definition, work.target.key))
+        except NewerFact as error:
+            self._hold(self._set_aside(work.inputs), error)
+        except UndecodableMessage as error:
+            self._park(self._set_aside(work.inputs), f"the instance {work.target.stream} cannot be rebuilt: {error}")
+        else:
+            return True
+        return False
 
-    def _decide(self, work: Work) -> None:
-        definition = work.target.definition
-        instance = self._instances.get(definition, work.target.key)
+    def _set_aside(self, inputs: Iterable[tuple[Incoming, Delivery]]) -> list[Delivery]:
+        """Deliveries that are not to be acknowledged with the batch, those that are aside already left out."""
+        deliveries = [delivery for _, delivery in inputs if id(delivery) not in self._aside]
+        self._aside.update(map(id, deliveries))
+        return deliveries
+
+    def _decide(self, work: Work, instance: Instance) -> None:
         work.records, work.size, work.taken = [], 0, 0
-        for incoming in work.inputs:
-            if not self._instances.has_taken(instance, incoming.input.id, incoming.input.position):
-                turn = self._turn(definition, instance, incoming)
+        for incoming, delivery in work.inputs:
+            if self._instances.has_taken(instance, incoming.input.id, incoming.input.position):
+                self._counters.duplicates += 1
+            elif (turn := self._turn(work.target.definition, instance, incoming)) is None:
+                self._park(self._set_aside([(incoming, delivery)]), f"its receipt would not fit an append of {MAX_APPEND:,} bytes")
+            else:
                 size = sum(record.size for record in turn.records)
                 if work.records and work.size + size > MAX_APPEND:
                     break
@@ -194,26 +195,26 @@ class TurnRunner:
                 work.records += turn.records
                 work.size += size
                 self._count(turn)
-            else:
-                self._counters.duplicates += 1
             work.taken += 1
         if instance.records_since_snapshot >= SNAPSHOT_EVERY and work.records:
-            self._add_snapshot(definition, instance, work)
+            self._add_snapshot(work.target.definition, instance, work)
         work.instance = instance
 
-    def _turn(self, definition: Definition, instance: Instance, incoming: Incoming) -> Turn:
+    def _turn(self, definition: Definition, instance: Instance, incoming: Incoming) -> Turn | None:
+        """The turn; that of a suspension when it is over the limit; None when even that would be."""
         now = self._clock.now(incoming.input.time)
         turn = take(definition, instance, incoming.input, now, incoming.message)
         size = sum(record.size for record in turn.records)
         if size <= MAX_APPEND:
             return turn
-        return suspend(definition, instance, incoming.input, now, f"the turn comes to {size:,} bytes, an append holds {MAX_APPEND:,}")
+        turn = suspend(definition, instance, incoming.input, now, f"the turn comes to {size:,} bytes, an append holds {MAX_APPEND:,}")
+        return turn if sum(record.size for record in turn.records) <= MAX_APPEND else None
 
     def _add_snapshot(self, definition: Definition, instance: Instance, work: Work) -> None:
         fact = snapshot(instance, definition.fold_version)
         if fact is None:
             return
-        last = work.inputs[work.taken - 1].input
+        last = work.inputs[work.taken - 1][0].input
         metadata = fact_metadata(instance.correlation, last.id, self._clock.now(last.time), fact.fact_version)
         record = fact_record(instance.stream, last.id, "snapshot", fact, metadata)
         if work.size + record.size <= MAX_APPEND:
@@ -247,7 +248,7 @@ class TurnRunner:
             answer = next(answers) if work.records else None
             if isinstance(answer, StoreError):
                 self._refused(work, answer)
-                again.append(work)
+                again += [work] if work.inputs else []
                 continue
             if answer is not None and work.instance is not None:
                 self._instances.put(work.instance)
@@ -270,8 +271,9 @@ class TurnRunner:
         """A conflict means: somebody else wrote, or wrote it already; drop what is cached, load, decide again."""
         self._instances.drop(work.target.stream)
         self._counters.conflicts += 1
-        if isinstance(error, AppendTooLarge):
-            raise error
+        if isinstance(error, StreamDeleted):
+            self._park(self._set_aside(work.inputs), f"the instance's stream {work.target.stream} was deleted")
+            work.inputs.clear()
         log.debug("conflict on %s: %s", work.target.stream, error, extra={"action": "conflict"})
 
 

@@ -8,6 +8,7 @@ import orjson
 from process_manager.adapters.deadline_index import SqliteDeadlineIndex
 from process_manager.examples.order_fulfilment.messages import StockReserved
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
+from process_manager.ports import DeadlineChange, PendingDeadline
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.deadlines import FOLLOW, DeadlineRunner
 from tests.runtime.shop import START, Shop
@@ -74,11 +75,38 @@ def test_late_firing_goes_in_due_order(shop: Shop) -> None:
 
 def test_an_index_of_another_log_is_forgotten(shop: Shop) -> None:
     """A position beyond the end of the log means that the file belonged to another store."""
-    index = SqliteDeadlineIndex()
+    index = rebuilt(shop)
     index.apply({}, 10**9)
     DeadlineRunner(shop.store, {"order_fulfilment": OrderFulfilment.definition}, index, shop.clock, Counters()).step()
 
     assert index.position < 10**9
+
+
+def test_an_index_that_followed_other_processes_is_forgotten(shop: Shop) -> None:
+    """What an app with other processes has read past is read again, so that no deadline is lost."""
+    shop.place("1", "a")
+    shop.settle()
+    index = SqliteDeadlineIndex()
+    DeadlineRunner(shop.store, {}, index, shop.clock, Counters()).step()
+    assert index.count() == 0
+
+    DeadlineRunner(shop.store, {"order_fulfilment": OrderFulfilment.definition}, index, shop.clock, Counters()).step()
+
+    assert index.count() == 1
+
+
+def test_two_followers_of_one_index_undo_nothing_of_each_other() -> None:
+    """A change of an older record, applied later, leaves what a newer one said."""
+    index, key, later = SqliteDeadlineIndex(), ("p-1", "pay"), START + timedelta(days=1)
+    moved = PendingDeadline("p-1", "pay", 2, later, "c", "m")
+    index.apply({key: DeadlineChange(20, moved)}, 20)
+    index.apply({key: DeadlineChange(10, moved._replace(generation=1, due=START))}, 10)
+    assert [each.generation for each in index.due(later, 9)] == [2]
+    index.apply({key: DeadlineChange(15, None)}, 15)
+    assert index.count() == 1
+    assert index.position == 20
+    index.apply({key: DeadlineChange(25, None)}, 25)
+    assert index.count() == 0
 
 
 def test_more_than_one_page_of_the_log_is_followed_before_anything_fires(shop: Shop) -> None:

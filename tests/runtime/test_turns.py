@@ -9,11 +9,12 @@ import pytest
 
 from process_manager.adapters.clock import ManualClock
 from process_manager.core.identity import derive
+from process_manager.core.instance import Instance
 from process_manager.core.records import NewRecord
 from process_manager.errors import StoreUnavailable
 from process_manager.examples.order_fulfilment.messages import CardCharged, OrderShipped, StockReserved, StockUnavailable
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
-from process_manager.ports import Block, Consumer, EventStore, Filter, StreamState
+from process_manager.ports import MAX_APPEND, Block, Consumer, EventStore, Filter, StreamState
 from process_manager.runtime import turns
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.groups import join_group
@@ -278,3 +279,73 @@ def test_a_store_that_stays_away_hands_the_batch_back(store: EventStore, monkeyp
     assert runner.step() == 1
     assert load(store, OrderFulfilment.definition, "1").status == "running"
     runner.close()
+
+
+def append(shop: Shop, stream: str, type_: str, data: bytes, metadata: bytes = b"{}") -> NewRecord:
+    record = NewRecord(str(uuid4()), type_, data, metadata)
+    shop.store.append(Block(stream, [record], StreamState.ANY))
+    return record
+
+
+def test_an_event_whose_receipt_would_not_fit_is_parked(shop: Shop) -> None:
+    """It cannot even be kept in the instance; the worker and the instance go on."""
+    shop.place("1", "a")
+    shop.settle()
+    filler = b"x" * (MAX_APPEND - 400)
+    big = append(shop, "big", "inventory.stock-reserved", b'{"order_id":"1","sku":"a","quantity":1,"x":"%s"}' % filler)
+    (command,) = shop.commands("1", "reserve_stock")
+    shop.publish(reserved("a"), cause=command.id)
+    shop.settle()
+
+    (group,) = shop.store.groups()
+    assert [each.record.id for each in shop.store.parked(group.name)] == [big.id]
+    assert len(shop.commands("1", "charge_card")) == 1
+
+
+def test_a_foreign_record_in_an_instances_stream_is_passed_over(shop: Shop) -> None:
+    """Somebody published to the instance's own stream; the instance goes on behind it."""
+    shop.place("1", "a")
+    shop.settle()
+    (command,) = shop.commands("1", "reserve_stock")
+    append(shop, "order_fulfilment-1", "note.added", b"not even JSON", b"{")
+    shop.publish(reserved("a"), cause=command.id)
+    shop.settle()
+
+    assert [run.step for run in shop.instance("1").runs.values()] == ["reserve_stock", "charge_card"]
+
+
+@pytest.mark.parametrize("data", [b'{"instance":5}', b'{"instance":"order_fulfilment-1"}', b"{}"])
+def test_a_signal_that_is_none_is_parked(shop: Shop, data: bytes) -> None:
+    """Somebody else's deadline-passed ends neither the worker nor an instance."""
+    shop.place("1", "a")
+    append(shop, "odd", "pm.deadline-passed", data)
+    shop.settle()
+
+    (group,) = shop.store.groups()
+    assert len(shop.store.parked(group.name)) == 1
+    assert shop.instance("1").suspended == ""
+
+
+def test_an_instance_that_cannot_be_rebuilt_stops_nobody(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New code that fails on old facts leaves the inputs parked, with the reason, until it is mended."""
+    shop.place("1", "a")
+    shop.settle()
+    shop.turns._instances.clear()
+    (command,) = shop.commands("1", "reserve_stock")
+    shop.publish(reserved("a"), cause=command.id)
+    shop.place("2", "a")
+    with monkeypatch.context() as patched:
+        patched.setattr("process_manager.runtime.instances.fold", _broken)
+        shop.settle()
+
+    (group,) = shop.store.groups()
+    (parked,) = shop.store.parked(group.name)
+    assert "cannot be rebuilt" in parked.reason
+    assert shop.instance("2").status == "running"
+    assert shop.store.replay_parked(group.name) == 1
+    shop.settle()
+    assert len(shop.commands("1", "charge_card")) == 1
+
+
+def _broken(*_: object) -> Instance:
+    raise ZeroDivisionError("in somebody's @applies")

@@ -27,8 +27,8 @@ def after_overdue(draft: Draft, run: Run) -> None:
 
 def undo_gave_up(draft: Draft, run: Run) -> None:
     """An undo step has used up its attempts."""
-    if run.is_open:
-        target = draft.state.runs.get(run.undoes)
+    target = draft.state.runs.get(run.undoes)
+    if run.is_open and (target is None or target.undo == "failed"):
         _failed(draft, run, f"{run.step} could not undo {target.step if target else run.undoes}")
 
 

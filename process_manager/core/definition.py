@@ -141,7 +141,7 @@ def define(cls: type, *, name: str, version: int, fold_version: int, key: str, k
     )
 
 
-FOLD_VERSION = 1
+FOLD_VERSION = 2
 """Counts up when `fold` or `instance` change so that an older snapshot would mislead."""
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from process_manager.core import facts
 from process_manager.core.facts import Fact, Input, Receipt
-from process_manager.core.instance import LOOSE_RUNS, WINDOW, Fate, Instance, Kept, Payload, Run, RunStatus, Timer
+from process_manager.core.instance import LOOSE_RUNS, WINDOW, Fate, Instance, Kept, Payload, Run, RunStatus, Timer, Undo
 
 Evolve = Callable[[Any, Payload], Any]
 """How a definition's own state takes in an event."""
@@ -82,8 +82,8 @@ def _answered(instance: Instance, fact: facts.StepCompleted | facts.StepFailed, 
     retrying = isinstance(fact, facts.StepFailed) and fact.retrying
     status: RunStatus = "waiting" if retrying else "done" if done else "failed"
     run = run._replace(status=status, outcome=payload, settled=instance.settlements)
-    if done and run.undo:  # a success after its undo was asked for: to be undone once more
-        run = run._replace(undo="again" if run.undo in {"open", "again"} else "")
+    if done and run.undo != "open":  # a success after its undo: to be undone once more
+        run = run._replace(undo="")
     _settle(instance, run)
     return payload if run.life == instance.life else None
 
@@ -109,13 +109,17 @@ def _settle(instance: Instance, run: Run) -> None:
 
 
 def _settle_undo(instance: Instance, undo: Run) -> None:
-    """A run is undone when each command that its undo asked for was confirmed."""
+    """A run is undone when each command that was asked for since it was last done, or may have been, is confirmed.
+
+    Where none was asked for since, the one that is settled now came before the success, which is to be undone once more.
+    """
     target = instance.runs.get(undo.undoes)
-    undos = [each.status for each in instance.runs.values() if each.undoes == undo.undoes]
-    if target is None or "open" in undos or "waiting" in undos:
+    if target is None or target.undo == "done":
         return
-    confirmed = all(status == "done" for status in undos)
-    instance.runs[target.operation] = target._replace(undo="failed" if not confirmed else "" if target.undo == "again" else "done")
+    newest = [each for each in instance.runs.values() if each.undoes == undo.undoes and each.asked >= target.settled]
+    found = {each.status for each in newest or [undo]}
+    state: Undo = "failed" if found & {"failed", "overdue"} else "open" if found != {"done"} else "done" if newest else ""
+    instance.runs[target.operation] = target._replace(undo=state)
 
 
 def _drop(instance: Instance, run: Run) -> None:
@@ -133,12 +137,13 @@ def _step_started(instance: Instance, fact: facts.StepStarted, revision: int, me
         instance.runs[operation] = known._replace(attempt=fact.attempt, status="open", command_id=fact.id, retry_due=None)
         return
     fate: Fate = "react"
+    asked = instance.settlements
     if fact.replaces and fact.replaces in instance.runs:
-        fate = instance.runs[fact.replaces].fate
+        fate, asked = instance.runs[fact.replaces].fate, instance.runs[fact.replaces].asked
         _drop(instance, instance.runs[fact.replaces])
     instance.runs[operation] = Run(
         operation, fact.step, fact.run, instance.life, fact.attempt, "open", command, fact.id, fact.keep, fact.undoable,
-        undoes=fact.undoes, fate=fate,
+        undoes=fact.undoes, fate=fate, asked=asked,
     )  # fmt: skip
     target = instance.runs.get(fact.undoes)
     if target is not None:
@@ -249,4 +254,5 @@ APPLY: dict[type[Fact], Callable[[Instance, Any, int, Any], Payload | None]] = {
     facts.CompensationFailed: _compensation_failed,
     facts.Ended: _ended,
     facts.SnapshotTaken: _snapshot,
+    facts.Foreign: _nothing,
 }

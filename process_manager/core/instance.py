@@ -22,6 +22,7 @@ LOOSE_RUNS = 100
 Status = Literal["not_started", "running", "compensating", "completed", "compensated", "compensation_failed", "aborted"]
 RunStatus = Literal["open", "waiting", "done", "failed", "overdue"]
 Fate = Literal["react", "undo", "ignore"]
+Undo = Literal["", "open", "done", "failed"]
 
 
 class Payload:
@@ -72,8 +73,9 @@ class Run(NamedTuple):
     fate: Fate = "react"  # what an answer leads to from now on
     outcome: Payload | None = None
     settled: int = 0  # counts answers, to undo the last one first
-    undo: Literal["", "open", "again", "done", "failed"] = ""  # again: once more, when the undo under way is confirmed
+    undo: Undo = ""
     retry_due: datetime | None = None
+    asked: int = 0  # how many answers had been counted when it was started
 
     @property
     def is_open(self) -> bool:

@@ -193,7 +193,21 @@ def test_one_failed_undo_of_several_keeps_the_compensation_failed() -> None:
 
 def test_a_success_while_the_compensation_has_failed_is_undone() -> None:
     case = purchase("a").given(NOTICED).after(hours(1)).given(Stuck(id="1", item="a")).then_compensation_failed()
-    case.when(taken("a")).then(give_back("a")).when(given_back("a")).then_compensation_failed()
+    case.when(taken("a")).then(give_back("a")).when(given_back("a")).then_compensated("noticed")
+
+
+def test_an_undo_from_before_the_success_neither_confirms_nor_vetoes_the_one_after_it() -> None:
+    case = scenario(Purchase).given(began(), NOTICED).after(hours(2)).then(REFUND)
+    case.after(hours(1)).then_compensation_failed().when(PAID).then(REFUND).then_compensation_failed()
+    first, second = (run.command_id for run in case.instance.runs.values() if run.undoes)
+    case.when(unsolicited(REFUNDED, causation=first)).then().then_compensating()
+    case.when(unsolicited(REFUNDED, causation=second)).then_compensated("noticed")
+
+
+def test_a_late_confirmation_from_before_the_success_has_it_undone_once_more() -> None:
+    case = scenario(Purchase).given(began(), NOTICED).after(hours(2)).then(REFUND).when(PAID).then()
+    case.after(hours(1)).then_compensation_failed().when(REFUNDED).then(REFUND).then_compensating()
+    case.when(REFUNDED).then_compensated("noticed")
 
 
 class Twofold(ProcessManager, key="id"):

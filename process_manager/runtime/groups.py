@@ -3,7 +3,7 @@
 from contextlib import suppress
 from hashlib import sha1
 
-from process_manager.errors import GroupExists
+from process_manager.errors import GroupExists, GroupNotFound
 from process_manager.ports import BEFORE_ALL, Consumer, EventStore, Filter, GroupSettings
 
 
@@ -13,19 +13,27 @@ def group_name(app: str, role: str, types: frozenset[str]) -> str:
     return f"{app}.{role}.{digest[:10]}"
 
 
-def join_group(store: EventStore, app: str, role: str, where: Filter, member: str, settings: GroupSettings | None = None) -> Consumer:
-    """Become a member of a role's group, creating it if need be.
+def ensure_groups(store: EventStore, app: str, role: str, where: Filter, settings: GroupSettings | None = None) -> tuple[str, list[str]]:
+    """The name of a role's group, created if need be, and of older groups of the role that still hold what was parked.
 
-    When the handled types have changed there is a group of the old ones: the new one goes on from its checkpoint, and the old
-    one goes once it holds nothing that was parked.
+    When the handled types have changed there are groups of the old ones: the new one goes on from the lowest of their checkpoints,
+    since receipts make a redelivery harmless and nothing a skipped record. A group that holds nothing parked and has no consumers goes;
+    one that does, and whose types are all handled still, is worked on beside the new one, so that what is replayed there is taken.
     """
     name = group_name(app, role, where.types)
-    others = [group for group in store.groups() if group.name.startswith(f"{app}.{role}.") and group.name != name]
-    if name not in {group.name for group in store.groups()}:
+    groups = store.groups()
+    others = [group for group in groups if group.name.startswith(f"{app}.{role}.") and group.name != name]
+    if name not in {group.name for group in groups}:
         after = min((group.checkpoint for group in others), default=BEFORE_ALL)
         with suppress(GroupExists):  # another worker was quicker
             store.create_group(name, where=where, after=after, settings=settings)
-        for group in others:
-            if not group.parked and not group.consumers:
+    for group in others:
+        if not group.parked and not group.consumers:
+            with suppress(GroupNotFound):
                 store.delete_group(group.name)
-    return store.join(name, member)
+    return name, [group.name for group in others if group.parked and group.where.types <= where.types]
+
+
+def join_group(store: EventStore, app: str, role: str, where: Filter, member: str, settings: GroupSettings | None = None) -> Consumer:
+    """Become a member of a role's group, creating it if need be."""
+    return store.join(ensure_groups(store, app, role, where, settings)[0], member)

@@ -9,7 +9,7 @@ from process_manager.runtime.app import App
 from process_manager.runtime.call_runner import CallRunner
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.deadlines import DeadlineRunner
-from process_manager.runtime.groups import group_name, join_group
+from process_manager.runtime.groups import ensure_groups
 from process_manager.runtime.handler_runner import HandlerRunner
 from process_manager.runtime.handlers import bind_handlers, command_filter, group_settings
 from process_manager.runtime.router import Router
@@ -35,9 +35,10 @@ def build_worker(
     roles: dict[str, Role] = {}
     if "processes" in only and app.definitions:
         router = Router(app.definitions, store)
-        where = Filter(types=router.types)
-        join = partial(join_group, store, app.name, "processes", where, member)
-        roles[group_name(app.name, "processes", where.types)] = TurnRunner(store, join(), router, clock, counters, rejoin=join)
+        name, older = ensure_groups(store, app.name, "processes", Filter(types=router.types))
+        for group in (name, *older):
+            join = partial(store.join, group, member)
+            roles[group] = TurnRunner(store, join(), router, clock, counters, rejoin=join)
     if "handlers" in only and app.handlers:
         roles |= _handler_roles(app, store, clock, counters, member)
     deadlines = None
@@ -55,7 +56,8 @@ def _handler_roles(app: App, store: EventStore, clock: Clock, counters: Counters
         ("calls", CallRunner, [each for each in handlers if not each.inline]),
     ):
         if chosen:
-            where = command_filter(chosen)
-            join = partial(join_group, store, app.name, role, where, member, group_settings(chosen))
-            roles[group_name(app.name, role, where.types)] = make(store, join(), chosen, clock, counters, rejoin=join)
+            name, older = ensure_groups(store, app.name, role, command_filter(chosen), group_settings(chosen))
+            for group in (name, *older):
+                join = partial(store.join, group, member)
+                roles[group] = make(store, join(), chosen, clock, counters, rejoin=join)
     return roles

@@ -70,6 +70,8 @@ class Worker:
 
     def run(self, *, until_idle: bool = False) -> None:
         """Work until `stop` is called, or, with `until_idle`, until every input in the log is taken."""
+        if not all(role.consumer.active for role in self._roles.values()):
+            log.info("another worker is active on this store: standing by", extra={"action": "standing_by"})
         while not self._stopping:
             seen = self._store.last_position()
             if self.step():

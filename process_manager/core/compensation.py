@@ -25,6 +25,13 @@ def after_overdue(draft: Draft, run: Run) -> None:
         _undo(draft, now)
 
 
+def undo_surplus(draft: Draft) -> None:
+    """The process has completed: what is not needed and got no answer may have been done."""
+    for run in list(draft.state.runs.values()):
+        if run.fate == "undo":
+            after_overdue(draft, run)
+
+
 def undo_gave_up(draft: Draft, run: Run) -> None:
     """An undo step has used up its attempts."""
     target = draft.state.runs.get(run.undoes)

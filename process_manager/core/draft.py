@@ -11,6 +11,7 @@ from process_manager.core.effects import Abort, Compensate, Complete, DeadlineCa
 from process_manager.core.facts import Fact, Input, Receipt
 from process_manager.core.fold import apply
 from process_manager.core.instance import Instance
+from process_manager.core.joins import surplus_at_end
 from process_manager.core.messages import Command, Message
 from process_manager.core.reactions import Reaction
 from process_manager.core.records import NewRecord
@@ -109,7 +110,8 @@ class Draft:
             self._cancel_deadline(name)
         match ending:
             case Complete(outcome):
-                self.record(facts.Ended(status="completed", outcome=outcome))
+                surplus = [run.operation for run in self.state.runs.values() if surplus_at_end(self.definition, self.state, run)]
+                self.record(facts.Ended(status="completed", outcome=outcome, surplus=surplus))
             case Abort(reason):
                 self.record(facts.Ended(status="aborted", outcome=reason))
             case Compensate(reason):

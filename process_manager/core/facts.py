@@ -245,11 +245,12 @@ class CompensationFailed(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended(Fact):
-    """The life is over: completed, compensated or aborted."""
+    """The life is over: completed, compensated or aborted; `surplus` runs, which are not done, no join needs any more."""
 
     fact_type = "pm.ended"
     status: str
     outcome: str
+    surplus: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

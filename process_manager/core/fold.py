@@ -221,7 +221,7 @@ def _ended(instance: Instance, fact: facts.Ended, _revision: int, _message: Any)
     instance.ended_at = instance.taken_at
     for run in list(instance.runs.values()):
         if run.life == instance.life and not run.undoes and (run.fate == "react" or fact.status == "aborted"):
-            instance.runs[run.operation] = _let_go(run, "ignore")
+            instance.runs[run.operation] = _let_go(run, "undo" if run.operation in fact.surplus else "ignore")
 
 
 def _nothing(_instance: Instance, _fact: Fact, _revision: int, _message: Any) -> None:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from process_manager.core.definition import Definition, join_of
-from process_manager.core.instance import Instance
+from process_manager.core.instance import Instance, Run
 from process_manager.core.steps import Join
 
 
@@ -31,6 +31,12 @@ def evaluate(definition: Definition, instance: Instance, join: Join, now: dateti
 def undecided(definition: Definition, instance: Instance, step: str) -> bool:
     """Whether a join that is still to be decided waits for this step."""
     return any(join_of(each).name not in instance.joins for each in definition.joins_of(step))
+
+
+def surplus_at_end(definition: Definition, instance: Instance, run: Run) -> bool:
+    """Whether a run, which is not done, was for a join that was reached without it or is not decided when the process completes."""
+    out = run.life == instance.life and run.undoable and run.fate == "react" and run.status != "done"
+    return out and any(instance.joins.get(join_of(each).name, True) for each in definition.joins_of(run.step))
 
 
 def holds(definition: Definition, instance: Instance, join: Join) -> bool:

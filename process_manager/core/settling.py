@@ -9,9 +9,11 @@ from process_manager.errors import ReactionError
 
 
 def settle(draft: Draft) -> None:
-    """Decide joins until none moves, then take a compensation as far as it can go."""
+    """Decide joins until none moves, undo what an end found not needed, take a compensation as far as it can go."""
     while draft.state.status == "running" and _decide_a_join(draft):
         pass
+    if draft.state.status == "completed":
+        compensation.undo_surplus(draft)
     compensation.advance(draft)
 
 

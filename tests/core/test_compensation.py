@@ -161,8 +161,17 @@ def test_a_success_after_a_compensation_is_undone_even_where_it_had_been_refused
     case.when(answer(taken("a"), to=Take(id="1", item="a"))).then(give_back("a"))
 
 
-def test_after_complete_a_late_success_stays() -> None:
-    purchase("a").given(CLOSED).then_completed().when(taken("a")).then().then_completed("closed")
+def test_after_complete_a_late_success_stays_where_no_join_waited_for_it() -> None:
+    purchase().given(CLOSED).then_completed().when(PAID).then().then_completed("closed")
+
+
+def test_after_complete_a_late_success_is_undone_where_a_join_still_waited_for_it() -> None:
+    case = purchase("a").when(CLOSED).then().then_completed().when(taken("a")).then(give_back("a"))
+    case.when(given_back("a")).then_completed("closed").then_open()
+
+
+def test_after_complete_what_a_join_still_waited_for_and_is_overdue_may_have_been_done() -> None:
+    purchase("a").given(CLOSED).after(hours(1)).then(give_back("a")).then_completed("closed")
 
 
 def test_abort_ends_without_undoing() -> None:

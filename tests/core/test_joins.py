@@ -23,7 +23,7 @@ from process_manager import (
     starts,
     undo,
 )
-from process_manager.testing.scenario import Scenario, scenario
+from process_manager.testing.scenario import Scenario, answer, scenario
 from tests.core.samples import (
     NOTICED,
     PAID,
@@ -272,3 +272,39 @@ def test_a_step_started_again_after_its_join_was_decided_still_has_a_consequence
 @pytest.mark.parametrize("order", [("a", "b", "c"), ("c", "a", "b"), ("b", "c", "a")])
 def test_the_order_of_arrival_changes_nothing_for_all_of(order: tuple[str, ...]) -> None:
     everything("a", "b", "c").when(*map(taken, order)).then_decided("items", "a,b,c").then(PAY)
+
+
+class Ahead(ProcessManager, key="id"):
+    """Completes when enough is taken, while another join still waits for all of it."""
+
+    taking = Step(Take, each=_each, done=Taken, failed=Refused, within=hours(1), otherwise=CONTINUE)
+    giving_back = Step(GiveBack, each=_each, done=GivenBack, within=hours(1), needs_undo=False)
+    paying = Step(Pay, done=Paid, within=hours(5), needs_undo=False, otherwise=CONTINUE)
+
+    @starts
+    def begin(self, event: Began) -> Effects[Take | Pay]:
+        yield Pay(id=event.id)
+        for item in event.items:
+            yield Take(id=event.id, item=item)
+
+    @on(n_of(2, taking))
+    def enough(self) -> Effects[Complete]:
+        yield Complete("enough")
+
+    @on(n_of(3, taking, paying))
+    def more(self) -> Effects:
+        yield Decision("more", "yes", because="three are done")
+
+    @undo(taking)
+    def back(self, c: Take) -> Effects[GiveBack]:
+        yield GiveBack(id=c.id, item=c.item)
+
+
+def test_surplus_that_an_undecided_join_waited_for_is_undone_when_it_comes_after_the_end() -> None:
+    case = scenario(Ahead).given(began("a", "b", "c"), taken("a")).when(taken("b")).then().then_completed("enough")
+    case.when(taken("c")).then(give_back("c")).when(given_back("c")).then_completed("enough")
+
+
+def test_surplus_that_an_undecided_join_waited_for_and_is_overdue_is_undone_at_the_end() -> None:
+    case = scenario(Ahead).given(began("a", "b", "c"), taken("a")).after(hours(1)).then()
+    case.when(answer(taken("b"), to=take("b"))).then(give_back("c")).then_completed("enough")

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, overload
 from process_manager.core.effects import Deadline
 from process_manager.core.messages import Event
 from process_manager.core.steps import AnyStep, Join, all_of
+from process_manager.errors import DefinitionError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -107,6 +108,10 @@ def on(what: Any = None, /, *, after: Join | AnyStep | None = None, early: Early
     """
     if isinstance(what, Join):
         return _marker(Mark("join", join=what))
+    if what is not None and not callable(what):
+        raise DefinitionError(
+            "on", "", f"{what!r} is neither a method nor a join", "write @on above the reaction to its event, or @on(all_of(...))"
+        )
     condition = after if after is None or isinstance(after, Join) else all_of(after)
     decorate = _marker(Mark("on", after=condition, early=early, late=late))
     return decorate if what is None else decorate(what)

@@ -66,6 +66,11 @@ class Step(Generic[C_co, D_co]):
         then: Default = None,
         otherwise: Default = None,
     ) -> None:
+        label = getattr(command, "__name__", repr(command))
+        if within is not None and not isinstance(within, timedelta | Unlimited):
+            raise DefinitionError("Step", label, f"within={within!r} is no span of time", "write within=minutes(10), or within=FOREVER")
+        if retry is not None and not isinstance(retry, Retry):
+            raise DefinitionError("Step", label, f"retry={retry!r} is no Retry", "write retry=Retry(3)")
         self.command = command
         self.done = done if isinstance(done, tuple) else (done,)
         self.failed = failed if isinstance(failed, tuple) else (failed,)

@@ -1,6 +1,6 @@
 """Records into streams so that twice is once: read a stream, leave out what it holds, append at the exact version."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from process_manager.core.records import NewRecord
 from process_manager.errors import StoreError, StreamNotFound, WrongExpectedVersion
@@ -10,8 +10,25 @@ from process_manager.ports import MAX_APPEND, Block, EventStore, StreamState
 REMEMBERED = 100_000
 """Ids of streams that are kept between batches; a stream that drops out is read again."""
 
+BATCH = 1_000
+BATCH_BYTES = 8 * 1024 * 1024
+
 ATTEMPTS = 20
 """How often somebody else may append first."""
+
+
+def batches(events: Iterable[Addressed]) -> Iterator[list[Addressed]]:
+    """Pieces that memory holds with ease."""
+    batch: list[Addressed] = []
+    size = 0
+    for event in events:
+        batch.append(event)
+        size += event.record.size
+        if len(batch) >= BATCH or size > BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 class Publisher:

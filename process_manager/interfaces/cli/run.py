@@ -4,13 +4,14 @@ import logging
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack, contextmanager
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
 from process_manager.interfaces import bootstrap
-from process_manager.interfaces.cli.errors import INTERRUPTED, OK, say
+from process_manager.interfaces.cli.errors import ERROR, INTERRUPTED, OK, REFUSED, CliError, say
+from process_manager.interfaces.cli.events import Events, opened
 from process_manager.interfaces.cli.options import app_option, command, load_app, store_option
 from process_manager.interfaces.cli.progress import Progress
 
@@ -41,30 +42,71 @@ def _roles(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 @click.option("--until-idle", is_flag=True, help="Stop when every input in the log is taken.")
 @click.option(
     "--clock", type=click.Choice(["real", "driven"]), default="real", show_default=True,
-    help="The time on the wall, or the time that the log says. With --until-idle a driven one jumps from deadline to deadline to the last.",
+    help="The time on the wall, or the time that the log says. A driven one with --until-idle takes everything in the log first, and "
+    "only then jumps from deadline to deadline to the last: feed recorded events with --feed, for deadlines to pass between them.",
 )  # fmt: skip
-def run_command(app_name: str, url: str, only: "tuple[RoleName, ...] | None", until_idle: bool, clock: bootstrap.ClockName) -> int:
+@click.option(
+    "--feed", metavar="FILE", type=click.Path(),
+    help="With --clock driven: publish the events of FILE, lines as for pm publish and sorted by time, each when the deadlines up to its "
+    "time have passed; then let the others pass, and stop. Again, it changes nothing; after a kill, it goes on.",
+)  # fmt: skip
+def run_command(
+    app_name: str, url: str, only: "tuple[RoleName, ...] | None", until_idle: bool, clock: bootstrap.ClockName, feed: str | None
+) -> int:
     """Run the processes, handlers and deadlines of an app.
 
     Ctrl-C and SIGTERM finish the batch and leave. Start it again at any time, after a kill too: it goes on where it was.
     A second worker on the same file stands by.
     """
+    if feed is not None and (clock != "driven" or only):
+        raise click.UsageError("--feed needs --clock driven and every role: leave --only out" if only else "--feed needs --clock driven")
     set_up_logging()
     app = load_app(app_name)
-    store = bootstrap.open_store(url)
     progress = Progress()
-    try:
+    with ExitStack() as stack:
+        events = None if feed is None else _ordered(stack.enter_context(opened(feed)), feed, progress)
+        store = bootstrap.open_store(url)
+        stack.callback(store.close)
         worker = bootstrap.build(app, url, store, clock=clock, only=only, progress=lambda counters: progress.show(summary(counters)))
         with stopped_by_signals(worker) as got:
             try:
-                _work(worker, store, until_idle=until_idle, driven=clock == "driven")
+                if events is not None:
+                    _feed(worker, store, events)
+                else:
+                    _work(worker, store, until_idle=until_idle, driven=clock == "driven")
             finally:
                 worker.close()
                 progress.clear()
-    finally:
-        store.close()
     say(summary(worker.counters))
-    return INTERRUPTED if signal.SIGINT in got else OK
+    if signal.SIGINT in got:
+        return INTERRUPTED
+    return ERROR if events is not None and events.bad else OK
+
+
+def _ordered(source: IO[bytes], file: str, progress: Progress) -> Events:
+    """The events of a file that was read once to the end, so that one that is out of order is refused before anything is published."""
+    from process_manager.interfaces.feeding import NotInOrder, in_order
+
+    if not source.seekable():
+        raise CliError(f"{file} cannot be read twice, once to check the order: feed a file", REFUSED)
+    events = Events(source, progress)
+    try:
+        for _ in in_order(events.read()):
+            pass
+    except NotInOrder as error:
+        raise CliError(f"{file}, {error}", REFUSED) from error
+    source.seek(0)
+    return events
+
+
+def _feed(worker: "Worker", store: "EventStore", events: Events) -> None:
+    from process_manager.interfaces.feeding import Feeder, in_order
+
+    feeder = Feeder(store, worker)
+    feeder.feed(in_order(events.read(report=False)))
+    say(events.count(feeder.publisher))
+    if feeder.late:
+        say(f"{feeder.late:,} of them came late: the time in the store had passed theirs, and deadlines with it")
 
 
 def _work(worker: "Worker", store: "EventStore", *, until_idle: bool, driven: bool) -> None:

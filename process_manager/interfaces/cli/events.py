@@ -1,0 +1,67 @@
+"""Files of events: good lines are read, bad ones reported by number."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from process_manager.interfaces.cli.errors import CliError, say
+from process_manager.interfaces.cli.progress import Progress
+
+if TYPE_CHECKING:
+    from process_manager.interfaces.lines import Addressed
+    from process_manager.interfaces.publishing import Publisher
+
+
+def opened(file: str) -> IO[bytes]:
+    """A file, or standard input for `-`."""
+    if file == "-":
+        return sys.stdin.buffer
+    try:
+        return Path(file).open("rb")
+    except OSError as error:
+        raise CliError(f"{file}: {error.strerror}") from error
+
+
+class Events:
+    """The events of a source with the numbers of their lines; `line` is where it is, and `bad` counts the lines that are none."""
+
+    def __init__(self, source: IO[bytes], progress: Progress) -> None:
+        self.line = self.bad = 0
+        self._source = source
+        self._progress = progress
+
+    def read(self, *, report: bool = True) -> Iterator[tuple[int, "Addressed"]]:
+        """From where the source stands; bad lines are left out, and said and counted with `report`."""
+        from process_manager.interfaces.lines import BadLine, read_line
+
+        for number, line in _lines(self._source):
+            self.line = number
+            try:
+                yield number, read_line(line)
+            except BadLine as error:
+                if report:
+                    self._progress.clear()
+                    say(f"line {number}: {error}")
+                    self.bad += 1
+
+    def count(self, publisher: "Publisher") -> str:
+        """What became of them."""
+        known = f", {publisher.known:,} were there already" if publisher.known else ""
+        return f"{publisher.published:,} events published{known}" + (f", {self.bad:,} bad lines left out" if self.bad else "")
+
+
+def _lines(source: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Lines with their numbers, without blank ones; of one that is too long only its beginning is held."""
+    from process_manager.interfaces.lines import LONGEST
+
+    number = 0
+    while line := source.readline(LONGEST + 2):
+        number += 1
+        rest = line
+        while len(rest) > LONGEST and not rest.endswith(b"\n"):
+            rest = source.readline(LONGEST + 2) or b"\n"
+        if number == 1:
+            line = line.removeprefix(b"\xef\xbb\xbf")
+        if line.strip():
+            yield number, line.rstrip(b"\r\n")

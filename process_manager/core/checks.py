@@ -174,6 +174,13 @@ def _joins(definition: Definition) -> None:
         for step in join.steps:
             if definition.steps.get(step.name) is not step:
                 raise _fail(definition, reaction.name, f"it waits for {step!r}, which is no step of this class", "name its Step attributes")
+    for reaction in definition.reactions:
+        answers = [event.__name__ for event in reaction.events if definition.handled[event.message_type].answers]
+        if reaction.mark.after is not None and answers:
+            raise _fail(
+                definition, reaction.name, f"{answers[0]} answers a step, and an answer is taken when it comes, whatever after= says",
+                "drop after=, and let a join reaction wait for both",
+            )  # fmt: skip
 
 
 def _keys(definition: Definition) -> None:

@@ -63,6 +63,7 @@ class Definition:
     state: type[State]
     evolvers: Mapping[str, tuple[type[Event], Callable[..., Any]]]
     waiting: Mapping[str, tuple[Reaction, ...]]  # by step, the join reactions that wait for it
+    counted: frozenset[str]  # the steps whose runs a join or an `after=` counts
     announcing: Mapping[str, frozenset[str]]  # by step, the reactions that may start it
 
     @property
@@ -136,6 +137,7 @@ def define(cls: type, *, name: str, version: int, fold_version: int, key: str, k
         routes=_routes(handled, key, keys),
         state=state,
         evolvers=evolvers,
+        counted=frozenset(step.name for each in reactions for join in (each.mark.join, each.mark.after) if join for step in join.steps),
         waiting={name: tuple(each for each in joins if step in join_of(each).steps) for name, step in steps.items()},
         announcing={name: frozenset(each.name for each in reactions if step.command in each.announces) for name, step in steps.items()},
     )

@@ -5,6 +5,7 @@ from process_manager.core.definition import join_of
 from process_manager.core.draft import Draft
 from process_manager.core.instance import Run
 from process_manager.core.joins import evaluate
+from process_manager.core.steps import Join
 from process_manager.errors import ReactionError
 
 
@@ -30,7 +31,7 @@ def _decide_a_join(draft: Draft) -> bool:
         if reached:
             draft.react(reaction)
         else:
-            _unreachable(draft, join.name, runs)
+            _unreachable(draft, join, runs)
         return True
     return False
 
@@ -48,8 +49,13 @@ def _let_go(draft: Draft, join: str, reached: bool, surplus: list[Run]) -> None:
         compensation.after_overdue(draft, run)
 
 
-def _unreachable(draft: Draft, join: str, runs: list[Run]) -> None:
+def _unreachable(draft: Draft, join: Join, runs: list[Run]) -> None:
+    """The failure of the run that was lost last; where too few were started, of the step itself."""
     lost = [run for run in runs if run.status in {"failed", "overdue"}]
-    if not lost:
-        raise ReactionError(f"{join} can never be reached: only {len(runs)} runs were started")
-    answers.consequence(draft, max(lost, key=lambda run: run.settled).operation)
+    if lost:
+        answers.consequence(draft, max(lost, key=lambda run: run.settled).operation)
+        return
+    otherwise = next((step.otherwise for step in join.steps if step.otherwise is not None), None)
+    if otherwise is None:
+        raise ReactionError(f"{join.name} can never be reached: only {len(runs)} runs were started")
+    draft.follow(otherwise)

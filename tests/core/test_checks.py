@@ -118,6 +118,13 @@ def _after(step: Any) -> Any:
     return on(after=step)(later)
 
 
+def _paid_after(step: Any) -> Any:
+    def paid(self: Any, event: Paid) -> Effects[Complete]:
+        yield Complete("paid")
+
+    return on(after=step)(paid)
+
+
 def _due(deadline: Any) -> Any:
     def passed(self: Any) -> Effects[Abort]:
         yield Abort("due")
@@ -229,6 +236,11 @@ CASES: dict[str, tuple[Callable[[], Any], str, str]] = {
     "two reactions to one event": (lambda: made(one=_closes, two=on(_closes_too)), "Wrong.two", "keep one of them"),
     "a reaction to no event": (lambda: made(strange=_misannotated()), "Wrong.strange", "with an Event class"),
     "a reaction that announces nothing": (lambda: made(silent=_silent()), "Wrong.silent", "with Effects[...]"),
+    "an answer that is to come after something": (
+        lambda: made(paying=(step := paying()), paid=_paid_after(step)),
+        "Wrong.paid",
+        "drop after=, and let a join reaction wait for both",
+    ),
     "one Step under two names": (lambda: made(again=(step := paying()), paying=step), "Wrong.", "a Step() of its own"),
     "a join reaction with an argument": (
         lambda: made(joined=on(all_of(step := made_step()))(_pays), paying=step),

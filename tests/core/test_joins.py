@@ -308,3 +308,43 @@ def test_surplus_that_an_undecided_join_waited_for_is_undone_when_it_comes_after
 def test_surplus_that_an_undecided_join_waited_for_and_is_overdue_is_undone_at_the_end() -> None:
     case = scenario(Ahead).given(began("a", "b"), taken("b")).after(hours(1)).then_nothing()
     case.when(PAID).then(give_back("a")).then_completed("paid")
+
+
+class Bulk(ProcessManager, key="id"):
+    """Takes many items, and is closed by an event that waits for 120 of them."""
+
+    taking = Step(Take, each=_each, done=Taken, within=hours(1), needs_undo=False, then=CONTINUE, otherwise=CONTINUE)
+
+    @starts
+    def begin(self, event: Began) -> Effects[Take]:
+        for item in event.items:
+            yield Take(id=event.id, item=item)
+
+    @on(after=n_of(120, taking))
+    def noticed(self, _: Noticed) -> Effects[Complete]:
+        yield Complete("noticed")
+
+
+def test_an_event_may_wait_for_more_runs_than_a_state_keeps_of_those_that_nothing_counts() -> None:
+    items = [str(number) for number in range(120)]
+    case = scenario(Bulk).given(began(*items), NOTICED, *map(taken, items[:-1])).then_running()
+    case.when(taken(items[-1])).then_completed("noticed")
+
+
+class Fallback(ProcessManager, key="id"):
+    """Needs three items, and says what follows where they cannot be had."""
+
+    taking = Step(Take, each=_each, done=Taken, within=hours(1), needs_undo=False, otherwise=Complete("too few"))
+
+    @starts
+    def begin(self, event: Began) -> Effects[Take]:
+        for item in event.items:
+            yield Take(id=event.id, item=item)
+
+    @on(n_of(3, taking))
+    def enough(self) -> Effects[Complete]:
+        yield Complete("enough")
+
+
+def test_more_than_was_started_is_the_steps_failure_where_it_says_what_follows() -> None:
+    scenario(Fallback).when(began("a", "b")).then(take("a"), take("b")).then_completed("too few")

@@ -259,9 +259,11 @@ def _leads_to(definition: Definition, reaction: Reaction, ends: set[str]) -> boo
 
 
 def _step_leads_to(definition: Definition, step: AnyStep, ends: set[str]) -> bool:
-    if isinstance(step.then, ENDINGS) or isinstance(step.otherwise, ENDINGS):
+    """A step without a limit is overdue only when its command is parked, which is no way to end."""
+    limited = isinstance(step.within, timedelta)
+    if isinstance(step.then, ENDINGS) or (isinstance(step.otherwise, ENDINGS) and (limited or step.failed)):
         return True
-    followers = [definition.overdue.get(step.name), *definition.joins_of(step.name)]
+    followers = [definition.overdue.get(step.name) if limited else None, *definition.joins_of(step.name)]
     for event in (*step.done, *step.failed):
         handled = definition.handled[event.message_type]
         followers += [handled.on, handled.starts]

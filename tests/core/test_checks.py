@@ -241,6 +241,16 @@ CASES: dict[str, tuple[Callable[[], Any], str, str]] = {
         "Wrong.paid",
         "drop after=, and let a join reaction wait for both",
     ),
+    "an ending that only a refusal without an event leads to": (
+        lambda: made(paying=paying(then=CONTINUE, otherwise=Abort("refused"))),
+        "Wrong.begin",
+        "let a later reaction",
+    ),
+    "an ending that only a step without a limit leads to when overdue": (
+        lambda: made(paying=(step := paying(then=CONTINUE)), late=_overdue_of(step)),
+        "Wrong.begin",
+        "let a later reaction",
+    ),
     "one Step under two names": (lambda: made(again=(step := paying()), paying=step), "Wrong.", "a Step() of its own"),
     "a join reaction with an argument": (
         lambda: made(joined=on(all_of(step := made_step()))(_pays), paying=step),

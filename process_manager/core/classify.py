@@ -104,10 +104,14 @@ def _starting(handled: Handled, instance: Instance, taken: Input, reaction: Reac
             return Verdict("start", reaction=reaction)
         return _late(handled, f"the instance is {instance.status}")
     if instance.status != "running":
-        return _late(handled, f"the instance is {instance.status}")
-    if taken.type in instance.events:
-        return Verdict("ignore", reason="the instance was started by such an event before")
-    return Verdict("event", reaction=reaction)
+        verdict = _late(handled, f"the instance is {instance.status}")
+    elif taken.type in instance.events:
+        verdict = Verdict("ignore", reason="the instance was started by such an event before")
+    else:
+        return Verdict("event", reaction=reaction)
+    if reaction.mark.again and taken.position > instance.started_position:  # the end that stands before it may come after it
+        return _early(handled, "the next life has not started")
+    return verdict
 
 
 def _early(handled: Handled, reason: str) -> Verdict:

@@ -25,6 +25,8 @@ def apply(instance: Instance, fact: Fact, revision: int, evolve: Evolve | None =
     if isinstance(fact, Receipt):
         _remember(instance, fact.input)
         instance.taken_at = fact.now
+        if not isinstance(fact, facts.InputKept | facts.Suspended):
+            instance.taken_position = max(instance.taken_position, fact.input.position)
         if fact.kept:
             instance.kept.pop(fact.input.id, None)
     payload = APPLY[type(fact)](instance, fact, revision, message)
@@ -38,7 +40,6 @@ def apply(instance: Instance, fact: Fact, revision: int, evolve: Evolve | None =
 
 def _remember(instance: Instance, taken: Input) -> None:
     instance.seen[taken.id] = taken.position
-    instance.taken_position = max(instance.taken_position, taken.position)
     if len(instance.seen) > WINDOW:
         oldest = next(iter(instance.seen))
         instance.floor = max(instance.floor, instance.seen.pop(oldest))

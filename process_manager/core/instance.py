@@ -117,7 +117,7 @@ class Instance:
     records_since_snapshot: int = 0
     started_position: int = -1
     ended_position: int = -1  # the highest position taken when the last life ended
-    taken_position: int = -1  # the highest position taken so far
+    taken_position: int = -1  # the highest position taken so far, but for what is kept
     taken_at: datetime | None = None  # the `now` of the newest receipt
     started_at: datetime | None = None
     ended_at: datetime | None = None

@@ -14,6 +14,7 @@ from process_manager import (
     IGNORE,
     Abort,
     Command,
+    Compensate,
     Complete,
     Decision,
     Effects,
@@ -28,6 +29,7 @@ from process_manager import (
     hours,
     on,
     starts,
+    undo,
     wait,
 )
 from process_manager.core import facts
@@ -44,12 +46,15 @@ from tests.core.samples import (
     Began,
     Closed,
     Declined,
+    GiveBack,
+    GivenBack,
     Noticed,
     Paid,
     Pay,
     Take,
     Taken,
     began,
+    given_back,
     taken,
 )
 
@@ -377,6 +382,51 @@ def test_an_answer_to_the_last_life_does_not_move_the_next() -> None:
     case = scenario(Again).given(began())
     old = next(iter(case.instance.commands))
     case.given(NOTICED, began()).when(unsolicited(taken(), causation=old)).then_ignored().then_open(Again.taking)
+
+
+class Closing(ProcessManager, key="id"):
+    """Lives as often as it is begun, and undoes what it took when it is noticed."""
+
+    taking = Step(Take, done=Taken, within=FOREVER, then=CONTINUE)
+    giving_back = Step(GiveBack, done=GivenBack, within=FOREVER, needs_undo=False)
+
+    @starts(again=True)
+    def begin(self, event: Began) -> Effects[Take]:
+        yield from (Take(id=event.id, item=item) for item in event.items)
+
+    @on
+    def closed(self, _: Closed) -> Effects[Complete]:
+        yield Complete("closed")
+
+    @on
+    def noticed(self, _: Noticed) -> Effects[Compensate]:
+        yield Compensate("noticed")
+
+    @undo(taking)
+    def back(self, c: Take) -> Effects[GiveBack]:
+        yield GiveBack(id=c.id, item=c.item)
+
+
+def _life(*events: tuple[int, Event]) -> Instance:
+    instance = Instance("closing", "1")
+    for position, event in events:
+        instance = take(Closing.definition, instance, _input(event, position), NOW).instance
+    return instance
+
+
+def test_a_start_that_comes_before_the_end_that_it_stands_behind_begins_the_next_life() -> None:
+    instance = _life((1, began()), (3, began()), (2, CLOSED))
+    assert (instance.status, instance.life, instance.started_position, instance.kept) == ("running", 2, 3, {})
+
+
+def test_a_start_that_comes_before_the_undoing_that_it_stands_behind_is_over_begins_the_next_life() -> None:
+    instance = _life((1, began("a")), (2, taken("a")), (3, NOTICED), (5, began()), (4, given_back("a")))
+    assert (instance.status, instance.life, instance.started_position) == ("running", 2, 5)
+
+
+def test_a_start_within_a_life_begins_none() -> None:
+    instance = _life((2, began()), (3, began()), (1, began()), (4, CLOSED))
+    assert (instance.status, instance.life, instance.kept) == ("completed", 1, {})
 
 
 class ByCorrelation(ProcessManager, key="id", keys=(by_correlation_id(Noticed),)):

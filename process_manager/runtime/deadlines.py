@@ -24,7 +24,7 @@ from process_manager.runtime.counters import Counters
 
 log = logging.getLogger(__name__)
 
-FOLLOW = 2_000
+FOLLOW = 10_000
 """Records read at once."""
 
 FIRE = 512

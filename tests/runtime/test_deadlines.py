@@ -111,11 +111,11 @@ def test_two_followers_of_one_index_undo_nothing_of_each_other() -> None:
 
 def test_more_than_one_page_of_the_log_is_followed_before_anything_fires(shop: Shop) -> None:
     """Nothing fires that a later page would have cleared."""
-    assert FOLLOW < 700 * 4
-    for key in range(700):
+    assert FOLLOW < 3_000 * 4
+    for key in range(3_000):
         shop.place(str(key), "a")
     shop.settle()
-    for key in range(700):
+    for key in range(3_000):
         (command,) = shop.commands(str(key), "reserve_stock")
         shop.publish(StockReserved(order_id=str(key), sku="a", quantity=1), cause=command.id)
     shop.settle()

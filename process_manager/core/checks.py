@@ -186,10 +186,9 @@ def _joins(definition: Definition) -> None:
 def _keys(definition: Definition) -> None:
     for type_, handled in definition.handled.items():
         if type_ not in definition.routes:
-            raise _fail(
-                definition, "", f"which instance a {handled.event.__name__} concerns is not said",
-                f"give it the key field, or add keys=(by({handled.event.__name__}, lambda event: ...),)",
-            )  # fmt: skip
+            event = handled.event.__name__
+            mend = f'give it the field that the class argument key="..." names, or add keys=(by({event}, lambda event: ...),)'
+            raise _fail(definition, "", f"which instance a {event} concerns is not said", mend)
 
 
 def _starts(definition: Definition) -> None:

@@ -27,6 +27,8 @@ class App:
     """The definitions by process name."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.processes, type) or callable(self.handlers):
+            raise AppError(["processes and handlers are lists: write processes=[...], handlers=[...]"])
         problems = [*_name_problems(self.name), *self._process_problems(), *check_handlers(self.handlers, self.resources)]
         problems += self._message_problems()
         if problems:

@@ -155,3 +155,9 @@ def test_everything_wrong_with_an_app_is_told_at_once() -> None:
         App("a-b", processes=[OrderFulfilment, Desk], handlers=[ship, ship_again])  # type: ignore[list-item]
 
     assert len(caught.value.problems) == 3
+
+
+def test_a_class_instead_of_a_list_is_told_in_words() -> None:
+    """`processes=OrderFulfilment` is an easy slip."""
+    with pytest.raises(AppError, match=r"processes=\[\.\.\.\]"):
+        App("shop", processes=OrderFulfilment)  # type: ignore[arg-type]

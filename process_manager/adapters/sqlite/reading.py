@@ -14,6 +14,7 @@ from process_manager.errors import StreamNotFound
 from process_manager.ports import BEFORE_ALL, Filter
 
 PAGE_RECORDS = 1_000
+FIRST_PAGE = 125  # of a stream: most readers of a long one stop at its newest snapshot
 PAGE_BYTES = 8 * 1024 * 1024
 WINDOW = 20_000  # positions looked at by one statement, so that a rare match does not make it long
 
@@ -106,7 +107,7 @@ def read_stream(database: Database, stream: str, start: int | None, limit: int |
     if row is None:
         raise StreamNotFound(stream)
     step = -1 if backwards else 1
-    size = min(PAGE_RECORDS, limit if limit is not None else PAGE_RECORDS)
+    size = min(FIRST_PAGE, limit if limit is not None else FIRST_PAGE)
     return islice(_stream_pages(database, sql, row[0], revision, step, size), limit)
 
 
@@ -119,3 +120,4 @@ def _stream_pages(database: Database, sql: str, stream: int, revision: int, step
         more = cut or len(found) == size
         if more:
             revision = found[-1].revision + step
+        size = min(size * 2, PAGE_RECORDS)

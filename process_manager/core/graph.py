@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from inspect import isfunction
 from typing import Literal
 
 from process_manager.core import facts
@@ -11,7 +12,7 @@ from process_manager.core.definition import Definition, join_of
 from process_manager.core.effects import Abort, Compensate, Complete
 from process_manager.core.facts import Receipt
 from process_manager.core.messages import Event
-from process_manager.core.reactions import Reaction
+from process_manager.core.reactions import MARK, Reaction
 from process_manager.core.records import Record
 from process_manager.core.steps import AnyStep
 
@@ -100,10 +101,27 @@ def _reaction(definition: Definition, found: Graph, reaction: Reaction) -> Itera
         yield from (Edge(first, target, "", reaction.name) for target in targets)
 
 
+def _names_in(definition: Definition, reaction: Reaction) -> set[str]:
+    """The names that a reaction's code uses, and those of the class's helpers that it calls: no annotation announces a deadline."""
+    names: set[str] = set()
+    todo: list[object] = [reaction.function]
+    while todo:
+        code = getattr(todo.pop(), "__code__", None)
+        new = set(code.co_names) - names if code is not None else set()
+        names |= new
+        members = (getattr(definition.cls, name, None) for name in new)
+        todo += [member for member in members if isfunction(member) and not hasattr(member, MARK)]
+    return names
+
+
 def _targets(definition: Definition, found: Graph, reaction: Reaction) -> Iterator[str]:
     for step in definition.steps.values():
         if step.command in reaction.announces:
             yield f"step_{step.name}"
+    named = _names_in(definition, reaction)
+    for name in definition.deadlines:
+        if name in named:
+            yield found.node(f"deadline_{name}", "deadline", name)
     for ending in ENDS:
         if ending in reaction.announces:
             yield _end(found, ending)

@@ -100,3 +100,29 @@ def test_spans_are_written_in_the_largest_whole_unit() -> None:
 def test_labels_are_escaped() -> None:
     assert _html('a "b" <c> #1') == "a #quot;b#quot; #lt;c#gt; #35;1"
     assert _quoted('a "b"', "c\\d") == '"a \\"b\\"\\nc\\\\d"'
+
+
+class Billing(ProcessManager, key="id"):
+    """Sets its deadline in a helper."""
+
+    pay = Step(Pay, done=Paid, within=FOREVER, needs_undo=False, then=Complete("paid"))
+    reminder = Deadline()
+
+    @starts
+    def began(self, event: Began) -> Effects[Pay]:
+        yield Pay(id=event.id)
+        yield from self.remind()
+
+    def remind(self) -> Effects:
+        yield self.reminder.after(minutes(5))
+
+    @due(reminder)
+    def late(self) -> Effects:
+        yield from ()
+
+
+def test_an_arrow_leads_to_a_deadline_from_the_reaction_that_sets_it() -> None:
+    """Also where a helper of the class sets it."""
+    edges = {(edge.source, edge.target) for edge in graph(Billing.definition).edges}
+
+    assert ("choice_began", "deadline_reminder") in edges

@@ -12,9 +12,20 @@ from process_manager.errors import DefinitionError
 
 
 def check(definition: Definition) -> None:
-    """Every check, in an order in which the first error is the one to mend first."""
-    for each in (_name, _step_tables, _announcements, _answers, _overdue, _undo, _deadlines, _joins, _keys, _starts, _reach, _endings):
-        each(definition)
+    """Every check, in an order in which the first error is the one to mend first; what the others found stands in its notes."""
+    errors: list[DefinitionError] = []
+    for each in (_name, _step_tables, _announcements, _undo, _answers, _overdue, _deadlines, _joins, _keys, _starts, _reach, _endings):
+        try:
+            each(definition)
+        except DefinitionError as error:
+            errors.append(error)
+        except Exception:
+            if not errors:  # a later check may stumble over what an earlier one has refused
+                raise
+    for other in errors[1:]:
+        errors[0].add_note(str(other))
+    if errors:
+        raise errors[0]
 
 
 def _fail(definition: Definition, member: str, problem: str, mend: str) -> DefinitionError:

@@ -325,3 +325,14 @@ def test_a_join_needs_steps_and_a_count() -> None:
         all_of()
     with pytest.raises(DefinitionError, match="at least one"):
         n_of(0, SHARED)
+
+
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    """The error is the one to mend first; the others stand in its notes."""
+    with pytest.raises(DefinitionError) as caught:
+        made(paying=paying(within=None), reminder=Deadline(), noticed=noticed)
+
+    notes = caught.value.__notes__
+    assert "within" in str(caught.value)
+    assert any("reminder" in note for note in notes)
+    assert any("Take" in note for note in notes)

@@ -46,7 +46,7 @@ def run(command: click.Command, args: Sequence[str] | None = None, prog_name: st
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except errors.ProcessManagerError as error:
-        say(f"error: {error}")
+        say("\n".join([f"error: {error}", *(f"  also: {note}" for note in getattr(error, "__notes__", ()))]))
         return next((code for kind, code in _CODES if isinstance(error, kind)), ERROR)
     except OSError as error:
         say(f"error: {error.filename or 'the system'}: {error.strerror or error}")

@@ -23,8 +23,9 @@ from process_manager.runtime.router import time_of
 
 log = logging.getLogger(__name__)
 
-RETRY = Retry(5, wait=timedelta(milliseconds=200), longest=timedelta(seconds=10))
-"""How often a handler that raises is tried before its command is parked."""
+RETRY = Retry(8, wait=timedelta(milliseconds=200), longest=timedelta(seconds=15))
+"""How often a handler that raises is tried before its command is parked: the waits come to 25 s, so that all tries fit into the 30 s
+after which a command that is not acknowledged would be delivered again."""
 
 PATIENCE = 30.0
 """Seconds for which a store that fails is tried again before the worker gives up."""

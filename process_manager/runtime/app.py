@@ -8,7 +8,7 @@ from process_manager.core.definition import Definition, messages_of
 from process_manager.core.messages import Command, Message
 from process_manager.core.process import ProcessManager
 from process_manager.errors import AppError
-from process_manager.runtime.handlers import check_handlers, command_of
+from process_manager.runtime.handlers import bind_handlers, check_handlers, command_of
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class App:
             raise AppError(["processes and handlers are lists: write processes=[...], handlers=[...]"])
         problems = [*_name_problems(self.name), *self._process_problems(), *check_handlers(self.handlers, self.resources)]
         problems += self._message_problems()
+        problems = problems or self._outcome_problems()
         if problems:
             raise AppError(problems)
 
@@ -57,6 +58,18 @@ class App:
             f"{message.__name__} and {seen[message.message_type].__name__} are both written {message.message_type!r}"
             for message in messages
             if seen.setdefault(message.message_type, message) is not message
+        ]
+
+    def _outcome_problems(self) -> list[str]:
+        """Handlers whose outcome is no answer to the step that asks for it; that step would wait until it is overdue."""
+        answers: dict[type[Command], set[type]] = {}
+        for step in (step for definition in self.definitions.values() for step in definition.steps.values()):
+            answers.setdefault(step.command, set()).update((*step.done, *step.failed))
+        return [
+            f"the handler {handler.name} may return {event.__name__}, which no step takes as an answer to {handler.command.__name__}"
+            for handler in bind_handlers(self.handlers, self.resources)
+            for event in handler.outcomes
+            if handler.command in answers and event not in answers[handler.command]
         ]
 
 

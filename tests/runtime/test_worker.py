@@ -161,3 +161,14 @@ def test_a_class_instead_of_a_list_is_told_in_words() -> None:
     """`processes=OrderFulfilment` is an easy slip."""
     with pytest.raises(AppError, match=r"processes=\[\.\.\.\]"):
         App("shop", processes=OrderFulfilment)  # type: ignore[arg-type]
+
+
+def test_a_handler_whose_outcome_answers_no_step_is_refused() -> None:
+    """Its step would wait in vain."""
+
+    @handles(m.ShipOrder)
+    def ship_wrongly(command: m.ShipOrder) -> m.CardCharged:
+        return m.CardCharged(order_id=command.order_id, amount=Decimal(1))
+
+    with pytest.raises(AppError, match="CardCharged, which no step takes as an answer to ShipOrder"):
+        App("shop", processes=[OrderFulfilment], handlers=[ship_wrongly])

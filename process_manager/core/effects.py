@@ -58,7 +58,6 @@ class Abort:
 
 
 Ending = Complete | Compensate | Abort
-Effect = Decision | DeadlineSet | DeadlineCancelled | Command | Ending
 
 X = TypeVar("X", bound=Command | Complete | Compensate | Abort, default=Never)
 Effects: TypeAlias = Iterator[Decision | DeadlineSet | DeadlineCancelled | X]

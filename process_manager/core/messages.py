@@ -52,4 +52,3 @@ class Command(Message):
 
 
 E = TypeVar("E", bound=Event)
-C = TypeVar("C", bound=Command)

@@ -4,7 +4,7 @@ from contextlib import suppress
 from hashlib import sha1
 
 from process_manager.errors import GroupExists, GroupNotFound
-from process_manager.ports import BEFORE_ALL, Consumer, EventStore, Filter, GroupSettings
+from process_manager.ports import BEFORE_ALL, EventStore, Filter, GroupSettings
 
 
 def group_name(app: str, role: str, types: frozenset[str]) -> str:
@@ -32,8 +32,3 @@ def ensure_groups(store: EventStore, app: str, role: str, where: Filter, setting
             with suppress(GroupNotFound):
                 store.delete_group(group.name)
     return name, [group.name for group in others if group.parked and group.where.types <= where.types]
-
-
-def join_group(store: EventStore, app: str, role: str, where: Filter, member: str, settings: GroupSettings | None = None) -> Consumer:
-    """Become a member of a role's group, creating it if need be."""
-    return store.join(ensure_groups(store, app, role, where, settings)[0], member)

@@ -15,11 +15,10 @@ from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.ports import EventStore, Filter
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.deadlines import DeadlineRunner
-from process_manager.runtime.groups import join_group
 from process_manager.runtime.router import Router
 from process_manager.runtime.turns import TurnRunner
 from tests.runtime.desk import Desk
-from tests.runtime.shop import START, Shop
+from tests.runtime.shop import START, Shop, join_group
 
 
 @pytest.fixture(params=["memory", "sqlite"])

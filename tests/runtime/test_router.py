@@ -12,10 +12,10 @@ from process_manager.core.instance import Instance
 from process_manager.core.records import NewRecord
 from process_manager.ports import Block, EventStore, Filter, StreamState
 from process_manager.runtime.counters import Counters
-from process_manager.runtime.groups import join_group
 from process_manager.runtime.instances import load
 from process_manager.runtime.router import Router
 from process_manager.runtime.turns import TurnRunner
+from tests.runtime.shop import join_group
 
 
 class ClaimFiled(Event, type="claims.claim-filed"):

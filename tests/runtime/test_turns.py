@@ -17,11 +17,10 @@ from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.ports import MAX_APPEND, Block, Consumer, EventStore, Filter, StreamState
 from process_manager.runtime import turns
 from process_manager.runtime.counters import Counters
-from process_manager.runtime.groups import join_group
 from process_manager.runtime.instances import load
 from process_manager.runtime.router import Router
 from process_manager.runtime.turns import TurnRunner
-from tests.runtime.shop import START, Shop, place
+from tests.runtime.shop import START, Shop, join_group, place
 
 
 def reserved(sku: str) -> StockReserved:

@@ -77,6 +77,8 @@ class GroupSettings:
     message_timeout: timedelta = timedelta(seconds=30)  # unacknowledged for so long: delivered again
     max_retries: int = 1_000_000  # deliveries after the first, before the store parks by itself
     lease: timedelta = timedelta(seconds=5)  # where one consumer is active: how long its silence is borne
+    strategy: str = "PinnedByCorrelation"  # where all are active, as EventStoreDB names it: who gets which record
+    in_flight: int = 512  # where all are active: unacknowledged deliveries that one member may hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,8 @@ class GroupInfo:
     in_flight: int
     parked: int
     consumers: int = field(default=0)  # active members: standbys do not count, one that died counts until it is succeeded
+    oldest: int | None = field(default=None)  # when the oldest record that `lag` counts was appended, in microseconds since 1970
+    members: Sequence[str] = field(default=())  # names of the active members, as far as the store tells them
 
 
 class Consumer(Protocol):
@@ -166,6 +170,7 @@ class Features:
     durable: bool  # what was appended is there after the process ends
     single_active: bool  # one active consumer for each group, with hot standby
     shared: bool  # several processes may use the store at once
+    common_log: bool = False  # other systems append to the log too, so that a new group needs a named start
 
 
 class EventStore(Protocol):

@@ -69,10 +69,11 @@ class Group:
     def info(self, state: State) -> GroupInfo:
         settled = self.settled | self.parked.keys()
         rest = state.log[self.checkpoint + 1 :]
-        lag = sum(matches(self.where, record) and record.position not in settled for record in rest)
-        active = sum(member.active for member in self.members)
-        counts = (min(lag, LAG_COUNTED), len(self.out), len(self.parked), active)
-        return GroupInfo(self.name, self.where, self.settings, self.checkpoint, *counts)
+        behind = [record for record in rest if matches(self.where, record) and record.position not in settled]
+        active = [member.member for member in self.members if member.active]
+        counts = (min(len(behind), LAG_COUNTED), len(self.out), len(self.parked), len(active))
+        oldest = behind[0].created if behind else None
+        return GroupInfo(self.name, self.where, self.settings, self.checkpoint, *counts, oldest, active)
 
 
 class MemoryConsumer:

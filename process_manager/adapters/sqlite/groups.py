@@ -79,9 +79,13 @@ def info(connection: sqlite3.Connection, name: str) -> GroupInfo:
             WHERE m.position > g.checkpoint AND NOT ({_SETTLED}) AND {matches} LIMIT {LAG_COUNTED})),
         (SELECT count(*) FROM {_LOG} WHERE {_FIRST_TIME_OUT} AND {matches})
             + (SELECT count(*) FROM redeliveries WHERE grp = g.id AND out),
-        (SELECT count(*) FROM parked WHERE grp = g.id), g.holder IS NOT NULL FROM groups g WHERE g.id = ?"""
-    row = connection.execute(sql, (*values, *values, group.id)).fetchone()
-    return GroupInfo(name, group.where, group.settings, *row)
+        (SELECT count(*) FROM parked WHERE grp = g.id), (g.holder IS NOT NULL),
+        (SELECT m.created FROM {_LOG} WHERE m.position > g.checkpoint AND NOT ({_SETTLED}) AND {matches} ORDER BY m.position LIMIT 1),
+        g.holder FROM groups g WHERE g.id = ?"""
+    row = connection.execute(sql, (*values, *values, *values, group.id)).fetchone()
+    checkpoint, lag, in_flight, parked, consumers, oldest, holder = row
+    members = [] if holder is None else [holder]
+    return GroupInfo(name, group.where, group.settings, checkpoint, lag, in_flight, parked, consumers, oldest, members)
 
 
 def hand_back(connection: sqlite3.Connection, group: Group) -> None:

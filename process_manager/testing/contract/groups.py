@@ -122,13 +122,16 @@ class GroupContract(GroupPart):
             return info.lag, info.in_flight, info.parked
 
         records = put(store, unique("order"), some(4, type_))
+        assert (store.group(group).oldest, store.group(group).members) == (records[0].created, [])
         consumer = store.join(group, "one")
         found = take(consumer, 4)
         eventually(lambda: store.group(group).in_flight == 4)
+        assert len(store.group(group).members) == 1
         consumer.nack(found[1:2], Nack.PARK, "broken")
         consumer.ack([found[0], *found[2:]])
         eventually(lambda: counts() == (0, 0, 1))
         eventually(lambda: store.group(group).checkpoint >= records[-1].position)
+        assert store.group(group).oldest is None
         consumer.leave()
 
     def test_acks_may_come_in_any_order(self, store: EventStore, group: str, type_: str) -> None:

@@ -83,6 +83,10 @@ class DeadlineRunner:
         """When the earliest pending deadline is due."""
         return self._index.next_due()
 
+    def pending(self) -> int:
+        """How many deadlines are set and have not passed, as far as the log was followed."""
+        return self._index.count()
+
     def _follow(self, records: Sequence[Record]) -> None:
         """From the newest record to the oldest: of what was set and met in between nothing is read but the answer."""
         changes: dict[tuple[str, str], DeadlineChange] = {}

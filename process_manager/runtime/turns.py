@@ -47,6 +47,7 @@ class Work:
     records: list[NewRecord] = field(default_factory=list)
     size: int = 0
     taken: int = 0  # inputs that `records` answer
+    caused: list[int] = field(default_factory=list)  # when the inputs that led to commands were appended, in microseconds since 1970
 
 
 class TurnRunner:
@@ -181,7 +182,7 @@ class TurnRunner:
         return deliveries
 
     def _decide(self, work: Work, instance: Instance) -> None:
-        work.records, work.size, work.taken = [], 0, 0
+        work.records, work.size, work.taken, work.caused = [], 0, 0, []
         for incoming, delivery in work.inputs:
             if self._instances.has_taken(instance, incoming.input.id, incoming.input.position):
                 self._counters.duplicates += 1
@@ -195,6 +196,8 @@ class TurnRunner:
                 work.records += turn.records
                 work.size += size
                 self._count(turn)
+                if any(isinstance(fact, facts.StepStarted) for fact in turn.facts):
+                    work.caused.append(delivery.record.created)
             work.taken += 1
         if instance.records_since_snapshot >= SNAPSHOT_EVERY and work.records:
             self._add_snapshot(work.target.definition, instance, work)
@@ -252,10 +255,16 @@ class TurnRunner:
                 continue
             if answer is not None and work.instance is not None:
                 self._instances.put(work.instance)
+                self._measure(work)
             del work.inputs[: work.taken]
             if work.inputs:
                 again.append(work)
         return again
+
+    def _measure(self, work: Work) -> None:
+        now = time.time()
+        for created in work.caused:
+            self._counters.event_to_command.observe(now - created / 1_000_000)
 
     def _append(self, blocks: Sequence[Block]) -> Sequence[Appended | StoreError]:
         """An append of unknown result is repeated with the bytes in hand: decided again, it could differ."""

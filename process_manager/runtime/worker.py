@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from process_manager.errors import StoreUnavailable
@@ -59,6 +59,8 @@ class Worker:
         self._stopping = False
         self._swept = 0.0
         self._failing_since = 0.0
+        self._trouble = ""
+        self._alive = time.monotonic()
 
     def stop(self) -> None:
         """Finish the batch, acknowledge, leave. May be called from a signal handler or another thread."""
@@ -67,6 +69,20 @@ class Worker:
     @property
     def stopped(self) -> bool:
         return self._stopping
+
+    @property
+    def groups(self) -> Sequence[str]:
+        """The consumer groups that this worker is in."""
+        return list(self._roles)
+
+    @property
+    def store_trouble(self) -> str:
+        """What the store's last error says while it fails, else nothing."""
+        return self._trouble
+
+    def silent_for(self) -> float:
+        """Seconds since a step ended."""
+        return time.monotonic() - self._alive
 
     def run(self, *, until_idle: bool = False) -> None:
         """Work until `stop` is called, or, with `until_idle`, until every input in the log is taken."""
@@ -91,16 +107,18 @@ class Worker:
             if now - self._swept > SWEEP:
                 self._swept = now
                 self._progress(self.counters)
-            self._failing_since = 0.0
+            self._failing_since, self._trouble = 0.0, ""
         except StoreUnavailable as error:
             self._wait_for_store(error)
             return 1
+        finally:
+            self._alive = time.monotonic()
         return count
 
     def _wait_for_store(self, error: StoreUnavailable) -> None:
         """What is not acknowledged comes again, so trying again is all there is to do."""
         now = time.monotonic()
-        self._failing_since = self._failing_since or now
+        self._failing_since, self._trouble = self._failing_since or now, str(error)
         if now - self._failing_since > PATIENCE:
             raise error
         log.warning("the store is unavailable: %s", error, extra={"action": "store_unavailable"})

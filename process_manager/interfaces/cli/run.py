@@ -50,9 +50,14 @@ def _roles(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     help="With --clock driven: publish the events of FILE, lines as for pm publish and sorted by time, each when the deadlines up to its "
     "time have passed; then let the others pass, and stop. Again, it changes nothing; after a kill, it goes on.",
 )  # fmt: skip
+@click.option(
+    "--metrics", "metrics_port", type=click.IntRange(0, 65535), metavar="PORT",
+    help="Answer /metrics (for Prometheus) and /healthz on 127.0.0.1:PORT; 0 takes a free port and says which.",
+)  # fmt: skip
 def run_command(
-    app_name: str, url: str, only: "tuple[RoleName, ...] | None", until_idle: bool, clock: bootstrap.ClockName, feed: str | None
-) -> int:
+    app_name: str, url: str, only: "tuple[RoleName, ...] | None", until_idle: bool, clock: bootstrap.ClockName, feed: str | None,
+    metrics_port: int | None,
+) -> int:  # fmt: skip
     """Run the processes, handlers and deadlines of an app.
 
     Ctrl-C and SIGTERM finish the batch and leave. Start it again at any time, after a kill too: it goes on where it was.
@@ -68,7 +73,7 @@ def run_command(
         store = bootstrap.open_store(url)
         stack.callback(store.close)
         worker = bootstrap.build(app, url, store, clock=clock, only=only, progress=lambda counters: progress.show(summary(counters)))
-        with stopped_by_signals(worker) as got:
+        with stopped_by_signals(worker) as got, _observed(worker, store, metrics_port):
             try:
                 if events is not None:
                     _feed(worker, store, events)
@@ -81,6 +86,24 @@ def run_command(
     if signal.SIGINT in got:
         return INTERRUPTED
     return ERROR if events is not None and events.bad else OK
+
+
+@contextmanager
+def _observed(worker: "Worker", store: "EventStore", port: int | None) -> Iterator[None]:
+    if port is None:
+        yield
+        return
+    try:
+        from process_manager.interfaces.metrics import serve_metrics
+    except ModuleNotFoundError as error:
+        raise CliError("--metrics needs prometheus_client: pip install 'process-manager[metrics]'", REFUSED) from error
+    try:
+        server = serve_metrics(worker, store, port)
+    except OSError as error:
+        raise CliError(f"--metrics: port {port} cannot be listened on: {error.strerror or error}", REFUSED) from error
+    with server as taken:
+        say(f"metrics: http://127.0.0.1:{taken}/metrics")
+        yield
 
 
 def _ordered(source: IO[bytes], file: str, progress: Progress) -> Events:

@@ -1,0 +1,116 @@
+"""What `--metrics` answers: figures of a worker and whether it is well."""
+
+import json
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from process_manager.errors import StoreUnavailable
+from process_manager.examples.order_fulfilment import app
+from process_manager.interfaces import bootstrap
+from process_manager.interfaces.metrics import SILENCE, health, serve_metrics
+from process_manager.ports import EventStore
+from process_manager.runtime.worker import Worker
+
+APP = "process_manager.examples.order_fulfilment:app"
+LINES = [{"sku": "tea", "quantity": 1}]
+ORDER = {
+    "id": "o1",
+    "stream": "order-o1",
+    "type": "orders.order-placed",
+    "data": {"order_id": "o-1", "card": "good", "total": "5", "lines": LINES},
+}
+
+
+def ask(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[EventStore]:
+    opened = bootstrap.open_store(f"sqlite:///{tmp_path}/a.db")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def worker(store: EventStore, tmp_path: Path) -> Iterator[Worker]:
+    built = bootstrap.build(app, f"sqlite:///{tmp_path}/a.db", store)
+    yield built
+    built.close()
+
+
+def figures(text: str) -> dict[str, float]:
+    """Samples by name, those of all groups added up."""
+    found: dict[str, float] = {}
+    for name, value in re.findall(r"^(\w+)(?:\{.*\})? (\S+)$", text, re.MULTILINE):
+        found[name] = found.get(name, 0.0) + float(value)
+    return found
+
+
+def test_the_figures_follow_what_the_worker_does(store: EventStore, worker: Worker, pm: Any, tmp_path: Path) -> None:
+    with serve_metrics(worker, store, 0) as port:
+        before = figures(ask(port, "/metrics")[1])
+        assert pm("publish", "-", "--store", f"sqlite:///{tmp_path}/a.db", input=json.dumps(ORDER)).code == 0
+        waiting = figures(ask(port, "/metrics")[1])
+        worker.run(until_idle=True)
+        after = figures(ask(port, "/metrics")[1])
+    assert (before["pm_turns_total"], before["pm_group_lag_records"], before["pm_group_lag_seconds"]) == (0, 0, 0)
+    assert waiting["pm_group_lag_records"] == 1
+    assert waiting["pm_group_lag_seconds"] > 0
+    assert after["pm_group_lag_records"] == 0
+    assert after["pm_turns_total"] == worker.counters.turns > 1
+    assert after["pm_commands_total"] == worker.counters.commands == 1
+    assert after["pm_event_to_command_seconds_count"] == worker.counters.commands
+    assert after["pm_event_to_command_seconds_sum"] > 0
+    assert after["pm_group_consumers"] == len(worker.groups)
+
+
+def test_a_well_worker_is_well(store: EventStore, worker: Worker) -> None:
+    worker.step()
+    with serve_metrics(worker, store, 0) as port:
+        assert ask(port, "/healthz") == (200, "ok\n")
+        assert ask(port, "/")[0] == 404
+
+
+def test_a_worker_whose_store_fails_says_so_until_it_is_back(store: EventStore, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> int:
+        raise StoreUnavailable("no route to the store")
+
+    with monkeypatch.context() as patch, serve_metrics(worker, store, 0) as port:
+        patch.setattr(worker.deadlines, "step", fail)
+        worker.step()
+        assert ask(port, "/healthz") == (503, "the store is unavailable: no route to the store\n")
+        patch.undo()
+        worker.step()
+        assert ask(port, "/healthz")[0] == 200
+
+
+def test_a_worker_that_does_not_step_counts_as_stuck(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker.step()
+    assert health(worker) is None
+    monkeypatch.setattr(worker, "silent_for", lambda: SILENCE + 1)
+    assert health(worker) == "no step has ended for 31 seconds"
+
+
+def test_a_taken_port_is_refused(store: EventStore, worker: Worker, pm: Any) -> None:
+    with serve_metrics(worker, store, 0) as port:
+        answer = pm("run", "--app", APP, "--store", "memory:", "--until-idle", "--metrics", str(port))
+    assert answer.code == 3
+    assert f"port {port} cannot be listened on" in answer.err
+
+
+def test_run_says_where_its_metrics_are(pm: Any) -> None:
+    answer = pm("run", "--app", APP, "--store", "memory:", "--until-idle", "--metrics", "0")
+    assert answer.code == 0
+    assert re.search(r"metrics: http://127\.0\.0\.1:\d+/metrics", answer.err)

@@ -41,7 +41,7 @@ def test_the_tutorials_commands_do_what_it_says(trip: Path) -> None:
 
 def test_the_tutorials_tests_pass(trip: Path) -> None:
     """The process that the saga grows into is tested as the README shows."""
-    done = run(trip, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_process.py")
+    done = run(trip, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_process.py", "test_crashes.py")
 
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -1,0 +1,157 @@
+"""Whether a process survives everything that can go wrong between a worker and its store. One call walks it all:
+
+    def test_it_survives() -> None:
+        survives(app, [OrderPlaced(order_id="1", ...), Published(ReviewApproved(...), after=hours(3))])
+
+- every **crash**: before, within and after each append, acknowledgement and group that is created, followed by a new worker;
+- every **redelivery**: each delivery once more, in the same batch, in the next one, and to a new worker at the end;
+- every **swap**: each input of the processes held back until a later one was taken, and each two inputs from outside published the
+  other way round;
+- with `unanswered`, every append and acknowledgement whose answer is an error, though it was done, not done, or done in part.
+
+Each run must come to the same commands, events and states as an undisturbed one. Handlers must do the same for the same command, so
+let the test hand them fakes of what is outside.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations, count
+
+from process_manager.adapters.memory import MemoryStore
+from process_manager.core.messages import Message
+from process_manager.errors import StoreUnavailable
+from process_manager.ports import EventStore
+from process_manager.runtime.app import App
+from process_manager.testing.faults import Again, Crash, FailAt, Faults, HeldBack, Seen, Twice
+from process_manager.testing.trial import Outcome, Published, Trial, surviving
+
+__all__ = ["Published", "Race", "Walked", "survives"]
+
+
+@dataclass(frozen=True)
+class Race:
+    """Two inputs whose order may decide: whichever comes first, the instance ends in one of `ends` (its status or outcome)."""
+
+    first: type[Message]
+    second: type[Message]
+    ends: frozenset[str]
+
+    def between(self, one: str, other: str) -> bool:
+        return {one, other} == {self.first.message_type, self.second.message_type}
+
+
+@dataclass
+class Walked:
+    """How much was tried; of the swaps only those count whose inputs did not follow from each other."""
+
+    crashes: int = 0
+    redeliveries: int = 0
+    swaps: int = 0
+    unanswered: int = 0
+
+
+def survives(
+    app: App,
+    inputs: Sequence[Message | Published],
+    *,
+    store: Callable[[], EventStore] = MemoryStore,
+    races: Sequence[Race] = (),
+    unanswered: bool = False,
+) -> Walked:
+    """Walk every crash, redelivery and swap of a run of the app; `store` makes an empty store for each run. `unanswered` takes longer,
+    since a worker waits a little before it tries again.
+
+    Raises AssertionError that names the point and tells what differs.
+    """
+    published = [each if isinstance(each, Published) else Published(each) for each in inputs]
+    walk = _Walk(app, list(enumerate(published)), store, races)
+    return Walked(walk.failures(Crash), walk.redeliveries(), walk.swaps(), walk.failures(StoreUnavailable) if unanswered else 0)
+
+
+class _Walk:
+    def __init__(self, app: App, inputs: list[tuple[int, Published]], store: Callable[[], EventStore], races: Sequence[Race]) -> None:
+        self._app = app
+        self._inputs = inputs
+        self._store = store
+        self._races = races
+        self._seen = Seen()
+        self._expected: Outcome | None = None
+        self._expected = self._tried(self._seen, "undisturbed", self._inputs)
+
+    def failures(self, error: type[BaseException]) -> int:
+        """Until a run comes to its end before the point is reached."""
+        for number in count():
+            failing = FailAt(number, error)
+            self._tried(failing, error.__name__, self._inputs)
+            if not failing.where:
+                break
+        return number
+
+    def redeliveries(self) -> int:
+        for number, (group, delivery) in enumerate(self._seen.deliveries):
+            what = f"{delivery.record.type} of {delivery.record.stream} delivered"
+            self._tried(Twice(number, later=False), f"{what} twice in one batch", self._inputs)
+            self._tried(Twice(number, later=True), f"{what} again with the next batch", self._inputs)
+            self._tried(Faults(), f"{what} again to a new worker at the end", self._inputs, then=Again(group, delivery))
+        return 3 * len(self._seen.deliveries)
+
+    def swaps(self) -> int:
+        return self._held_back() + self._published_otherwise()
+
+    def _held_back(self) -> int:
+        inputs = [each for each in self._seen.deliveries if ".processes." in each[0]]
+        swapped = 0
+        for first, second in combinations(range(len(inputs)), 2):
+            one, other = inputs[first][1].record, inputs[second][1].record
+            holding = HeldBack(first, second)
+            self._swapped(holding, f"{one.type} delivered after {other.type}", self._inputs, one.type, other.type)
+            swapped += holding.swapped
+        return swapped
+
+    def _published_otherwise(self) -> int:
+        pairs = [pair for pair in combinations(range(len(self._inputs)), 2) if len({self._inputs[each][1].after for each in pair}) == 1]
+        for first, second in pairs:
+            inputs = list(self._inputs)
+            inputs[first], inputs[second] = inputs[second], inputs[first]
+            one, other = (inputs[each][1].message.message_type for each in (second, first))
+            self._swapped(Faults(), f"{one} published after {other}", inputs, one, other)
+        return len(pairs)
+
+    def _swapped(self, faults: Faults, what: str, inputs: list[tuple[int, Published]], one: str, other: str) -> None:
+        race = next((each for each in self._races if each.between(one, other)), None)
+        self._tried(faults, what, inputs, race=race)
+
+    # -- one run ------------------------------------------------------------------------------------------------
+
+    def _tried(
+        self, faults: Faults, what: str, inputs: list[tuple[int, Published]], *, race: Race | None = None, then: Faults | None = None
+    ) -> Outcome:
+        store = self._store()
+        try:
+            trial = Trial(self._app, inputs, store)
+            surviving(trial, faults)
+            if then is not None:
+                trial.run(then)
+            outcome = trial.outcome()
+            wrong = trial.broken() + (_ends(trial, race) if race else _differences(self._expected, outcome))
+            if wrong:
+                _fail(f"{what} {faults.where}" if isinstance(faults, FailAt) else what, wrong, trial)
+            return outcome
+        finally:
+            store.close()
+
+
+def _differences(expected: Outcome | None, found: Outcome) -> list[str]:
+    if expected is None:
+        return []
+    return [f"missing: {line}" for line in (expected - found).elements()] + [f"surplus: {line}" for line in (found - expected).elements()]
+
+
+def _ends(trial: Trial, race: Race) -> list[str]:
+    instances = map(trial.instance, trial.instances())
+    return [f"{it.stream} ended {it.status}: {it.outcome}" for it in instances if not {it.status, it.outcome} & race.ends]
+
+
+def _fail(what: str, wrong: list[str], trial: Trial) -> None:
+    log = [f"  {record.position:4} {record.stream}: {record.type}" for record in trial.store.read_all()]
+    raise AssertionError("\n".join([f"after this: {what}", *(f"  {each}" for each in wrong), "", "the log:", *log]))

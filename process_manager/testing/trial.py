@@ -1,0 +1,153 @@
+"""One run of an app from its inputs to its end, by workers that may die on the way, and what it came to."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import orjson
+
+from process_manager.adapters.clock import DrivenClock
+from process_manager.adapters.deadline_index import SqliteDeadlineIndex
+from process_manager.core.codec import encode
+from process_manager.core.definition import Definition
+from process_manager.core.facts import FACTS
+from process_manager.core.identity import derive
+from process_manager.core.instance import Instance
+from process_manager.core.messages import Message
+from process_manager.core.records import NewRecord, Record
+from process_manager.errors import StoreUnavailable
+from process_manager.ports import Block, EventStore, StreamState
+from process_manager.runtime.app import App
+from process_manager.runtime.instances import load
+from process_manager.runtime.time_driver import TimeDriver
+from process_manager.runtime.wiring import build_worker
+from process_manager.runtime.worker import Worker
+from process_manager.testing.faults import Crash, Faults, FaultyStore
+from process_manager.testing.invariants import broken_promises
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+"""When a trial's clock starts."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A message from outside: published so long after the start, to a stream of its own or to the one named."""
+
+    message: Message
+    after: timedelta = timedelta()
+    stream: str = ""
+
+
+Outcome = Counter[str]
+"""What a run came to: each command, each event, each instance's state, each parked record, as a line of text."""
+
+
+class Trial:
+    """An app on a store in driven time. `run` it with faults, as often as it takes until nothing crashes. The inputs are numbered,
+    for each keeps its number, and so its id, when it is published at another place."""
+
+    def __init__(self, app: App, inputs: Sequence[tuple[int, Published]], store: EventStore) -> None:
+        self.store = store
+        self._app = app
+        self._left = sorted(inputs, key=lambda each: each[1].after)
+
+    def run(self, faults: Faults) -> None:
+        """A process from its start to the end of all work. Raises Crash when the faults say so; run it again with others then."""
+        store = FaultyStore(self.store, faults)
+        index = SqliteDeadlineIndex()
+        try:
+            worker = build_worker(self._app, store.as_store, DrivenClock(), index)
+            self._feed(worker, TimeDriver(store.as_store), faults)
+            worker.close()
+        finally:
+            store.abandon()
+            index.close()
+
+    def _feed(self, worker: Worker, driver: TimeDriver, faults: Faults) -> None:
+        while self._left:
+            time = START + self._left[0][1].after
+            _pass_time(worker, driver, faults, time)
+            while self._left and START + self._left[0][1].after == time:
+                self._publish(*self._left.pop(0))
+        _pass_time(worker, driver, faults, None)
+
+    def _publish(self, number: int, published: Published) -> None:
+        message = published.message
+        metadata = orjson.dumps({"time": START + published.after, "version": message.message_version})
+        record = NewRecord(derive("published", str(number)), message.message_type, encode(message), metadata)
+        self.store.append(Block(published.stream or f"published-{number}", [record], StreamState.ANY))
+
+    # -- what it came to ----------------------------------------------------------------------------------------
+
+    def outcome(self) -> Outcome:
+        """What the store holds now, in lines that two runs can be compared by."""
+        found: Outcome = Counter()
+        for stream, records in self.instances().items():
+            found.update(f"command of {stream}: {each.type} {each.data.decode()}" for each in records if each.type not in FACTS)
+            found.update(f"instance {stream}: {line}" for line in _state(self.instance(stream)))
+        for record in self.store.read_all():
+            if record.stream.partition("-")[0] not in self._app.definitions and not record.type.startswith("pm."):
+                found[f"event: {record.type} {record.data.decode()}"] += 1
+        for group in self.store.groups():
+            found.update(f"parked: {each.record.type} {each.record.data.decode()}" for each in self.store.parked(group.name))
+        return found
+
+    def broken(self) -> list[str]:
+        """Promises that do not hold, whatever the outcome is: of each instance's stream, and that nothing is left undone."""
+        found = [f"the group {each.name} has {each.lag} records left" for each in self.store.groups() if each.lag - each.parked > 0]
+        for stream, records in self.instances().items():
+            found += broken_promises(*self._named(stream), records)
+            if error := self.instance(stream).suspended:
+                found.append(f"{stream} is suspended: {error}")
+        return found
+
+    def instances(self) -> dict[str, list[Record]]:
+        """The records of each instance, by stream."""
+        found: dict[str, list[Record]] = {}
+        for record in self.store.read_all():
+            if record.stream.partition("-")[0] in self._app.definitions:
+                found.setdefault(record.stream, []).append(record)
+        return found
+
+    def instance(self, stream: str) -> Instance:
+        return load(self.store, *self._named(stream))
+
+    def _named(self, stream: str) -> tuple[Definition, str]:
+        process, _, key = stream.partition("-")
+        return self._app.definitions[process], key
+
+
+def _pass_time(worker: Worker, driver: TimeDriver, faults: Faults, until: datetime | None) -> None:
+    """As `run_through` does, but what the faults hold back is let go before time moves."""
+    while True:
+        worker.run(until_idle=True)
+        if faults.let_go():
+            continue
+        due = None if worker.deadlines is None else worker.deadlines.next_due()
+        if due is None or (until is not None and due > until):
+            break
+        driver.pass_to(due)
+    if until is not None:
+        driver.pass_to(until)
+
+
+def _state(instance: Instance) -> Iterator[str]:
+    yield f"{instance.status}, life {instance.life}" + (f", outcome {instance.outcome!r}" if instance.outcome else "")
+    if instance.data is not None:
+        yield f"state {instance.data!r}"
+    for run in instance.runs.values():
+        yield f"step {run.step}[{run.key}] of life {run.life} is {run.status}" + (f", its undo {run.undo}" if run.undo else "")
+    for name, timer in instance.timers.items():
+        if timer.due is not None and "/" not in name:
+            yield f"deadline {name} is due {timer.due}"
+    for kept in instance.kept.values():
+        yield f"{kept.input.type} waits: {kept.reason}"
+
+
+def surviving(trial: Trial, faults: Faults) -> None:
+    """Run with these faults, and where they end the process, again without any."""
+    with suppress(Crash, StoreUnavailable):
+        return trial.run(faults)
+    return trial.run(Faults())

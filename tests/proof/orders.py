@@ -1,0 +1,31 @@
+"""Orders that go every way the order process knows."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+from process_manager import days, hours
+from process_manager.examples.order_fulfilment import messages as m
+from process_manager.testing.crash_points import Published
+
+
+def order(key: str = "1", *, skus: str = "ab", total: int = 50, card: str = "card", after: timedelta = timedelta()) -> Published:
+    lines = tuple(m.Line(sku=sku, quantity=1) for sku in skus)
+    return Published(m.OrderPlaced(order_id=key, lines=lines, total=Decimal(total), card=card), after)
+
+
+def stock(skus: str, quantity: int = 5) -> list[Published]:
+    return [Published(m.StockReceived(sku=sku, quantity=quantity), stream=f"inventory-{sku}") for sku in skus]
+
+
+APPROVED = Published(m.ReviewApproved(order_id="1", reviewer="ada"), hours(3))
+SETTLED = Published(m.SettleCharge(order_id="1"), days(6))
+
+WAYS: dict[str, list[Published]] = {
+    "shipped": [*stock("ab"), order()],
+    "approved by a person": [*stock("ab"), order(total=2000), APPROVED],
+    "nobody approves it": [*stock("a"), order(skus="a", total=2000)],
+    "one part is sold out": [*stock("a"), order()],
+    "declined": [*stock("ab"), order(card="declined-")],
+    "the bank answers after it was given up": [*stock("a"), order(skus="a", card="late-"), SETTLED],
+    "two at once": [*stock("ab"), order(), order("2", card="declined-")],
+}

@@ -1,0 +1,147 @@
+"""The walk over crashes, redeliveries and swaps finds what is wrong, and says where."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from process_manager import FOREVER, App, Complete, Effects, Event, ProcessManager, Step, handles, hours, on, starts
+from process_manager.adapters.memory import MemoryStore
+from process_manager.ports import Consumer, Delivery
+from process_manager.testing.crash_points import Published, Race, survives
+from tests.core.samples import Began, Closed, Noticed, Paid, Pay
+
+
+class Paying(ProcessManager, key="id"):
+    """Begins, pays, is done."""
+
+    paying = Step(Pay, done=Paid, within=FOREVER, needs_undo=False)
+
+    @starts
+    def begin(self, event: Began) -> Effects[Pay]:
+        yield Pay(id=event.id)
+
+    @on
+    def paid(self, _: Paid) -> Effects[Complete]:
+        yield Complete("paid")
+
+
+class Stamped(Event, type="t.stamped"):
+    id: str
+    number: int
+
+
+class Stamping(ProcessManager, key="id"):
+    """Begins, gets a number, is done."""
+
+    paying = Step(Pay, done=Stamped, within=FOREVER, needs_undo=False)
+
+    @starts
+    def begin(self, event: Began) -> Effects[Pay]:
+        yield Pay(id=event.id)
+
+    @on
+    def stamped(self, _: Stamped) -> Effects[Complete]:
+        yield Complete("stamped")
+
+
+class FirstWins(ProcessManager, key="id"):
+    """Ends by whichever comes first."""
+
+    @starts
+    def begin(self, _: Began) -> Effects[Complete]:
+        yield from ()
+
+    @on
+    def noticed(self, _: Noticed) -> Effects[Complete]:
+        yield Complete("noticed")
+
+    @on
+    def closed(self, _: Closed) -> Effects[Complete]:
+        yield Complete("closed")
+
+
+@handles(Pay)
+def pay(command: Pay) -> Paid:
+    return Paid(id=command.id)
+
+
+@dataclass
+class Memory:
+    """What a handler should not have."""
+
+    numbers: list[int] = field(default_factory=list)
+
+
+@handles(Pay)
+def stamp(command: Pay, memory: Memory) -> Stamped:
+    memory.numbers.append(1)
+    return Stamped(id=command.id, number=len(memory.numbers))
+
+
+BEGAN = Began(id="1")
+RACE = [Published(BEGAN), Published(Noticed(id="1"), hours(1)), Published(Closed(id="1"), hours(1))]
+
+
+def test_a_handler_that_remembers_in_memory_is_found_out() -> None:
+    class Fresh(MemoryStore):
+        """Each run of the app begins with an empty memory."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            memory.numbers.clear()
+
+    memory = Memory()
+    app = App("stamping", processes=[Stamping], handlers=[stamp], resources=[memory])
+    with pytest.raises(AssertionError, match=r"after this: Crash before the append to pm\.outcome-") as caught:
+        survives(app, [BEGAN], store=Fresh)
+
+    assert 'surplus: event: t.stamped {"id":"1","number":2}' in str(caught.value)
+
+
+class _AtMostOnce:
+    """A member whose store forgets what it has handed out."""
+
+    def __init__(self, inner: Consumer) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def fetch(self, limit: int, timeout: float = 0.0) -> Sequence[Delivery]:
+        found = self._inner.fetch(limit, timeout)
+        self._inner.ack(found)
+        return found
+
+
+class LosingStore(MemoryStore):
+    def join(self, group: str, member: str) -> Any:
+        return _AtMostOnce(super().join(group, member))
+
+
+def test_a_store_that_forgets_what_it_has_delivered_is_found_out() -> None:
+    app = App("paying", processes=[Paying], handlers=[pay])
+    with pytest.raises(AssertionError, match=r"after this: Crash before the append to paying-1 \[pm.started, t.pay\]\n  missing: command"):
+        survives(app, [BEGAN], store=LosingStore)
+
+
+def test_an_order_that_decides_is_found_out_and_may_be_named_a_race() -> None:
+    app = App("racing", processes=[FirstWins])
+    with pytest.raises(AssertionError, match=r"after this: t.closed published after t.noticed|after this: t.noticed .* after t.closed"):
+        survives(app, RACE)
+    with pytest.raises(AssertionError, match="ended completed: closed"):
+        survives(app, RACE, races=[Race(Closed, Noticed, frozenset({"noticed"}))])
+
+    assert (
+        survives(app, RACE, races=[Race(Noticed, Closed, frozenset({"noticed", "closed"}))]).swaps == 2
+    )  # delivered and published the other way round
+
+
+def test_it_walks_each_point_once() -> None:
+    app = App("paying", processes=[Paying], handlers=[pay])
+    walked = survives(app, [BEGAN], unanswered=True)
+
+    assert walked.redeliveries == 3 * 3  # the start, the command, its answer; in three ways
+    assert walked.swaps == 0  # each follows from the one before
+    assert walked.crashes == walked.unanswered == 2 * 9  # two groups, three appends and acknowledgements, the time

@@ -1,0 +1,60 @@
+"""Each promise about a stream is found broken when it is."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from process_manager.core.records import Record
+from process_manager.examples.order_fulfilment import messages as m
+from process_manager.examples.order_fulfilment.process import OrderFulfilment
+from process_manager.testing.invariants import broken_promises
+from process_manager.testing.scenario import scenario
+
+PLACED = m.OrderPlaced(order_id="1", lines=(m.Line(sku="a", quantity=1),), total=Decimal(50), card="c")
+RESERVED = m.StockReserved(order_id="1", sku="a", quantity=1)
+RELEASED = m.StockReleased(order_id="1", sku="a", quantity=1)
+DECLINED = m.CardDeclined(order_id="1", reason="broke")
+UNDONE = scenario(OrderFulfilment).given(PLACED, RESERVED, DECLINED, RELEASED).then_compensated().records
+
+
+def without(records: list[Record], type_: str) -> list[Record]:
+    return numbered([record for record in records if record.type != type_])
+
+
+def again(records: list[Record], type_: str) -> list[Record]:
+    return numbered([*records, *(record for record in records if record.type == type_)])
+
+
+def numbered(records: list[Record]) -> list[Record]:
+    return [record._replace(revision=revision) for revision, record in enumerate(records)]
+
+
+BROKEN: dict[str, Callable[[], list[Record]]] = {
+    "no_input_is_taken_twice": lambda: again(UNDONE, "pm.step-failed"),
+    "every_record_has_its_receipt": lambda: without(UNDONE, "pm.step-failed"),
+    "no_command_is_given_twice": lambda: again(UNDONE, "payments.charge-card"),
+    "a_life_ends_once": lambda: again(UNDONE, "pm.ended"),
+    "no_step_starts_after_the_end": lambda: again(UNDONE, "payments.charge-card"),
+    "only_what_may_have_been_done_is_undone": lambda: numbered(
+        [record._replace(metadata=record.metadata.replace(b'"undoes":"', b'"undoes":"x')) for record in UNDONE]
+    ),
+    "outstanding_is_started_minus_answered": lambda: numbered(
+        [record._replace(data=record.data.replace(b'"retrying":false', b'"retrying":true')) for record in UNDONE]
+    ),
+    "a_compensated_instance_has_undone_everything": lambda: without(UNDONE, "inventory.release-stock")[:-2] + numbered(UNDONE)[-1:],
+}
+
+
+def test_a_stream_that_keeps_them_has_nothing_wrong() -> None:
+    late = scenario(OrderFulfilment).given(PLACED).after(timedelta(days=1)).given(RESERVED)
+    for records in (UNDONE, late.records):
+        assert broken_promises(OrderFulfilment.definition, "1", records) == []
+
+
+@pytest.mark.parametrize("promise", BROKEN)
+def test_a_broken_promise_is_named(promise: str) -> None:
+    found = broken_promises(OrderFulfilment.definition, "1", BROKEN[promise]())
+
+    assert any(promise in each for each in found), found

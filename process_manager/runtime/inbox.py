@@ -1,7 +1,6 @@
 """The commands that a worker has taken and not dealt with yet: back-off, parking, acknowledgement, and trouble with the store."""
 
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -20,6 +19,7 @@ from process_manager.runtime.counters import Counters
 from process_manager.runtime.handlers import Handler
 from process_manager.runtime.received import Received
 from process_manager.runtime.router import time_of
+from process_manager.runtime.suspects import ALONE_FROM, Suspects
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +29,6 @@ after which a command that is not acknowledged would be delivered again."""
 
 PATIENCE = 30.0
 """Seconds for which a store that fails is tried again before the worker gives up."""
-
-ALONE_FROM = 2
-"""Redeliveries after which a command is handled alone: it may be what ended its worker."""
 
 MOST = 10_000
 """Commands held at once, most of them waiting to be tried again."""
@@ -55,6 +52,7 @@ class Inbox:
         self.settled = 0
         self._store = store
         self._handlers = {handler.command.message_type: handler for handler in handlers}
+        self._suspects = Suspects(store)
         self._clock = clock
         self._rejoin = rejoin
         self._retry = retry
@@ -67,7 +65,7 @@ class Inbox:
     def _forget(self) -> None:
         self._held: dict[int, Received] = {}  # by position: all that is not settled
         self._waiting: list[Received] = []
-        self._alone: deque[Received] = deque()
+        self._alone: dict[int, Delivery] = {}  # by position: suspects that nobody has read yet
         self._done: list[Received] = []
         self._parking: dict[str, tuple[Delivery, str]] = {}  # by command id, with the reason
         self._park: list[tuple[Delivery, str]] = []  # what its signal was written for
@@ -77,7 +75,7 @@ class Inbox:
     @property
     def busy(self) -> bool:
         """Whether anything is held that this runner will deal with."""
-        return bool(self._held or self._entries or self._parking or self._park)
+        return bool(self._held or self._alone or self._entries or self._parking or self._park)
 
     @property
     def has_suspects(self) -> bool:
@@ -154,6 +152,9 @@ class Inbox:
 
     def leave(self) -> None:
         """Leave the group and forget what is held; the group delivers it again."""
+        with suppress(StoreError):
+            for received in self._held.values():
+                self._suspects.outlived(received.delivery)
         self._forget()
         self.consumer.leave()
 
@@ -166,18 +167,23 @@ class Inbox:
         deliveries = self.consumer.fetch(room) if room > 0 else ()
         found = self._due() if self._waiting else []
         for delivery in deliveries:
-            received = self._receive(delivery)
-            if received is None:
-                continue
-            if delivery.retries >= ALONE_FROM:
-                self._alone.append(received)
-            else:
+            if delivery.retries >= ALONE_FROM and delivery.record.position not in self._held:
+                self._alone[delivery.record.position] = delivery
+            elif (received := self._receive(delivery)) is not None:
                 found.append(received)
         return found
 
     def next_suspect(self) -> Received | None:
-        """A command that was delivered so often that it is to be handled alone."""
-        return self._alone.popleft() if self._alone else None
+        """A command that was delivered so often that it is to be handled alone; one that ended its workers is parked unread."""
+        while self._alone:
+            position, delivery = next(iter(self._alone.items()))
+            reason = self._suspects.verdict(delivery)
+            del self._alone[position]
+            if reason:
+                self._give_up(delivery, reason)
+            elif (received := self._receive(delivery)) is not None:
+                return received
+        return None
 
     def _receive(self, delivery: Delivery) -> Received | None:
         """Decode a command; None when it is held already, or cannot be decoded."""
@@ -237,6 +243,7 @@ class Inbox:
 
     def _leave_to_others(self, delivery: Delivery, error: NewerFact) -> None:
         log.warning("left to other workers: %s", error, extra={"action": "newer_message", "command_id": delivery.record.id})
+        self._suspects.outlived(delivery)
         self._newer.append((self._monotonic() + self._retry.longest.total_seconds(), delivery))
 
     def _hand_back_newer(self) -> None:

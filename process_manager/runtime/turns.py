@@ -18,6 +18,7 @@ from process_manager.ports import MAX_APPEND, Appended, Block, Clock, Consumer, 
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.instances import Instances
 from process_manager.runtime.router import Incoming, Router, Target
+from process_manager.runtime.suspects import ALONE_FROM, Suspects
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +27,6 @@ BATCH = 512
 
 SNAPSHOT_EVERY = 200
 """Records of an instance after which its next turn adds a snapshot."""
-
-ALONE_FROM = 2
-"""Redeliveries after which an input is taken alone: it may be what ended its worker."""
 
 INSIST = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds between repeats of an append whose outcome is unknown."""
@@ -75,6 +73,7 @@ class TurnRunner:
         self._clock = clock
         self._counters = counters
         self._instances = Instances(store)
+        self._suspects = Suspects(store)
         self._held: list[tuple[float, Delivery]] = []
         self._aside: set[int] = set()  # deliveries of the batch, by identity, that were parked or are held
 
@@ -97,8 +96,10 @@ class TurnRunner:
             deliveries = self._consumer.fetch(BATCH)
             suspects = [each for each in deliveries if each.retries >= ALONE_FROM]
             usual = [each for each in deliveries if each.retries < ALONE_FROM]
-            for batch in ([usual] if usual else []) + [[each] for each in suspects]:
-                self._take(batch)
+            if usual:
+                self._take(usual)
+            for each in suspects:
+                self._take_alone(each)
         except LeaseLost:
             log.info("another worker has taken over", extra={"action": "lease_lost", "role": self.role})
             self._start_over()
@@ -123,6 +124,12 @@ class TurnRunner:
         if due:
             self._held = [each for each in self._held if each[0] > now]
             self._consumer.nack(due, Nack.RETRY)
+
+    def _take_alone(self, suspect: Delivery) -> None:
+        if reason := self._suspects.verdict(suspect):
+            self._park([suspect], reason)
+        else:
+            self._take([suspect])
 
     def _take(self, batch: Sequence[Delivery]) -> None:
         works: dict[str, Work] = {}
@@ -153,6 +160,8 @@ class TurnRunner:
         self._counters.left += len(deliveries)
         log.warning("left to a newer version: %s", error, extra={"action": "left_to_newer"})
         self._held += [(time.monotonic() + HOLD, each) for each in deliveries]
+        for each in deliveries:
+            self._suspects.outlived(each)
 
     def _park(self, deliveries: Sequence[Delivery], reason: str) -> None:
         if not deliveries:

@@ -3,6 +3,8 @@
     ProcessManagerError
     ├── DefinitionError            a class says something that cannot work (raised when it is created)
     ├── AppError                   an app is wired wrongly (raised at start, every finding at once)
+    ├── StartNotNamed              a new consumer group would take in what others did before
+    ├── CommandOwned               another app handles these commands
     ├── ReactionError              a reaction yielded what it may not
     ├── MessageError
     │   ├── UndecodableMessage     bytes that are not the message they claim to be
@@ -18,6 +20,8 @@
 
 Messages say what to do next; what a program needs to know stands in attributes.
 """
+
+from collections.abc import Mapping
 
 
 class ProcessManagerError(Exception):
@@ -42,6 +46,31 @@ class AppError(ProcessManagerError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(["the app cannot start:", *(f"  - {problem}" for problem in problems)]))
         self.problems = problems
+
+
+class StartNotNamed(ProcessManagerError):
+    """The first consumer group of a role, on a log that others append to as well and that holds matching records already."""
+
+    def __init__(self, app: str, role: str) -> None:
+        super().__init__(
+            f"the log holds records for the {role} of {app!r} from before its first start, and nobody said whether to act on them: "
+            "write --from start to take them all, --from now to take only what comes from now on, or --from POSITION"
+        )
+        self.app = app
+        self.role = role
+
+
+class CommandOwned(ProcessManagerError):
+    """A command has one owning app; `owners` tells them by command type."""
+
+    def __init__(self, app: str, owners: Mapping[str, str]) -> None:
+        told = ", ".join(f"{command} belongs to the app {owner!r}" for command, owner in owners.items())
+        super().__init__(
+            f"{told}, and a command is handled by one app: take its handler out of {app!r}, or, "
+            f"if {app!r} is to handle it from now on, stop the other and start this one with --take-over once"
+        )
+        self.app = app
+        self.owners = owners
 
 
 class ReactionError(ProcessManagerError):

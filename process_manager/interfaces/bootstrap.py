@@ -119,12 +119,26 @@ def build(
     clock: ClockName = "real",
     only: "Collection[RoleName] | None" = None,
     progress: "Callable[[Counters], None] | None" = None,
+    start: str | None = None,
+    take_over: bool = False,
 ) -> "Worker":
-    """A worker for an app on the open store of an address."""
+    """A worker for an app on the open store of an address; `start` as `start_after` takes it."""
     from process_manager.runtime.wiring import ROLES, build_worker
 
     collect_less()
-    return build_worker(app, store, pick_clock(clock), open_index(url), member=_member(), only=only or ROLES, progress=progress)
+    return build_worker(
+        app, store, pick_clock(clock), open_index(url), member=_member(), only=only or ROLES, progress=progress,
+        start=start_after(store, start), take_over=take_over,
+    )  # fmt: skip
+
+
+def start_after(store: "EventStore", start: str | None) -> int | None:
+    """The position that `start` or `now` means, or that is written as a number."""
+    from process_manager.ports import BEFORE_ALL
+
+    if start is None:
+        return None
+    return {"start": BEFORE_ALL, "now": store.last_position()}[start] if start in {"start", "now"} else int(start)
 
 
 def collect_less() -> None:

@@ -12,13 +12,10 @@ from process_manager.core.retry import Retry
 from process_manager.errors import HandlerError, StoreError, StoreFull, StoreUnavailable, StreamNotFound, WrongExpectedVersion
 from process_manager.ports import Appended, Block, Clock, Consumer, EventStore, StreamState
 from process_manager.runtime.counters import Counters
-from process_manager.runtime.handlers import Handler
+from process_manager.runtime.handlers import THREADS, Handler
 from process_manager.runtime.inbox import RETRY, Entry, Inbox
 from process_manager.runtime.received import Received, event_record
 from process_manager.runtime.unit_of_work import UnitOfWork
-
-THREADS = 8
-"""Calls at once."""
 
 Ended = tuple[Received, Block | None, BaseException | None]
 """A call that came to its end: what it leads to, nothing because that is recorded already, or what it raised."""
@@ -51,6 +48,11 @@ class CallRunner:
     def busy(self) -> bool:
         """Whether calls are under way, or wait to be tried again."""
         return bool(self._flying) or self._inbox.busy
+
+    @property
+    def left(self) -> int:
+        """How many deliveries are held for a newer version to take."""
+        return self._inbox.left
 
     @property
     def consumer(self) -> Consumer:

@@ -44,6 +44,11 @@ class HandlerRunner:
         return self._inbox.busy
 
     @property
+    def left(self) -> int:
+        """How many deliveries are held for a newer version to take."""
+        return self._inbox.left
+
+    @property
     def consumer(self) -> Consumer:
         """This runner as a member of its group."""
         return self._inbox.consumer

@@ -12,7 +12,7 @@ from typing_extensions import TypeVar
 from process_manager.core.aggregate import Aggregate
 from process_manager.core.evolve import events_of
 from process_manager.core.messages import Command, Event
-from process_manager.ports import Filter, GroupSettings
+from process_manager.ports import GroupSettings
 from process_manager.runtime.repository import Repository
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -20,6 +20,12 @@ MARK = "__handles__"
 
 SPARE = timedelta(seconds=30)
 """What a call may take when it does not say, and what is added to what it says before its command is delivered again."""
+
+THREADS = 8
+"""Calls at once in a worker."""
+
+QUICK = 256
+"""Commands for quick handlers that a worker holds at once, where several compete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +101,20 @@ def bind_handlers(functions: Sequence[Callable[..., Any]], resources: Sequence[o
     return _inspect(functions, resources)[0]
 
 
-def command_filter(handlers: Sequence[Handler]) -> Filter:
-    """What the consumer group of these handlers is to deliver."""
-    return Filter(types=frozenset(handler.command.message_type for handler in handlers))
+def command_types(handlers: Sequence[Handler]) -> frozenset[str]:
+    """The types that the consumer group of these handlers is to deliver."""
+    return frozenset(handler.command.message_type for handler in handlers)
 
 
-def group_settings(handlers: Sequence[Handler]) -> GroupSettings:
-    """How their group delivers: no command comes again while its call may still be running."""
+def quick_settings() -> GroupSettings:
+    """How a group of quick handlers delivers: as many as one batch may well hold."""
+    return GroupSettings(in_flight=QUICK)
+
+
+def call_settings(handlers: Sequence[Handler]) -> GroupSettings:
+    """How a group of calls delivers: none waits behind a slow one, and none comes again while it may still be running."""
     longest = max((handler.takes for handler in handlers if handler.takes), default=timedelta(0))
-    return GroupSettings(message_timeout=longest + SPARE)
+    return GroupSettings(message_timeout=longest + SPARE, in_flight=THREADS)
 
 
 def _inspect(functions: Sequence[Callable[..., Any]], resources: Sequence[object]) -> tuple[list[Handler], list[str]]:

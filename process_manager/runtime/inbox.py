@@ -13,7 +13,16 @@ from process_manager.core.messages import Json
 from process_manager.core.records import NewRecord
 from process_manager.core.retry import Retry
 from process_manager.core.signals import COMMAND_PARKED, CommandParked
-from process_manager.errors import LeaseLost, MessageError, NewerFact, StoreError, StoreFull, StoreUnavailable, UndecodableMessage
+from process_manager.errors import (
+    GroupNotFound,
+    LeaseLost,
+    MessageError,
+    NewerFact,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+    UndecodableMessage,
+)
 from process_manager.ports import Appended, Block, Clock, Consumer, Delivery, EventStore, Nack, StreamState
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.handlers import Handler
@@ -78,6 +87,11 @@ class Inbox:
         return bool(self._held or self._alone or self._entries or self._parking or self._park)
 
     @property
+    def left(self) -> int:
+        """How many deliveries are held for a newer version to take."""
+        return len(self._newer)
+
+    @property
     def has_suspects(self) -> bool:
         return bool(self._alone)
 
@@ -86,7 +100,7 @@ class Inbox:
     def guard(self, work: Callable[[], None], start_over: Callable[[], None]) -> int:
         """Do a step's work, and bear what the store does meanwhile; how many deliveries were settled.
 
-        Raises StoreUnavailable or StoreFull when the store has failed for longer than PATIENCE.
+        Raises StoreUnavailable or StoreFull when the store has failed for longer than PATIENCE, GroupNotFound when there is no group.
         """
         before, now = self.settled, self._monotonic()
         if now < self._pause:
@@ -95,8 +109,10 @@ class Inbox:
             self._join_again()
             work()
             self._trouble = None
-        except LeaseLost:
-            log.info("another worker has taken over", extra={"action": "lease_lost"})
+        except (LeaseLost, GroupNotFound) as error:
+            if self._lost:
+                raise  # there is no group to join
+            log.info("no longer a member: %s", error, extra={"action": "lease_lost"})
             start_over()
             self._forget()
             self._lost = True

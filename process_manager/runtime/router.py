@@ -42,6 +42,11 @@ class Incoming:
     targets: Sequence[Target]
 
 
+def input_types(definitions: Mapping[str, Definition]) -> frozenset[str]:
+    """The types of records that concern these processes."""
+    return frozenset({DEADLINE_PASSED, COMMAND_PARKED}.union(*(definition.handled for definition in definitions.values())))
+
+
 class Router:
     """Decodes inputs and finds their instances.
 
@@ -58,11 +63,6 @@ class Router:
         for definition in definitions.values():
             for type_ in definition.handled:
                 self._by_type.setdefault(type_, []).append(definition)
-
-    @property
-    def types(self) -> frozenset[str]:
-        """The types of records that concern this app's processes."""
-        return frozenset({*self._by_type, DEADLINE_PASSED, COMMAND_PARKED})
 
     def incoming(self, record: Record) -> Incoming:
         """Decode a record. Raises UndecodableMessage, NewerFact."""

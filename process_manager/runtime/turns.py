@@ -83,6 +83,11 @@ class TurnRunner:
         return False
 
     @property
+    def left(self) -> int:
+        """How many deliveries are held for a newer version to take."""
+        return len(self._held)
+
+    @property
     def consumer(self) -> Consumer:
         return self._consumer
 

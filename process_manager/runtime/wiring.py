@@ -1,23 +1,51 @@
 """Roles put together to a worker, from an app and the adapters that somebody else has chosen."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Literal, get_args
 
-from process_manager.ports import Clock, DeadlineIndex, EventStore, Filter
+from process_manager.ports import Clock, DeadlineIndex, EventStore, GroupSettings
 from process_manager.runtime.app import App
 from process_manager.runtime.call_runner import CallRunner
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.deadlines import DeadlineRunner
-from process_manager.runtime.groups import ensure_groups
+from process_manager.runtime.groups import Share, ensure_group
 from process_manager.runtime.handler_runner import HandlerRunner
-from process_manager.runtime.handlers import bind_handlers, command_filter, group_settings
-from process_manager.runtime.router import Router
+from process_manager.runtime.handlers import Handler, bind_handlers, call_settings, command_types, quick_settings
+from process_manager.runtime.owners import own
+from process_manager.runtime.router import Router, input_types
 from process_manager.runtime.turns import TurnRunner
 from process_manager.runtime.worker import Role, Worker
 
 RoleName = Literal["processes", "handlers", "deadlines"]
 ROLES: tuple[RoleName, ...] = get_args(RoleName)
+
+
+def shares(app: App, only: Collection[RoleName] = ROLES) -> list[Share]:
+    """What an app takes from the log: inputs of its processes, commands of quick handlers, and of those that are run beside them."""
+    found: list[Share] = []
+    if "processes" in only and app.definitions:
+        found.append(Share(app.name, "processes", input_types(app.definitions), GroupSettings()))
+    if "handlers" in only:
+        quick, calls = _handlers(app)
+        if quick:
+            found.append(Share(app.name, "handlers", command_types(quick), quick_settings()))
+        if calls:
+            found.append(Share(app.name, "calls", command_types(calls), call_settings(calls)))
+    return found
+
+
+def join_in(
+    app: App, store: EventStore, only: Collection[RoleName] = ROLES, *, start: int | None = None, take_over: bool = False
+) -> Mapping[str, Sequence[str]]:
+    """Make sure that the app may run on the store: its consumer groups by role, the one of today's types first.
+
+    `start` is the position after which a first group begins, `take_over` makes the app the owner of commands that another one handles.
+    Raises StartNotNamed, CommandOwned.
+    """
+    if "handlers" in only:
+        own(store, app.name, app.handled_commands, take_over=take_over)
+    return {share.role: [share.group, *ensure_group(store, share, start)] for share in shares(app, only)}
 
 
 def build_worker(
@@ -29,35 +57,33 @@ def build_worker(
     member: str = "worker",
     only: Collection[RoleName] = ROLES,
     progress: Callable[[Counters], None] | None = None,
+    start: int | None = None,
+    take_over: bool = False,
 ) -> Worker:
-    """A worker for all that an app does, or only for some roles."""
+    """A worker for all that an app does, or only for some roles; `start` and `take_over` as for `join_in`, which raises."""
     counters = Counters()
+    groups = join_in(app, store, only, start=start, take_over=take_over)
     roles: dict[str, Role] = {}
-    if "processes" in only and app.definitions:
+    if "processes" in groups:
         router = Router(app.definitions, store)
-        name, older = ensure_groups(store, app.name, "processes", Filter(types=router.types))
-        for group in (name, *older):
+        for group in groups["processes"]:
             join = partial(store.join, group, member)
             roles[group] = TurnRunner(store, join(), router, clock, counters, rejoin=join)
-    if "handlers" in only and app.handlers:
-        roles |= _handler_roles(app, store, clock, counters, member)
+    quick, calls = _handlers(app)
+    for group in groups.get("handlers", ()):
+        join = partial(store.join, group, member)
+        roles[group] = HandlerRunner(store, join(), quick, clock, counters, rejoin=join)
+    for group in groups.get("calls", ()):
+        join = partial(store.join, group, member)
+        roles[group] = CallRunner(store, join(), calls, clock, counters, rejoin=join)
     deadlines = None
     if "deadlines" in only and app.definitions:
         deadlines = DeadlineRunner(store, app.definitions, index, clock, counters)
-    return Worker(store, roles, deadlines, counters, progress)
+    older = [group for names in groups.values() for group in names[1:]]
+    return Worker(store, roles, deadlines, counters, progress, older)
 
 
-def _handler_roles(app: App, store: EventStore, clock: Clock, counters: Counters, member: str) -> dict[str, Role]:
+def _handlers(app: App) -> tuple[list[Handler], list[Handler]]:
     """Quick handlers run inline, all others beside them, each kind in a group of its own."""
     handlers = bind_handlers(app.handlers, app.resources)
-    roles: dict[str, Role] = {}
-    for role, make, chosen in (
-        ("handlers", HandlerRunner, [each for each in handlers if each.inline]),
-        ("calls", CallRunner, [each for each in handlers if not each.inline]),
-    ):
-        if chosen:
-            name, older = ensure_groups(store, app.name, role, command_filter(chosen), group_settings(chosen))
-            for group in (name, *older):
-                join = partial(store.join, group, member)
-                roles[group] = make(store, join(), chosen, clock, counters, rejoin=join)
-    return roles
+    return [each for each in handlers if each.inline], [each for each in handlers if not each.inline]

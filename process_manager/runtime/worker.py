@@ -2,13 +2,15 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
-from process_manager.errors import StoreUnavailable
+from process_manager.errors import GroupNotFound, StoreError, StoreUnavailable
 from process_manager.ports import Consumer, EventStore
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.deadlines import DeadlineRunner
+from process_manager.runtime.groups import drained
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,10 @@ class Role(Protocol):
         """Whether something is under way that no `step` has returned yet."""
 
     @property
+    def left(self) -> int:
+        """How many deliveries are held for a newer version to take."""
+
+    @property
     def consumer(self) -> Consumer: ...
 
     def close(self) -> None: ...
@@ -41,6 +47,7 @@ class Worker:
     """Runs roles, each with the name of its consumer group, on a store.
 
     `progress` is called with the counters at most twice a second, and once at the end.
+    The groups named in `older` go when they are drained.
     """
 
     def __init__(
@@ -50,11 +57,13 @@ class Worker:
         deadlines: DeadlineRunner | None,
         counters: Counters,
         progress: Callable[[Counters], None] | None = None,
+        older: Collection[str] = (),
     ) -> None:
         self.counters = counters
         self.deadlines = deadlines
         self._store = store
-        self._roles = roles
+        self._roles = dict(roles)
+        self._older = dict.fromkeys(older, False)  # and whether nothing was found in it lately
         self._progress = progress or (lambda _: None)
         self._stopping = False
         self._swept = 0.0
@@ -100,22 +109,47 @@ class Worker:
     def step(self) -> int:
         """One batch of every role; the deadlines whenever nothing else is to do, and at least every sweep."""
         try:
-            count = sum(role.step() for role in self._roles.values())
+            count = sum([self._step(name, role) for name, role in list(self._roles.items())])
             now = time.monotonic()
             if self.deadlines is not None and (not count or now - self._swept > SWEEP):
                 count += self.deadlines.step()
             if now - self._swept > SWEEP:
                 self._swept = now
+                self._retire()
                 self._progress(self.counters)
             self._failing_since, self._trouble = 0.0, ""
-        except StoreUnavailable as error:
+        except (StoreUnavailable, GroupNotFound) as error:  # a group of today may be about to come back
             self._wait_for_store(error)
             return 1
         finally:
             self._alive = time.monotonic()
         return count
 
-    def _wait_for_store(self, error: StoreUnavailable) -> None:
+    def _step(self, name: str, role: Role) -> int:
+        try:
+            return role.step()
+        except GroupNotFound:
+            if name not in self._older:
+                raise
+            self._part(name)  # another worker saw that it is drained
+            return 0
+
+    def _retire(self) -> None:
+        """Older groups go when nothing is found in them twice: what is replayed leaves the parked ones before it is delivered."""
+        for name, empty in list(self._older.items()):
+            role = self._roles[name]
+            self._older[name] = not role.busy and role.consumer.active and drained(self._store.group(name))
+            if empty and self._older[name]:
+                self._store.delete_group(name)
+                log.info("%s is drained and gone", name, extra={"action": "group_drained", "group": name})
+                self._part(name)
+
+    def _part(self, name: str) -> None:
+        del self._older[name]
+        with suppress(GroupNotFound):
+            self._roles.pop(name).close()
+
+    def _wait_for_store(self, error: StoreError) -> None:
         """What is not acknowledged comes again, so trying again is all there is to do."""
         now = time.monotonic()
         self._failing_since, self._trouble = self._failing_since or now, str(error)
@@ -125,10 +159,14 @@ class Worker:
         time.sleep(0.2)
 
     def _idle(self, seen: int) -> bool:
-        if any(role.busy for role in self._roles.values()) or self._store.last_position() != seen:
+        """Whether all of the log is taken, by whomever: what is under way to a member, or with another one, is not.
+
+        The groups are looked at before the log's end: what is appended for an input is there before the input is acknowledged.
+        """
+        if any(role.busy for role in self._roles.values()):
             return False
-        groups = {group.name: group for group in self._store.groups()}
-        return all(role.consumer.active or groups[name].lag == 0 for name, role in self._roles.items())
+        lags = {group.name: group.lag for group in self._store.groups()}
+        return all(lags.get(name, 0) <= role.left for name, role in self._roles.items()) and self._store.last_position() == seen
 
     def _rest(self, seen: int) -> None:
         busy = any(role.busy for role in self._roles.values())

@@ -15,7 +15,7 @@ from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.ports import EventStore, Filter
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.deadlines import DeadlineRunner
-from process_manager.runtime.router import Router
+from process_manager.runtime.router import Router, input_types
 from process_manager.runtime.turns import TurnRunner
 from tests.runtime.desk import Desk
 from tests.runtime.shop import START, Shop, join_group
@@ -37,7 +37,7 @@ def open_shop(store: EventStore) -> Iterator[Callable[[], Shop]]:
         clock, counters = ManualClock(START), Counters()
         definitions = {"order_fulfilment": OrderFulfilment.definition}
         router = Router(definitions, store)
-        consumer = join_group(store, "test", "processes", Filter(types=router.types), f"worker {len(shops)}")
+        consumer = join_group(store, "test", "processes", Filter(types=input_types(definitions)), f"worker {len(shops)}")
         turns = TurnRunner(store, consumer, router, clock, counters)
         deadlines = DeadlineRunner(store, definitions, SqliteDeadlineIndex(), clock, counters)
         shops.append(Shop(store, clock, consumer, turns, deadlines, counters))

@@ -14,11 +14,11 @@ from process_manager.adapters.clock import ManualClock
 from process_manager.core.codec import encode
 from process_manager.core.records import NewRecord, Record
 from process_manager.errors import StreamNotFound
-from process_manager.ports import Block, Consumer, EventStore, GroupSettings, StreamState
+from process_manager.ports import Block, Consumer, EventStore, Filter, GroupSettings, StreamState
 from process_manager.runtime.call_runner import CallRunner
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.handler_runner import HandlerRunner
-from process_manager.runtime.handlers import bind_handlers, check_handlers, command_filter
+from process_manager.runtime.handlers import bind_handlers, check_handlers, command_types
 from tests.runtime.shop import START
 
 GROUP = "test.handlers"
@@ -142,7 +142,7 @@ class Desk:
     def _group(self, functions: Sequence[Callable[..., Any]], resources: Sequence[object] = ()) -> None:
         assert check_handlers(functions, resources) == []
         if GROUP not in {group.name for group in self.store.groups()}:
-            where = command_filter(bind_handlers(functions, resources))
+            where = Filter(types=command_types(bind_handlers(functions, resources)))
             self.store.create_group(GROUP, where=where, settings=GroupSettings(lease=timedelta(seconds=60)))
 
     def join(self) -> Consumer:

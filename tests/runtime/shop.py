@@ -18,10 +18,10 @@ from process_manager.core.records import NewRecord, Record
 from process_manager.errors import StreamNotFound
 from process_manager.examples.order_fulfilment.messages import Line, OrderPlaced
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
-from process_manager.ports import Block, Consumer, EventStore, Filter, StreamState
+from process_manager.ports import Block, Consumer, EventStore, Filter, GroupSettings, StreamState
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.deadlines import DeadlineRunner
-from process_manager.runtime.groups import ensure_groups
+from process_manager.runtime.groups import Share, ensure_group
 from process_manager.runtime.instances import load
 from process_manager.runtime.turns import TurnRunner
 
@@ -30,7 +30,9 @@ START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 def join_group(store: EventStore, app: str, role: str, where: Filter, member: str) -> Consumer:
     """Become a member of a role's group, creating it if need be."""
-    return store.join(ensure_groups(store, app, role, where)[0], member)
+    share = Share(app, role, where.types, GroupSettings())
+    ensure_group(store, share)
+    return store.join(share.group, member)
 
 
 def place(store: EventStore, key: str, *skus: str, total: int = 50) -> NewRecord:

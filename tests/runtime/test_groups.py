@@ -1,73 +1,169 @@
-"""What becomes of a role's consumer group when the handled types change."""
+"""What becomes of a role's consumer group: where it starts, and what happens when the handled types change."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from uuid import uuid4
 
+import pytest
+
+from process_manager.adapters.memory import MemoryStore
 from process_manager.core.records import NewRecord
-from process_manager.ports import BEFORE_ALL, Block, EventStore, Filter, Nack, StreamState
-from process_manager.runtime.groups import ensure_groups, group_name
+from process_manager.errors import StartNotNamed
+from process_manager.ports import BEFORE_ALL, Block, EventStore, Filter, GroupSettings, Nack, StreamState
+from process_manager.runtime.groups import Share, drained, ensure_group, followed, group_name
 
-OLD, NEW = Filter(types=frozenset({"a"})), Filter(types=frozenset({"a", "b"}))
+
+def share(*types: str) -> Share:
+    return Share("app", "processes", frozenset(types), GroupSettings())
 
 
-def append(store: EventStore, type_: str) -> None:
-    store.append(Block(str(uuid4()), [NewRecord(str(uuid4()), type_, b"{}", b"{}")], StreamState.NO_STREAM))
+OLD, NEW = share("a"), share("a", "b")
+
+
+def append(store: EventStore, type_: str) -> int:
+    return store.append(Block(str(uuid4()), [NewRecord(str(uuid4()), type_, b"{}", b"{}")], StreamState.NO_STREAM)).position
 
 
 def names(store: EventStore) -> list[str]:
     return [group.name for group in store.groups()]
 
 
+@pytest.fixture
+def common() -> Iterator[MemoryStore]:
+    """A store whose log others append to as well."""
+    store = MemoryStore(single_active=False)
+    store.features = replace(store.features, common_log=True)
+    yield store
+    store.close()
+
+
 def test_the_name_says_what_is_delivered() -> None:
     """Other types, another group; the same types in any order, the same group."""
-    assert group_name("app", "processes", OLD.types) != group_name("app", "processes", NEW.types)
-    assert group_name("app", "processes", frozenset(["b", "a"])) == group_name("app", "processes", NEW.types)
+    assert OLD.group != NEW.group
+    assert group_name("app", "processes", frozenset(["b", "a"])) == NEW.group
 
 
 def test_a_new_group_goes_on_from_the_old_ones_checkpoint(store: EventStore) -> None:
-    """What was acknowledged is not offered again; the old group goes."""
-    old, _ = ensure_groups(store, "app", "processes", OLD)
+    """What was acknowledged is not offered again; the old group is worked on beside it."""
+    ensure_group(store, OLD)
     append(store, "a")
     append(store, "a")
-    consumer = store.join(old, "w")
+    consumer = store.join(OLD.group, "w")
     consumer.ack(consumer.fetch(1))
     consumer.leave()
 
-    new, older = ensure_groups(store, "app", "processes", NEW)
+    older = ensure_group(store, NEW)
 
-    assert names(store) == [new]
-    assert older == []
-    assert len(store.join(new, "w").fetch(9)) == 1
+    assert older == [OLD.group]
+    assert len(store.join(NEW.group, "w").fetch(9)) == 1
 
 
 def test_of_several_old_groups_the_one_that_is_behind_counts(store: EventStore) -> None:
     """A version that was killed with something left to do loses nothing to one that went further."""
-    behind, _ = ensure_groups(store, "app", "processes", OLD)
-    keeper = store.join(behind, "w")
+    ensure_group(store, OLD)
+    keeper = store.join(OLD.group, "w")
     append(store, "a")
-    ahead, _ = ensure_groups(store, "app", "processes", Filter(types=frozenset({"a", "c"})))
-    consumer = store.join(ahead, "w")
+    ahead = share("a", "c")
+    ensure_group(store, ahead)
+    consumer = store.join(ahead.group, "w")
     consumer.ack(consumer.fetch(9))
 
-    new, _ = ensure_groups(store, "app", "processes", NEW)
+    ensure_group(store, NEW)
 
-    assert store.group(new).checkpoint == BEFORE_ALL
+    assert store.group(NEW.group).checkpoint == store.group(OLD.group).checkpoint
+    assert len(store.join(NEW.group, "w").fetch(9)) == 1
     keeper.leave()
 
 
-def test_what_an_old_group_has_parked_is_still_worked_on(store: EventStore) -> None:
-    """The old group is kept, and named to the worker, until it holds nothing."""
-    old, _ = ensure_groups(store, "app", "processes", OLD)
+def test_an_old_group_is_drained_when_nothing_is_in_it(store: EventStore) -> None:
+    """Neither waiting, nor in flight, nor parked."""
+    ensure_group(store, OLD)
     append(store, "a")
-    consumer = store.join(old, "w")
+    consumer = store.join(OLD.group, "w")
+    assert not drained(store.group(OLD.group))
+    consumer.nack(consumer.fetch(1), Nack.PARK, "bad")
+    assert not drained(store.group(OLD.group))
+    store.replay_parked(OLD.group)
+    deliveries = consumer.fetch(1)
+    assert not drained(store.group(OLD.group))
+    consumer.ack(deliveries)
+    assert drained(store.group(OLD.group))
+    consumer.leave()
+
+
+def test_an_old_group_with_types_that_nobody_handles_any_more_goes_with_its_consumers(store: EventStore) -> None:
+    """The new group offers from its checkpoint what is handled still; what is parked there stays."""
+    ensure_group(store, NEW)
+    append(store, "b")
+    consumer = store.join(NEW.group, "w")
     consumer.nack(consumer.fetch(1), Nack.PARK, "bad")
     consumer.leave()
 
-    new, older = ensure_groups(store, "app", "processes", NEW)
-    assert (sorted(names(store)), older) == (sorted([old, new]), [old])
+    assert ensure_group(store, OLD) == []
+    assert names(store) == sorted([OLD.group, NEW.group])
 
-    store.replay_parked(old)
-    again = store.join(old, "w")
-    again.ack(again.fetch(1))
-    again.leave()
-    ensure_groups(store, "app", "processes", NEW)
-    assert names(store) == [new]
+    store.replay_parked(NEW.group)
+    assert ensure_group(store, OLD) == []
+    assert names(store) == [OLD.group]
+
+
+def test_a_first_group_on_a_common_log_that_holds_matching_records_wants_its_start_named(common: MemoryStore) -> None:
+    """Nothing is created before somebody has said whether history counts."""
+    first = append(common, "a")
+    with pytest.raises(StartNotNamed, match=r"--from start .* --from now"):
+        ensure_group(common, OLD)
+    assert names(common) == []
+
+    ensure_group(common, OLD, start=first)
+    assert common.group(OLD.group).lag == 0
+    append(common, "a")
+    assert common.group(OLD.group).lag == 1
+
+
+def test_a_common_log_without_matching_records_is_taken_from_its_start(common: MemoryStore) -> None:
+    """There is no history that could act again."""
+    append(common, "else")
+    ensure_group(common, OLD)
+    append(common, "a")
+    assert common.group(OLD.group).lag == 1
+
+
+def test_a_file_of_ones_own_starts_at_its_start(store: EventStore) -> None:
+    """Unless somebody says otherwise."""
+    append(store, "a")
+    last = append(store, "a")
+    ensure_group(store, OLD)
+    assert store.group(OLD.group).lag == 2
+    ensure_group(store, Share("app", "handlers", frozenset({"a"}), GroupSettings()), start=last)
+    assert store.group(group_name("app", "handlers", frozenset({"a"}))).lag == 0
+
+
+def test_the_start_is_noted_and_counts_when_the_group_is_made_again(common: MemoryStore) -> None:
+    """A group that was deleted, or never came to be after its start was noted, needs no name for it again."""
+    start = append(common, "a")
+    ensure_group(common, OLD, start=start)
+    common.delete_group(OLD.group)
+    append(common, "a")
+
+    ensure_group(common, OLD)
+
+    assert common.group(OLD.group).lag == 1
+    assert followed(common, OLD) == {"a": start}
+
+
+def test_added_types_are_followed_from_where_they_were_added(store: EventStore) -> None:
+    """The note says for each type from where on it counts."""
+    ensure_group(store, OLD)
+    at = append(store, "a")
+    consumer = store.join(OLD.group, "w")
+    consumer.ack(consumer.fetch(1))
+    consumer.leave()
+    checkpoint = store.group(OLD.group).checkpoint
+
+    ensure_group(store, NEW)
+    ensure_group(store, NEW)
+
+    assert checkpoint >= at
+    assert followed(store, NEW) == {"a": BEFORE_ALL, "b": checkpoint}
+    notes = list(store.read_all(where=Filter(types=frozenset({"pm.types-followed"}))))
+    assert len(notes) == 2

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import pytest
 
 from process_manager import Aggregate, Command, Repository, handles, seconds
-from process_manager.runtime.handlers import bind_handlers, check_handlers, command_filter, group_settings
+from process_manager.runtime.handlers import bind_handlers, call_settings, check_handlers, command_types
 from tests.runtime.desk import Answered, Box, Break, Phone, Put, Ring, put, ring
 
 
@@ -143,6 +143,6 @@ def test_no_command_comes_again_while_its_call_may_still_run() -> None:
     """The group's message timeout is longer than the longest call says it takes."""
     handlers = bind_handlers([ring, put], [Phone()])
 
-    assert group_settings(handlers).message_timeout > timedelta(seconds=60)
+    assert call_settings(handlers).message_timeout > timedelta(seconds=60)
     assert [handler.inline for handler in handlers] == [False, True]
-    assert command_filter(handlers).types == {"test.ring", "test.put"}
+    assert command_types(handlers) == {"test.ring", "test.put"}

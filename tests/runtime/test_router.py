@@ -13,7 +13,7 @@ from process_manager.core.records import NewRecord
 from process_manager.ports import Block, EventStore, Filter, StreamState
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.instances import load
-from process_manager.runtime.router import Router
+from process_manager.runtime.router import Router, input_types
 from process_manager.runtime.turns import TurnRunner
 from tests.runtime.shop import join_group
 
@@ -62,7 +62,7 @@ class Claims:
     def __init__(self, store: EventStore) -> None:
         self.store = store
         router = Router({"handle_claim": HandleClaim.definition}, store)
-        consumer = join_group(store, "claims", "processes", Filter(types=router.types), "test")
+        consumer = join_group(store, "claims", "processes", Filter(types=input_types({"handle_claim": HandleClaim.definition})), "test")
         self.turns = TurnRunner(store, consumer, router, RealClock(), Counters())
 
     def publish(self, event: Event, **metadata: Any) -> str:

@@ -18,7 +18,7 @@ from process_manager.ports import MAX_APPEND, Block, Consumer, EventStore, Filte
 from process_manager.runtime import turns
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.instances import load
-from process_manager.runtime.router import Router
+from process_manager.runtime.router import Router, input_types
 from process_manager.runtime.turns import TurnRunner
 from tests.runtime.shop import START, Shop, join_group, place
 
@@ -266,7 +266,7 @@ def test_a_store_that_stays_away_hands_the_batch_back(store: EventStore, monkeyp
     router = Router({"order_fulfilment": OrderFulfilment.definition}, store)
 
     def join() -> Consumer:
-        return join_group(store, "test", "processes", Filter(types=router.types), "worker")
+        return join_group(store, "test", "processes", Filter(types=input_types({"order_fulfilment": OrderFulfilment.definition})), "worker")
 
     runner = TurnRunner(store, join(), router, ManualClock(START), Counters(), rejoin=join)
     place(store, "1", "a")

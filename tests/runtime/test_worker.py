@@ -1,6 +1,8 @@
 """The worker: all roles of an app on one store, driven time, stopping, and going on elsewhere."""
 
+import time
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -16,7 +18,7 @@ from process_manager.core.records import NewRecord
 from process_manager.errors import AppError
 from process_manager.examples.order_fulfilment import messages as m
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
-from process_manager.ports import Block, Clock, EventStore, Filter, StreamState
+from process_manager.ports import Block, Clock, EventStore, Filter, Nack, StreamState
 from process_manager.runtime.instances import load
 from process_manager.runtime.time_driver import TimeDriver, run_through
 from process_manager.runtime.wiring import build_worker
@@ -58,6 +60,18 @@ def charge(command: m.ChargeCard, desks: Repository[Desk]) -> None:
 @handles(m.ShipOrder)
 def ship(command: m.ShipOrder) -> m.OrderShipped:
     return m.OrderShipped(order_id=command.order_id, parcel="p")
+
+
+@handles(m.RefundCard)
+def refund(command: m.RefundCard, desks: Repository[Desk]) -> None:
+    with desks.edit(f"card_{command.order_id}") as desk:
+        desk.record(m.CardRefunded(order_id=command.order_id, amount=Decimal(1)))
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < until, "it did not happen in time"
 
 
 app = App("shop", processes=[OrderFulfilment], handlers=[reserve, release, charge, ship])  # nobody reviews, nobody refunds
@@ -142,6 +156,48 @@ def test_a_standby_waits_until_the_others_are_done(store: EventStore) -> None:
     second.close()
 
     assert status(store, "1") == "completed"
+
+
+def test_what_an_older_group_holds_is_taken_and_then_it_goes(store: EventStore) -> None:
+    """What is replayed there too; with nothing waiting, in flight or parked it is deleted, while the worker runs."""
+    before = App("shop", processes=[OrderFulfilment], handlers=[reserve, release, charge])
+    place(store, "1")
+    first = build_worker(before, store, RealClock(), SqliteDeadlineIndex())
+    first.run(until_idle=True)
+    first.close()
+    (old,) = (group.name for group in store.groups() if ".handlers." in group.name)
+    command = next(iter(store.read_all(where=Filter(types=frozenset({m.ReserveStock.message_type})))))
+    place(store, "2")
+    consumer = store.join(old, "operator")
+    store.append(Block("by-hand", [NewRecord(derive("again"), command.type, command.data, command.metadata)], StreamState.NO_STREAM))
+    consumer.nack(consumer.fetch(1), Nack.PARK, "bad")
+    consumer.leave()
+
+    after = App("shop", processes=[OrderFulfilment], handlers=[reserve, charge, ship, release, refund])
+    worker = build_worker(after, store, RealClock(), SqliteDeadlineIndex())
+    worker.run(until_idle=True)
+    assert old in {group.name for group in store.groups()}
+    store.replay_parked(old)
+    eventually(lambda: worker.step() == 0 and old not in {group.name for group in store.groups()})
+    assert old not in worker.groups
+    worker.close()
+    assert status(store, "2") == "completed"
+
+
+def test_a_group_that_is_made_again_is_joined_again(store: EventStore) -> None:
+    """As when its settings are changed where that drops it."""
+    worker = worker_on(store)
+    group = store.group(next(name for name in worker.groups if ".processes." in name))
+    store.delete_group(group.name)
+    worker.step()
+    assert worker.store_trouble
+    store.create_group(group.name, where=group.where, after=group.checkpoint)
+    place(store, "1")
+    worker.run(until_idle=True)
+    worker.close()
+
+    assert status(store, "1") == "completed"
+    assert not worker.store_trouble
 
 
 def test_everything_wrong_with_an_app_is_told_at_once() -> None:

@@ -24,6 +24,8 @@ _CODES: tuple[tuple[type[Exception], int], ...] = (
     (errors.GroupNotFound, NOT_FOUND),
     (errors.WrongExpectedVersion, REFUSED),
     (errors.GroupExists, REFUSED),
+    (errors.StartNotNamed, REFUSED),
+    (errors.CommandOwned, REFUSED),
     (errors.LeaseLost, REFUSED),
     (errors.StoreReadOnly, REFUSED),
     (errors.StoreTooNew, REFUSED),

@@ -12,7 +12,7 @@ import click
 from process_manager.interfaces import bootstrap
 from process_manager.interfaces.cli.errors import ERROR, INTERRUPTED, OK, REFUSED, CliError, say
 from process_manager.interfaces.cli.events import Events, opened
-from process_manager.interfaces.cli.options import app_option, command, load_app, store_option
+from process_manager.interfaces.cli.options import app_option, command, load_app, start_option, store_option
 from process_manager.interfaces.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ def _roles(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 @app_option
 @store_option
 @click.option("--only", callback=_roles, metavar="ROLES", help=f"Run only some of {','.join(ROLES)}.")
+@start_option
+@click.option("--take-over", is_flag=True, help="Own the commands that another app has handled so far; stop that app first.")
 @click.option("--until-idle", is_flag=True, help="Stop when every input in the log is taken.")
 @click.option(
     "--clock", type=click.Choice(["real", "driven"]), default="real", show_default=True,
@@ -55,8 +57,8 @@ def _roles(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     help="Answer /metrics (for Prometheus) and /healthz on 127.0.0.1:PORT; 0 takes a free port and says which.",
 )  # fmt: skip
 def run_command(
-    app_name: str, url: str, only: "tuple[RoleName, ...] | None", until_idle: bool, clock: bootstrap.ClockName, feed: str | None,
-    metrics_port: int | None,
+    app_name: str, url: str, only: "tuple[RoleName, ...] | None", start: str | None, take_over: bool, until_idle: bool,
+    clock: bootstrap.ClockName, feed: str | None, metrics_port: int | None,
 ) -> int:  # fmt: skip
     """Run the processes, handlers and deadlines of an app.
 
@@ -72,7 +74,10 @@ def run_command(
         events = None if feed is None else _ordered(stack.enter_context(opened(feed)), feed, progress)
         store = bootstrap.open_store(url)
         stack.callback(store.close)
-        worker = bootstrap.build(app, url, store, clock=clock, only=only, progress=lambda counters: progress.show(summary(counters)))
+        worker = bootstrap.build(
+            app, url, store, clock=clock, only=only, progress=lambda counters: progress.show(summary(counters)),
+            start=start, take_over=take_over,
+        )  # fmt: skip
         with stopped_by_signals(worker) as got, _observed(worker, store, metrics_port):
             try:
                 if events is not None:

@@ -6,6 +6,7 @@ import click
 
 from process_manager.interfaces.cli.errors import REFUSED, CliError, say
 from process_manager.interfaces.cli.options import command, existing_store, group, store_option
+from process_manager.interfaces.cli.serve import serve
 
 
 @group("store", example="pm store backup shop-backup.db --store sqlite:///shop.db")
@@ -36,3 +37,4 @@ def backup(file: Path, url: str) -> None:
 
 
 store_command.add_command(backup)
+store_command.add_command(serve)

@@ -1,0 +1,101 @@
+"""The gRPC server over an open store."""
+
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+from esdbclient.protos.Grpc import shared_pb2, streams_pb2
+
+from process_manager.interfaces.devserver import rpc
+from process_manager.interfaces.devserver.appending import Appending
+from process_manager.interfaces.devserver.batches import Batches
+from process_manager.interfaces.devserver.calls import Calls
+from process_manager.interfaces.devserver.deleting import Deleting
+from process_manager.interfaces.devserver.features import Gossip, supported_methods
+from process_manager.interfaces.devserver.feed import Feed
+from process_manager.interfaces.devserver.log import Log
+from process_manager.interfaces.devserver.reading import Reading
+from process_manager.interfaces.devserver.subscribing import Subscribing
+from process_manager.interfaces.devserver.writer import Writer
+from process_manager.ports import EventStore
+
+CALLS_AT_ONCE = 512  # a long call holds a thread, which costs little while it waits
+LARGEST_REQUEST = 16 * 1024 * 1024
+GRACE = 0.5  # seconds for the last answers to leave
+
+_OPTIONS = [
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", LARGEST_REQUEST),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
+    ("grpc.http2.max_ping_strikes", 0),
+]
+
+
+class PortTaken(OSError):
+    """The address cannot be bound."""
+
+
+class DevServer:
+    """Serves a store until it is closed; the store stays open. Raises PortTaken."""
+
+    def __init__(self, store: EventStore, host: str = "127.0.0.1", port: int = 0) -> None:
+        self._calls = Calls()
+        log = Log(store)
+        self._writer = Writer(log)
+        self._feed = Feed(store)
+        self._gossip = Gossip()
+        self._server = grpc.server(ThreadPoolExecutor(CALLS_AT_ONCE, "devserver"), options=_OPTIONS)
+        self._server.add_generic_rpc_handlers(self._services(log))
+        self.host, self.port = host, self._bind(host, port)
+        self._gossip.host, self._gossip.port = host, self.port
+        self._server.start()
+
+    def _services(self, log: Log) -> tuple[Any, ...]:
+        appending, deleting = Appending(self._writer), Deleting(self._writer)
+        batches, reading = Batches(self._writer, self._calls), Reading(log, Subscribing(log, self._feed, self._calls))
+        streams = {
+            "Append": rpc.collecting(appending.append, streams_pb2.AppendReq),
+            "BatchAppend": rpc.duplex(batches.batch_append, streams_pb2.BatchAppendReq),
+            "Read": rpc.streaming(reading.read, streams_pb2.ReadReq),
+            "Delete": rpc.unary(deleting.delete, streams_pb2.DeleteReq),
+            "Tombstone": rpc.unary(deleting.tombstone, streams_pb2.TombstoneReq),
+        }
+        return (
+            rpc.service("streams.Streams", streams),
+            rpc.service("gossip.Gossip", {"Read": rpc.unary(self._gossip.read, shared_pb2.Empty)}),
+            rpc.service("server_features.ServerFeatures", {"GetSupportedMethods": rpc.unary(supported_methods, shared_pb2.Empty)}),
+        )
+
+    def _bind(self, host: str, port: int) -> int:
+        try:
+            bound = self._server.add_insecure_port(f"{host}:{port}")
+        except RuntimeError as error:
+            raise PortTaken(f"{host}:{port} cannot be bound: another program has it, or this machine has no such address") from error
+        return int(bound)
+
+    @property
+    def url(self) -> str:
+        """What clients connect to."""
+        return f"esdb://{self.host}:{self.port}?tls=false"
+
+    def close(self) -> None:
+        """End all calls, with UNAVAILABLE; what was taken is written."""
+        self._calls.close()
+        self._server.stop(GRACE).wait()
+        self._feed.close()
+        self._writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def serve(store: EventStore, host: str = "127.0.0.1", port: int = 0) -> DevServer:
+    """Serve an open store; port 0 takes a free one. Use it as a context manager, or close it."""
+    return DevServer(store, host, port)

@@ -9,7 +9,7 @@ from process_manager import Repository, handles
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.ports import Delivery, EventStore, Filter
 from process_manager.runtime.counters import Counters
-from process_manager.runtime.router import Router
+from process_manager.runtime.router import Router, input_types
 from process_manager.runtime.suspects import DEATHS, Suspects
 from process_manager.runtime.turns import TurnRunner
 from tests.runtime.desk import GROUP, Box, Break, Desk, Put, put
@@ -52,7 +52,7 @@ def test_what_a_worker_outlived_is_no_suspect_to_it_and_a_clean_slate_to_others(
 def worker(store: EventStore, shop: Shop, kills: Callable[..., Any] | None, monkeypatch: pytest.MonkeyPatch) -> TurnRunner:
     """Another process's runner on the same group, which ends when it decodes the input `killer`."""
     router = Router({"order_fulfilment": OrderFulfilment.definition}, store)
-    consumer = join_group(store, "test", "processes", Filter(types=router.types), "worker")
+    consumer = join_group(store, "test", "processes", Filter(types=input_types({"order_fulfilment": OrderFulfilment.definition})), "worker")
     runner = TurnRunner(store, consumer, router, shop.clock, Counters())
     if kills is not None:
         incoming = router.incoming

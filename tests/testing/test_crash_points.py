@@ -144,4 +144,6 @@ def test_it_walks_each_point_once() -> None:
 
     assert walked.redeliveries == 3 * 3  # the start, the command, its answer; in three ways
     assert walked.swaps == 0  # each follows from the one before
-    assert walked.crashes == walked.unanswered == 2 * 9  # two groups, three appends and acknowledgements, the time
+    assert (
+        walked.crashes == walked.unanswered == 2 * 12
+    )  # two groups and what is noted of them, an owner, three appends and acknowledgements, the time

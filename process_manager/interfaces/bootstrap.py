@@ -58,6 +58,16 @@ def open_store(url: str, *, create: bool = True) -> "EventStore":
     return SqliteStore(path, create=create)
 
 
+def open_log(url: str) -> "EventStore":
+    """The store at an address, for commands that only look: a file is opened so that nothing can be written to it."""
+    path = read_address(url).path
+    if path is None:
+        return open_store(url)
+    from process_manager.adapters.sqlite import SqliteStore
+
+    return SqliteStore(path, create=False, read_only=True)
+
+
 def open_index(url: str) -> "DeadlineIndex":
     """The deadline index that belongs to a store: in a file beside it, or in memory where there is none.
 

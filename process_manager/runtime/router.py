@@ -68,7 +68,7 @@ class Router:
         """Decode a record. Raises UndecodableMessage, NewerFact."""
         metadata = read_metadata(record.type, record.metadata)
         decode_json(record.type, record.data)
-        taken = _input(record, metadata)
+        taken = input_of(record, metadata)
         if record.type in {DEADLINE_PASSED, COMMAND_PARKED}:
             return Incoming(taken, None, self._addressed(taken))
         definitions = self._by_type.get(record.type, [])
@@ -118,7 +118,8 @@ def _alias(definition: Definition, correlation: str) -> str:
     return f"pm.correlation-{definition.name}/{correlation}"
 
 
-def _input(record: Record, metadata: Json) -> Input:
+def input_of(record: Record, metadata: Json) -> Input:
+    """The record as an input. Raises UndecodableMessage for a version or a time that is none."""
     version = metadata.get("version", 1)
     if not isinstance(version, int) or version < 1:
         raise UndecodableMessage(record.type, f"its version is {version!r}, not a number from 1 up")

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import RLock
 
 from process_manager.adapters.sqlite.errors import translated
-from process_manager.adapters.sqlite.schema import prepare
+from process_manager.adapters.sqlite.schema import check, prepare
 from process_manager.errors import NotAStore, StoreReadOnly, StoreUnavailable
 
 HEADER = b"SQLite format 3\0"
@@ -19,22 +19,23 @@ PAGES_BETWEEN_CHECKPOINTS = 10_000
 
 
 class Database:
-    """A file that is a store, open for reading and writing.
+    """A file that is a store, open for reading and writing, or by SQLite itself for reading only.
 
     All writing goes through one connection: a second one in the process would throw the first one's page cache away with each
     commit, and would wait for it by SQLite's polling. `durable` says for each transaction whether commit waits for the disk; what
     does not wait is safe from a kill, and after a power failure the file stands at an earlier commit, never in between.
     """
 
-    def __init__(self, path: str | Path, *, create: bool = True, busy_timeout: float = 30.0) -> None:
+    def __init__(self, path: str | Path, *, create: bool = True, read_only: bool = False, busy_timeout: float = 30.0) -> None:
         self.path = str(path)
-        self._address = Path(path).absolute().as_uri() + "?mode=rw"
+        self._read_only = read_only
+        self._address = Path(path).absolute().as_uri() + ("?mode=ro" if read_only else "?mode=rw")
         self._busy = busy_timeout
         self._process = os.getpid()
         self._closed = False
         self._write_lock = RLock()
         self._read_lock = RLock()
-        self._touch(create=create)
+        self._touch(create=create and not read_only)
         self._check_header()
         with translated(self.path):
             self._writer = self._connect()
@@ -89,6 +90,9 @@ class Database:
 
     def _prepare(self) -> None:
         connection = self._writer
+        if self._read_only:
+            check(connection, self.path)
+            return
         prepare(connection, self.path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA wal_autocheckpoint = {PAGES_BETWEEN_CHECKPOINTS}")
@@ -98,6 +102,8 @@ class Database:
     def write(self, *, durable: bool) -> Iterator[sqlite3.Connection]:
         """One transaction: committed on leaving, or nothing of it. No one else's code runs inside."""
         self._check()
+        if self._read_only:
+            raise StoreReadOnly(f"{self.path}: it was opened for reading only")
         with self._write_lock, translated(self.path):
             connection = self._writer
             connection.execute("PRAGMA synchronous = FULL" if durable else "PRAGMA synchronous = NORMAL")

@@ -54,6 +54,12 @@ def prepare(connection: sqlite3.Connection, path: str) -> None:
                 connection.execute("ROLLBACK")
 
 
+def check(connection: sqlite3.Connection, path: str) -> None:
+    """Raise NotAStore or StoreTooNew for a file that cannot be read as it stands."""
+    if _version(connection, path) < len(MIGRATIONS):
+        raise NotAStore(f"{path} holds nothing that this version can read: open it for writing once, or name another file")
+
+
 def _version(connection: sqlite3.Connection, path: str) -> int:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()

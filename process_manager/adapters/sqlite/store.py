@@ -35,9 +35,12 @@ class SqliteStore:
 
     features = Features(durable=True, single_active=True, shared=True)
 
-    def __init__(self, path: str | Path, *, create: bool = True, busy_timeout: float = 30.0) -> None:
-        """Open a file, or create it for its owner alone. Raises NotAStore, StoreTooNew, StoreReadOnly or StoreUnavailable."""
-        self._database = Database(path, create=create, busy_timeout=busy_timeout)
+    def __init__(self, path: str | Path, *, create: bool = True, read_only: bool = False, busy_timeout: float = 30.0) -> None:
+        """Open a file, or create it for its owner alone. Raises NotAStore, StoreTooNew, StoreReadOnly or StoreUnavailable.
+
+        A store that is `read_only` answers every call that would write with StoreReadOnly.
+        """
+        self._database = Database(path, create=create, read_only=read_only, busy_timeout=busy_timeout)
         self._tail = Tail()
         self._appender = Appender(self._database, self._tail)
         self._consumers: WeakSet[SqliteConsumer] = WeakSet()

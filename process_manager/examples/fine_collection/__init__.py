@@ -15,3 +15,4 @@ def fine_collection(policy: Policy) -> App:
 
 
 app = fine_collection("charge-always")
+cancel_when_paid = fine_collection("cancel-when-paid")

@@ -8,7 +8,7 @@ import click
 
 from process_manager import errors
 
-OK, ERROR, USAGE, REFUSED, NOT_FOUND, INTERRUPTED = 0, 1, 2, 3, 4, 130
+OK, ERROR, USAGE, REFUSED, NOT_FOUND, DIFFERS, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
 
 class CliError(click.ClickException):

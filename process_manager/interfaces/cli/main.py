@@ -15,6 +15,7 @@ _COMMANDS = {
     "run": ("run", "Run an app: its processes, handlers and deadlines."),
     "list": ("instances", "List the instances of processes."),
     "show": ("instances", "Tell the story of one instance."),
+    "drift": ("drift", "Judge recorded histories by other code, before it is deployed."),
     "diagram": ("check", "Draw a process as Mermaid or DOT."),
     "check": ("check", "Check an app and say what is in it."),
     "parked": ("parked", "List, show and replay what was set aside."),
@@ -32,7 +33,7 @@ Examples:
 
 \b
 Environment: PM_STORE and PM_APP stand for --store and --app, NO_COLOR for no colour.
-Exit codes: 0 ok, 1 error, 2 usage, 3 refused, 4 not found, 130 interrupted."""
+Exit codes: 0 ok, 1 error, 2 usage, 3 refused, 4 not found, 5 other decisions, 130 interrupted."""
 
 
 class LazyGroup(click.Group):

@@ -1,6 +1,8 @@
 """Options that several commands share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -87,10 +89,36 @@ def group(name: str, *, example: str) -> Callable[[F], click.Group]:
 
 def existing_store(url: str) -> "EventStore":
     """The store at an address that must hold one already."""
+    _must_exist(url)
+    return bootstrap.open_store(url, create=False)
+
+
+@contextmanager
+def existing_log(url: str) -> "Iterator[EventStore]":
+    """The same for commands that only look: the store is opened for reading, and closed after that."""
+    _must_exist(url)
+    store = bootstrap.open_log(url)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _must_exist(url: str) -> None:
     path = bootstrap.read_address(url).path
     if path is not None and not path.exists():
         raise CliError(f"there is no store {path}: name another one with --store, or write to it with pm publish", NOT_FOUND)
-    return bootstrap.open_store(url, create=False)
+
+
+def read_time(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
+    """A callback for an option that holds a time or a day in ISO 8601; without a zone it is in UTC."""
+    if value is None:
+        return None
+    try:
+        time = datetime.fromisoformat(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is no time: write 2026-01-31 or 2026-01-31T18:00:00+01:00", ctx, param) from error
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def load_app(name: str) -> "App":

@@ -1,0 +1,84 @@
+"""What facts say that matters to others: what an input meant, what was decided, asked for and set. No ids, no reasons."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple
+
+import orjson
+
+from process_manager.core import facts
+from process_manager.core.facts import Fact
+
+Kind = Literal["routing", "suspension", "input", "decision", "join", "ending", "command", "undo", "deadline"]
+
+
+STARTS = "starts it"
+
+
+class Consequence(NamedTuple):
+    """One of them: `value` is what is compared, as text, of the thing that `kind` and `subject` name."""
+
+    kind: Kind
+    subject: str
+    value: str
+
+
+def consequences(turn: Iterable[Fact]) -> list[Consequence]:
+    """What a turn's facts come to, in their order. Facts that say the same of another id come to the same."""
+    return [each for fact in turn for each in _READ.get(type(fact), _unread)(fact)]
+
+
+def _unread(fact: Fact) -> list[Consequence]:
+    """A fact that nobody outside sees, or an operator's: its receipt says that it was taken."""
+    return [Consequence("input", fact.input.type, fact.fact_type)] if isinstance(fact, facts.Receipt) else []
+
+
+def _input(word: str) -> Callable[[Any], list[Consequence]]:
+    return lambda fact: [Consequence("input", fact.input.type, word)]
+
+
+def _answer(word: str) -> Callable[[Any], list[Consequence]]:
+    return lambda fact: [Consequence("input", fact.input.type, f"{fact.step} {word}")]
+
+
+def _at(when: datetime) -> str:
+    return when.astimezone(UTC).isoformat()
+
+
+def _kept(fact: facts.InputKept) -> list[Consequence]:
+    found = [Consequence("input", fact.input.type, "waits")]
+    return found + ([Consequence("deadline", f"the wait of {fact.input.type}", _at(fact.until))] if fact.until else [])
+
+
+def _command(fact: facts.StepStarted) -> list[Consequence]:
+    found = [Consequence("command", fact.type, orjson.dumps(orjson.loads(fact.data), option=orjson.OPT_SORT_KEYS).decode())]
+    return found + ([Consequence("deadline", f"the answer of {fact.step}", _at(fact.due))] if fact.due else [])
+
+
+def _ended(fact: facts.Ended) -> list[Consequence]:
+    """The outcome of a completed life is what it came to; the other endings hold a reason."""
+    return [Consequence("ending", "the end", f"completed: {fact.outcome}" if fact.status == "completed" else fact.status)]
+
+
+_READ: dict[type[Fact], Callable[[Any], list[Consequence]]] = {
+    facts.Started: _input(STARTS),
+    facts.StepCompleted: _answer("is done"),
+    facts.StepFailed: _answer("failed"),
+    facts.StepOverdue: _answer("is overdue"),
+    facts.EventTaken: _input("taken"),
+    facts.DeadlineReached: _input("met"),
+    facts.InputIgnored: _input("ignored"),
+    facts.InputKept: _kept,
+    facts.InputExpired: _input("expired"),
+    facts.Suspended: lambda fact: [Consequence("suspension", fact.input.type, "suspended")],
+    facts.StepStarted: _command,
+    facts.Decided: lambda fact: [Consequence("decision", fact.question, fact.answer)],
+    facts.DeadlineSet: lambda fact: [Consequence("deadline", fact.name, _at(fact.due))],
+    facts.DeadlineCancelled: lambda fact: [Consequence("deadline", fact.name, "cancelled")],
+    facts.JoinDecided: lambda fact: [Consequence("join", fact.join, "reached" if fact.reached else "out of reach")],
+    facts.RetryPlanned: lambda fact: [Consequence("deadline", f"the next attempt of {fact.step}", _at(fact.due))],
+    facts.CompensationStarted: lambda _: [Consequence("ending", "the end", "compensating")],
+    facts.NothingToUndo: lambda fact: [Consequence("undo", fact.step, "nothing to undo")],
+    facts.CompensationFailed: lambda fact: [Consequence("ending", f"the undo of {fact.step}", "failed")],
+    facts.Ended: _ended,
+}

@@ -1,0 +1,149 @@
+"""Recorded turns judged again by another definition, one by one. Pure: nothing is written, nothing is sent.
+
+The state before a turn is the fold of the facts recorded before it, whatever the candidate would have made of them; the input is the
+recorded one, at its recorded `now`. So one difference does not drag all later ones behind it.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from process_manager.core import facts
+from process_manager.core.codec import decode
+from process_manager.core.consequences import STARTS, Consequence, Kind, consequences
+from process_manager.core.definition import Definition
+from process_manager.core.facts import Fact, Input
+from process_manager.core.fold import fold
+from process_manager.core.history import RecordedTurn, turns
+from process_manager.core.instance import Instance
+from process_manager.core.messages import Event
+from process_manager.core.turn import Turn, take
+from process_manager.errors import MessageError, UndecodableMessage
+
+ORDER: tuple[Kind, ...] = ("routing", "suspension", "input", "decision", "join", "ending", "command", "undo", "deadline")
+"""Of several differences in a turn the first of these is told: the others follow from it more often than not."""
+
+
+class Difference(NamedTuple):
+    """Where a candidate would differ; "" is nothing at all."""
+
+    instance: str
+    revision: int  # of the turn's receipt; of the last record before an input that the recorded run did not take
+    time: datetime  # the turn's `now`
+    input: str  # its type
+    kind: Kind
+    subject: str
+    recorded: str
+    candidate: str
+
+
+class Judge:
+    """One instance's history, judged turn by turn until the first difference."""
+
+    def __init__(self, definition: Definition, key: str, limit: int, since: datetime | None = None) -> None:
+        """`limit` is what an append holds, in bytes: a turn above it is suspended. Turns before `since` are taken as they are."""
+        self.turns = 0
+        """How many were judged."""
+        self._definition = definition
+        self._instance = Instance(definition.name, key)
+        self._limit = limit
+        self._since = since
+
+    def first(self, recorded: Iterable[tuple[Fact, int]], untaken: Iterable[Input] = ()) -> Difference | None:
+        """The first difference. `untaken` are inputs, in the order of the log, that the recorded run did not take.
+
+        Raises MessageError for facts that cannot be read, or an input that only a newer version can.
+        """
+        waiting = list(untaken)
+        for turn in turns(recorded):
+            while waiting and turn.receipt is not None and waiting[0].position < turn.receipt.input.position:
+                if difference := self._untaken(waiting.pop(0)):
+                    return difference
+            if difference := self._recorded(turn):
+                return difference
+        return next(filter(None, map(self._untaken, waiting)), None)
+
+    def _recorded(self, turn: RecordedTurn) -> Difference | None:
+        """The turn's difference; without one, its facts are in the state."""
+        receipt, rest = turn.receipt, turn.facts
+        if receipt is not None and (self._since is None or receipt.now >= self._since):
+            message, key = self._routed(receipt.input)
+            if key != self._instance.key:
+                own, other = (Consequence("routing", receipt.input.type, each) for each in (self._instance.key, key))
+                return self._told(rest[0][1], receipt.now, receipt.input, own, other)
+            self.turns += 1
+            decided = take(self._definition, self._instance, receipt.input, receipt.now, message)
+            block = [fact for fact, _ in rest if not isinstance(fact, facts.SnapshotTaken | facts.Foreign)]
+            if decided.facts == block:  # then so is the state: most turns of most candidates end here
+                self._instance, rest = decided.instance, rest[len(block) :]
+            elif differ := _differ(consequences(block), self._consequences(decided, receipt.input)):
+                return self._told(rest[0][1], receipt.now, receipt.input, *differ)
+        self._fold(rest)
+        return None
+
+    def _routed(self, taken: Input) -> tuple[Event | None, str]:
+        """The message, where the candidate reads it, and the key of the instance that it gives it to."""
+        handled, route = self._definition.handled.get(taken.type), self._definition.routes.get(taken.type)
+        if handled is None or route is None or route.by_correlation:
+            return None, self._instance.key
+        try:
+            message = decode(handled.event, taken.version, taken.data)
+            return message, route.key(message)
+        except UndecodableMessage:
+            return None, self._instance.key  # the turn finds that out too
+
+    def _consequences(self, decided: Turn, taken: Input) -> list[Consequence]:
+        if sum(record.size for record in decided.records) > self._limit:
+            return [Consequence("suspension", taken.type, "suspended")]
+        return consequences(decided.facts)
+
+    def _untaken(self, taken: Input) -> Difference | None:
+        """What is only taken, or waits, stays in the state, so that later turns see it."""
+        message, _ = self._routed(taken)
+        decided = take(self._definition, self._instance, taken, taken.time, message)
+        if self._since is not None and taken.time < self._since:
+            self._instance = decided.instance
+            return None
+        loud = next((each for each in consequences(decided.facts) if each.kind != "input" or each.value == STARTS), None)
+        if loud is not None:
+            return self._told(self._instance.revision, taken.time, taken, None, loud)
+        self._instance = decided.instance
+        return None
+
+    def _fold(self, recorded: list[tuple[Fact, int]]) -> None:
+        try:
+            fold(self._instance, recorded, self._definition.evolve)
+        except MessageError:
+            raise
+        except Exception as error:  # a user's @applies method, or facts that contradict each other
+            raise UndecodableMessage(self._instance.stream, f"its facts cannot be folded ({type(error).__name__}: {error})") from error
+
+    def _told(self, revision: int, now: datetime, taken: Input, recorded: Consequence | None, candidate: Consequence | None) -> Difference:
+        about = recorded or candidate
+        assert about is not None
+        values = [each.value if each else "" for each in (recorded, candidate)]
+        return Difference(self._instance.stream, revision, now, taken.type, about.kind, about.subject, *values)
+
+
+def _differ(recorded: list[Consequence], candidate: list[Consequence]) -> tuple[Consequence | None, Consequence | None] | None:
+    """The first thing that differs, and what it is on either side; None when each says what the other does, in whatever order."""
+    lost, new = _without(recorded, candidate), _without(candidate, recorded)
+    if not lost and not new:
+        return None
+    first = min((*lost, *new), key=lambda each: ORDER.index(each.kind))
+    return _about(first, lost), _about(first, new)
+
+
+def _about(one: Consequence, among: list[Consequence]) -> Consequence | None:
+    return next((each for each in among if (each.kind, each.subject) == (one.kind, one.subject)), None)
+
+
+def _without(some: list[Consequence], others: list[Consequence]) -> list[Consequence]:
+    """What is in the first and not in the second; as often as it is missing there."""
+    left, found = list(others), []
+    for each in some:
+        if each in left:
+            left.remove(each)
+        else:
+            found.append(each)
+    return found

@@ -1,0 +1,71 @@
+"""`pm drift`."""
+
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from process_manager.interfaces import bootstrap
+from process_manager.interfaces.cli import output
+from process_manager.interfaces.cli.errors import DIFFERS, NOT_FOUND, OK, CliError, say
+from process_manager.interfaces.cli.options import app_option, command, existing_log, format_option, load_app, read_time, store_option
+from process_manager.interfaces.cli.progress import Progress
+
+if TYPE_CHECKING:
+    from process_manager.interfaces.drifting import Drift
+    from process_manager.ports import EventStore
+
+
+@command("drift", example="pm drift --app shop.candidate:app\npm drift --app shop.orders:app --store sqlite:///sample.db --each -o jsonl")
+@app_option
+@click.option("--process", default="", metavar="NAME", help="Only this process.")
+@click.option("--since", callback=read_time, metavar="TIME", help="Judge only turns since then.")
+@click.option("--each", is_flag=True, help="A row for each instance that differs, instead of groups.")
+@store_option
+@format_option(*output.FORMATS)
+def drift_command(app_name: str, process: str, since: datetime | None, each: bool, url: str, format_: str) -> int:
+    """Judge recorded histories by other code, before it is deployed: which decisions and commands would differ?
+
+    Every recorded turn is judged by itself, from the facts that stand before it. Nothing is written. The first difference of each
+    instance counts; -o ids names the instances. The exit code is 5 when something differs or could not be judged, else 0.
+    """
+    from process_manager.interfaces.drifting import COLUMNS, EACH, Groups
+
+    bootstrap.collect_less()
+    start, progress = time.monotonic(), Progress()
+    with existing_log(url) as store:
+        drifts = _drifts(store, app_name, process, since, progress)
+        found = (difference for drift in drifts for difference in drift.differences())
+        if each or format_ == "ids":
+            output.write_rows((difference._asdict() for difference in found), EACH, format_, "instance", hidden=("revision",))
+        else:
+            groups = Groups(found)
+            output.write_rows(groups.rows(), COLUMNS, format_, "subject")
+        progress.clear()
+    return _sum_up(drifts, time.monotonic() - start)
+
+
+def _drifts(store: "EventStore", app_name: str, process: str, since: datetime | None, progress: Progress) -> "list[Drift]":
+    from process_manager.interfaces.drifting import Drift
+
+    definitions = load_app(app_name).definitions
+    if process and process not in definitions:
+        raise CliError(f"there is no process {process!r}: the app has {', '.join(definitions) or 'none'}", NOT_FOUND)
+    chosen = [each for name, each in definitions.items() if process in {"", name}]
+    return [Drift(store, each, since, lambda drift: progress.show(_count([drift]))) for each in chosen]
+
+
+def _sum_up(drifts: "list[Drift]", seconds: float) -> int:
+    """Say what was looked at; the exit code."""
+    not_covered = [each for drift in drifts for each in drift.not_covered]
+    for each in not_covered:
+        say(f"not covered: {each.process}, {each.subject}: {each.why}")
+    instances = sum(drift.instances for drift in drifts)
+    say(f"{_count(drifts)}; {seconds:.1f} s, {instances / max(seconds, 0.001):,.0f} instances/s")
+    return DIFFERS if not_covered or any(drift.differing for drift in drifts) else OK
+
+
+def _count(drifts: "list[Drift]") -> str:
+    instances, turns, differing = (sum(getattr(drift, name) for drift in drifts) for name in ("instances", "turns", "differing"))
+    return f"{instances:,} instances, {turns:,} turns judged, {differing:,} instances differ"

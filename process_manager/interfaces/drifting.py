@@ -1,0 +1,116 @@
+"""Recorded histories in a log, judged by a candidate's definitions: reading, counting, grouping. The judgement is `core.drift`."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from process_manager.core.definition import Definition
+from process_manager.core.drift import Difference, Judge
+from process_manager.core.facts import Input
+from process_manager.core.records import Record
+from process_manager.errors import MessageError, StreamNotFound
+from process_manager.interfaces.histories import instances, read_facts
+from process_manager.interfaces.untaken import Untaken
+from process_manager.ports import MAX_APPEND, EventStore
+
+EXAMPLES = 3
+"""Instances that a group names."""
+
+COLUMNS = ("process", "kind", "subject", "change", "instances", "examples")
+EACH = ("instance", "time", "revision", "input", "kind", "subject", "recorded", "candidate")
+
+_WORDED = frozenset({"suspension", "input", "decision", "join", "ending"})
+"""Kinds whose values are few, so that a group can show them."""
+
+
+@dataclass(slots=True)
+class NotCovered:
+    """What could not be judged, and why; such a report is not clean."""
+
+    process: str
+    subject: str
+    why: str
+
+
+@dataclass
+class Drift:
+    """Judges the instances of one process. Its counts stand when `differences` is through."""
+
+    store: EventStore
+    definition: Definition
+    since: datetime | None = None
+    progress: Callable[["Drift"], None] = lambda _: None
+    instances: int = 0
+    turns: int = 0
+    differing: int = 0
+    not_covered: list[NotCovered] = field(default_factory=list)
+
+    def differences(self) -> Iterator[Difference]:
+        """The first difference of each instance that has one. Streams that events concern which nobody took are read twice."""
+        untaken = Untaken(self.store, self.definition)
+        differing: set[str] = set()
+        for stream in instances(self.store, self.definition.name):
+            self.instances += 1
+            self.progress(self)
+            if difference := self._judge(stream, untaken):
+                differing.add(stream)
+                self.differing += 1
+                yield difference
+        yield from self._untaken(untaken, differing)
+
+    def _untaken(self, untaken: Untaken, differing: set[str]) -> Iterator[Difference]:
+        self.not_covered += [NotCovered(self.definition.name, type_, "its events were not brought along") for type_ in untaken.hidden()]
+        for stream, inputs in untaken.inputs().items():
+            if not stream:
+                types = {taken.type for taken in inputs}
+                self.not_covered += [NotCovered(self.definition.name, each, "it is routed by $correlationId") for each in sorted(types)]
+            elif stream not in differing and (difference := self._judge(stream, None, inputs)):
+                self.differing += 1
+                yield difference
+
+    def _judge(self, stream: str, untaken: Untaken | None, inputs: Sequence[Input] = ()) -> Difference | None:
+        judge = Judge(self.definition, stream.partition("-")[2], MAX_APPEND, self.since)
+        recorded = read_facts(self._records(stream))
+        try:
+            return judge.first(untaken.watched(recorded) if untaken else recorded, inputs)
+        except MessageError as error:
+            self.not_covered.append(NotCovered(self.definition.name, stream, str(error)))
+            return None
+        finally:
+            self.turns += judge.turns if untaken else 0
+
+    def _records(self, stream: str) -> Iterator[Record]:
+        with suppress(StreamNotFound):
+            yield from self.store.read_stream(stream)
+
+
+class Groups:
+    """Differences counted by what differs, with examples."""
+
+    def __init__(self, differences: Iterable[Difference]) -> None:
+        self._count: Counter[tuple[str, ...]] = Counter()
+        self._examples: dict[tuple[str, ...], list[str]] = {}
+        for each in differences:
+            self._add(each)
+
+    def _add(self, difference: Difference) -> None:
+        group = (difference.instance.partition("-")[0], difference.kind, difference.subject, _change(difference))
+        self._count[group] += 1
+        examples = self._examples.setdefault(group, [])
+        if len(examples) < EXAMPLES:
+            examples.append(difference.instance)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The largest group first."""
+        for group, count in self._count.most_common():
+            yield dict(zip(COLUMNS, (*group, count, " ".join(self._examples[group])), strict=True))
+
+
+def _change(difference: Difference) -> str:
+    recorded, candidate = difference.recorded, difference.candidate
+    if difference.kind in _WORDED:
+        return f"{recorded or 'nothing'} -> {candidate or 'nothing'}"
+    return "another one" if recorded and candidate else "no longer" if recorded else "new"

@@ -1,0 +1,213 @@
+"""Recorded turns judged by another definition: what differs, what does not, and that each turn is judged by itself."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from process_manager import (
+    Abort,
+    Complete,
+    Deadline,
+    Decision,
+    Effects,
+    ProcessManager,
+    Step,
+    by,
+    days,
+    due,
+    hours,
+    on,
+    starts,
+)
+from process_manager.core.block import read_fact
+from process_manager.core.drift import Difference, Judge
+from process_manager.core.facts import Input
+from process_manager.examples.order_fulfilment.process import OrderFulfilment
+from process_manager.ports import MAX_APPEND
+from process_manager.testing.scenario import START, Scenario, scenario
+from tests.core.samples import PAID, Began, Closed, Noticed, Paid, Pay, began
+from tests.core.test_properties import actions, lines, played
+
+
+class Sale(ProcessManager, version=1, key="id", name="sale"):
+    """Asks for the money, waits three days for what may come after it."""
+
+    paying = Step(Pay, done=Paid, within=hours(1), needs_undo=False, otherwise=Abort("not paid"))
+    patience = Deadline()
+
+    @starts
+    def began(self, event: Began) -> Effects[Pay]:
+        yield Decision("wanted", "yes", because=f"{event.need} of them")
+        yield self.patience.after(self.span())
+        yield Pay(id=event.id)
+
+    @on
+    def paid(self, _: Paid) -> Effects[Complete]:
+        yield Complete(self.outcome())
+
+    @due(patience)
+    def gone(self) -> Effects[Abort]:
+        yield Abort(self.reason())
+
+    def span(self) -> timedelta:
+        return days(3)
+
+    def outcome(self) -> str:
+        return "sold"
+
+    def reason(self) -> str:
+        return "nobody came"
+
+
+def judged(candidate: type[ProcessManager[Any]], case: Scenario, untaken: Iterable[Input] = (), **limits: Any) -> Difference | None:
+    judge = Judge(candidate.definition, case.instance.key, limits.pop("limit", MAX_APPEND), **limits)
+    return judge.first(((read_fact(record), record.revision) for record in case.records), untaken)
+
+
+def said(difference: Difference | None) -> tuple[str, str, str, str]:
+    assert difference is not None
+    return difference.kind, difference.subject, difference.recorded, difference.candidate
+
+
+@settings(deadline=None, max_examples=100)
+@given(lines, st.sampled_from([50, 5000]), actions)
+def test_unchanged_code_decides_every_recorded_turn_alike(skus: tuple[str, ...], total: int, moves: list[tuple[int, int]]) -> None:
+    assert judged(OrderFulfilment, played(skus, total, moves)) is None
+
+
+def test_another_answer_is_told_before_the_command_that_follows_from_it() -> None:
+    class Choosy(Sale, key="id", name="sale"):
+        @starts
+        def began(self, event: Began) -> Effects[Pay]:
+            yield Decision("wanted", "no", because="never")
+            yield self.patience.after(days(3))
+
+    difference = judged(Choosy, scenario(Sale).given(began()))
+    assert said(difference) == ("decision", "wanted", "yes", "no")
+    assert difference is not None
+    assert (difference.instance, difference.revision, difference.time, difference.input) == ("sale-1", 0, START, "t.began")
+
+
+def test_reasons_and_names_of_reactions_do_not_count() -> None:
+    class Wordy(Sale, key="id", name="sale", version=7):
+        @starts
+        def began(self, event: Began) -> Effects[Pay]:
+            yield Pay(id=event.id)
+            yield Decision("wanted", "yes", because="said in other words, in another order")
+            yield self.patience.after(days(3))
+
+        def reason(self) -> str:
+            return "said in other words"
+
+    assert judged(Wordy, scenario(Sale).given(began()).after(hours(1))) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "value", "expected"),
+    [
+        ("span", days(4), ("deadline", "patience", "2026-01-04T00:00:00+00:00", "2026-01-05T00:00:00+00:00")),
+        ("outcome", "gone", ("ending", "the end", "completed: sold", "completed: gone")),
+    ],
+)
+def test_deadlines_and_outcomes_count(method: str, value: object, expected: tuple[str, ...]) -> None:
+    changed = type("Changed", (Sale,), {method: lambda _: value, "__module__": __name__}, key="id", name="sale")
+    assert said(judged(changed, scenario(Sale).given(began(), PAID))) == expected
+
+
+def test_a_turn_is_judged_from_what_was_recorded_not_from_what_the_candidate_would_have_made_of_it() -> None:
+    class Changed(Sale, key="id", name="sale"):
+        def span(self) -> timedelta:
+            return days(4)
+
+    case = scenario(Sale).given(began()).after(hours(1))
+    assert said(judged(Changed, case))[0] == "deadline"
+    assert judged(Changed, case, since=START + hours(1)) is None
+
+
+class Broken(Sale, key="id", name="sale"):
+    """Cannot say what it came to."""
+
+    def outcome(self) -> str:
+        raise ZeroDivisionError
+
+
+def test_a_mended_candidate_takes_what_suspended_the_recorded_run() -> None:
+    case = scenario(Broken).given(began(), PAID)
+    assert said(judged(Sale, case)) == ("suspension", "t.paid", "suspended", "")
+    assert judged(Broken, case) is None
+    assert said(judged(Broken, scenario(Sale).given(began(), PAID)))[0] == "suspension"
+
+
+def test_a_turn_that_one_append_cannot_hold_is_suspended_by_the_candidate_too() -> None:
+    case = scenario(Broken).given(began(), PAID)
+    assert judged(Sale, case, limit=10) is None
+
+
+class Patient(Sale, key="id", name="sale"):
+    """Takes a notice in as soon as it has begun."""
+
+    @on
+    def noticed(self, notice: Noticed) -> Effects:
+        yield Decision("heard", notice.text, because="it was said")
+
+
+def test_a_turn_offers_what_was_kept_to_the_candidate_as_well() -> None:
+    class Deaf(Patient, key="id", name="sale"):
+        @on
+        def noticed(self, notice: Noticed) -> Effects:
+            yield Decision("heard", "nothing", because=notice.text)
+
+    case = scenario(Patient).given(Noticed(id="1", text="hello"), began())
+    assert judged(Patient, case) is None
+    difference = judged(Deaf, case)
+    assert said(difference) == ("decision", "heard", "hello", "nothing")
+    assert difference is not None
+    assert difference.input == "t.began"
+
+
+def untaken(event: Noticed | Closed, position: int) -> Input:
+    return Input("0", event.message_type, 1, event.model_dump_json().encode(), b"null", "other-1", 0, position, START)
+
+
+def test_an_event_that_the_recorded_run_did_not_handle_is_judged_at_its_place() -> None:
+    case = scenario(Sale).given(began())
+    assert said(judged(Patient, case, [untaken(Noticed(id="1", text="new"), 1500)])) == ("decision", "heard", "", "new")
+    assert judged(Patient, case, [untaken(Noticed(id="1", text="before"), 500)]) is not None  # it would have waited and been heard
+    assert judged(Sale, case, [untaken(Noticed(id="1", text="new"), 1500)]) is None
+
+
+def test_what_the_candidate_only_takes_in_is_there_for_later_turns() -> None:
+    class Listening(Sale, key="id", name="sale"):
+        @on
+        def noticed(self, _: Noticed) -> Effects:
+            yield from ()
+
+        def outcome(self) -> str:
+            notice = self.find(Noticed)
+            return notice.text if notice else "sold"
+
+    case = scenario(Sale).given(began(), PAID)
+    assert judged(Listening, case) is None
+    assert said(judged(Listening, case, [untaken(Noticed(id="1", text="bought"), 1500)])) == (
+        "ending", "the end", "completed: sold", "completed: bought"
+    )  # fmt: skip
+
+
+def test_an_instance_that_only_the_candidate_would_start() -> None:
+    class Eager(Sale, key="id", name="sale"):
+        @starts
+        def closed(self, event: Closed) -> Effects[Pay]:
+            yield Pay(id=event.id)
+
+    assert said(judged(Eager, scenario(Sale, key="1"), [untaken(Closed(id="1"), 1500)]))[0] in {"input", "command"}
+
+
+def test_an_event_that_the_candidate_gives_to_another_instance() -> None:
+    class Elsewhere(Sale, keys=(by(Paid, lambda paid: f"{paid.id}-x"),), key="id", name="sale"):
+        pass
+
+    assert said(judged(Elsewhere, scenario(Sale).given(began(), PAID))) == ("routing", "t.paid", "1", "1-x")

@@ -1,0 +1,172 @@
+"""`pm drift`: recorded histories judged by unchanged and by changed code, and nothing is written."""
+
+import shutil
+from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
+
+import orjson
+import pytest
+
+from process_manager.adapters.sqlite import SqliteStore
+from process_manager.core.identity import derive
+from process_manager.core.records import NewRecord
+from process_manager.errors import StoreReadOnly
+from process_manager.examples.fine_collection import fine_collection
+from process_manager.examples.fine_collection.recording import Recording
+from process_manager.examples.fine_collection.replay import Replay
+from process_manager.examples.order_fulfilment import app
+from process_manager.examples.order_fulfilment.demo import Demo
+from process_manager.examples.order_fulfilment.orders import Plan
+from process_manager.interfaces.bootstrap import driven_worker, open_log
+from process_manager.ports import Block, EventStore, Filter, StreamState
+from tests.interfaces.conftest import Pm
+
+ORDERS = "process_manager.examples.order_fulfilment:app"
+FINES = "process_manager.examples.fine_collection"
+SMALL = Path(__file__).parents[1] / "examples" / "fines.csv"
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A demo's file, lived through once."""
+    path = tmp_path_factory.mktemp("demo") / "demo.db"
+    with closing(SqliteStore(path)) as store, closing(driven_worker(app, store)) as worker:
+        Demo(Plan(60, 1), store, worker).run()
+    return path
+
+
+@pytest.fixture
+def demo(recorded: Path, place: Path) -> str:
+    """A copy of it."""
+    shutil.copy(recorded, place / "demo.db")
+    return "sqlite:///demo.db"
+
+
+def contents(url: str) -> list[object]:
+    with closing(open_log(url)) as store:
+        return list(store.read_all())
+
+
+def test_unchanged_code_decides_alike(pm: Pm, demo: str) -> None:
+    before = contents(demo)
+    answer = pm("drift", "--app", ORDERS, "--store", demo)
+    assert (answer.code, answer.out) == (0, "")
+    assert "60 instances" in answer.err
+    assert "0 instances differ" in answer.err
+    assert contents(demo) == before
+
+
+CANDIDATE = '''
+from decimal import Decimal
+from process_manager import App, Decision, Effects, all_of, on
+from process_manager.examples.order_fulfilment.messages import ChargeCard, OrderPlaced, RequestReview, StockReceived
+from process_manager.examples.order_fulfilment.process import OrderFulfilment as Today
+
+
+class OrderFulfilment(Today, version=2, key="order_id"):
+    """The same, with a lower limit."""
+
+    @on(all_of(Today.reserve_stock))
+    def all_reserved(self) -> Effects[RequestReview | ChargeCard]:
+        order = self.event(OrderPlaced)
+        if order.total > Decimal(300):
+            yield Decision("manual review", "yes", because="over 300")
+            yield RequestReview(order_id=order.order_id, total=order.total)
+        else:
+            yield Decision("manual review", "no", because="not over 300")
+            yield self.charge(order)
+
+
+app = App("orders", processes=[OrderFulfilment])
+'''
+
+
+def between(url: str) -> set[str]:
+    """The orders that were decided about and whose total lies between the old limit and the new one."""
+    with closing(open_log(url)) as store:
+        decided = {record.stream for record in store.read_all(where=Filter(types=frozenset({"pm.decided"})))}
+        placed = [orjson.loads(each.data) for each in store.read_all(where=Filter(types=frozenset({"orders.order-placed"})))]
+    found = {f"order_fulfilment-{order['order_id']}" for order in placed if Decimal(300) < Decimal(order["total"]) <= Decimal(500)}
+    return found & decided
+
+
+def test_a_changed_rule_shows_exactly_the_instances_concerned(pm: Pm, demo: str, place: Path) -> None:
+    (place / "lower_limit.py").write_text(CANDIDATE)
+    expected = between(demo)
+    assert expected
+    ids = pm("drift", "--app", "lower_limit:app", "--store", demo, "-o", "ids")
+    assert ids.code == 5
+    assert sorted(ids.out.split()) == sorted(expected)
+    (group,) = orjson.loads(pm("drift", "--app", "lower_limit:app", "--store", demo, "-o", "json").out)
+    assert group["instances"] == len(expected)
+    assert (group["kind"], group["subject"], group["change"]) == ("decision", "manual review", "no -> yes")
+    assert set(group["examples"].split()) <= expected
+
+
+def test_turns_before_since_are_taken_as_they_are(pm: Pm, demo: str, place: Path) -> None:
+    (place / "lower_limit_since.py").write_text(CANDIDATE)
+    answer = pm("drift", "--app", "lower_limit_since:app", "--store", demo, "--since", "2999-01-01")
+    assert answer.code == 0
+    assert "0 turns judged" in answer.err
+
+
+def test_another_policy_over_recorded_fines(pm: Pm, place: Path) -> None:
+    with closing(SqliteStore(place / "fines.db")) as store, closing(driven_worker(fine_collection("charge-always"), store)) as worker:
+        Replay(worker, store, Recording.read(SMALL), lambda _day, _done: None).run()
+    answer = pm("drift", "--app", f"{FINES}:cancel_when_paid", "--store", "fines.db", "--each", "-o", "jsonl")
+    assert answer.code == 5
+    rows = [orjson.loads(line) for line in answer.out.splitlines()]
+    assert {(row["subject"], row["recorded"], row["candidate"]) for row in rows} == {("charge the penalty?", "yes", "no")}
+    assert sorted(row["instance"] for row in rows) == ["fine_collection-NOTHING", "fine_collection-PAID"]
+    assert pm("drift", "--app", f"{FINES}:app", "--store", "fines.db").code == 0
+
+
+HOLDING = '''
+from process_manager import Abort, App, Effects, starts
+from process_manager.examples.order_fulfilment.process import OrderFulfilment as Today
+from process_manager import Event
+
+
+class OrderHeld(Event, type="orders.order-held"):
+    order_id: str
+
+
+class OrderFulfilment(Today, version=2, key="order_id"):
+    """Begins with something that nobody took so far."""
+
+    @starts
+    def held(self, event: OrderHeld) -> Effects[Abort]:
+        yield Abort("held")
+
+
+app = App("orders", processes=[OrderFulfilment])
+'''
+
+
+def publish(store: EventStore, order_id: str) -> None:
+    data = orjson.dumps({"order_id": order_id})
+    record = NewRecord(derive(order_id, "held"), "orders.order-held", data, b'{"time":"2026-01-05T00:00:00+00:00"}')
+    store.append(Block(f"hold-{order_id}", [record], StreamState.NO_STREAM))
+
+
+def test_events_that_only_the_candidate_handles_are_read_from_the_log(pm: Pm, demo: str, place: Path) -> None:
+    (place / "holding.py").write_text(HOLDING)
+    assert pm("drift", "--app", "holding:app", "--store", demo).code == 0
+    with closing(SqliteStore("demo.db")) as store:
+        publish(store, "new")
+    answer = pm("drift", "--app", "holding:app", "--store", demo, "--each", "-o", "json")
+    assert answer.code == 5
+    (row,) = orjson.loads(answer.out)
+    assert (row["instance"], row["recorded"], row["candidate"]) == ("order_fulfilment-new", "", "starts it")
+
+
+def test_a_process_that_the_app_does_not_have_is_named(pm: Pm, demo: str) -> None:
+    answer = pm("drift", "--app", ORDERS, "--store", demo, "--process", "shipping")
+    assert answer.code == 4
+    assert "order_fulfilment" in answer.err
+
+
+def test_a_log_opened_for_reading_cannot_be_written_to(demo: str) -> None:
+    with closing(open_log(demo)) as store, pytest.raises(StoreReadOnly):
+        publish(store, "1")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from process_manager import Repository, handles
+from process_manager.examples.order_fulfilment.messages import OrderPlaced
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.ports import Delivery, EventStore, Filter
 from process_manager.runtime.counters import Counters
@@ -25,7 +26,7 @@ def die(*_: object) -> None:
 
 
 def delivery(store: EventStore) -> Delivery:
-    (record, *_) = store.read_all()
+    record = next(record for record in store.read_all() if record.type == OrderPlaced.message_type)
     return Delivery(record, retries=2)
 
 

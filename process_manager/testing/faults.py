@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from typing_extensions import TypeVar
 
-from process_manager.ports import Appended, Block, Consumer, Delivery, EventStore, Filter, GroupSettings, Nack, Subscription
+from process_manager.ports import Appended, Block, Consumer, Delivery, EventStore, Filter, GroupInfo, GroupSettings, Nack, Subscription
 
 if TYPE_CHECKING:
     from process_manager.errors import StoreError
@@ -28,6 +28,10 @@ class Faults:
     def deliver(self, group: str, found: Sequence[Delivery]) -> Sequence[Delivery]:  # noqa: ARG002  the same
         """What the worker gets of what its group delivers."""
         return found
+
+    def hidden(self, group: str) -> int:  # noqa: ARG002  the same
+        """How many deliveries of a group are held back, as if they were not there."""
+        return 0
 
     def let_go(self) -> bool:
         """Called when nothing else is left to do: whether anything was held back that now will come."""
@@ -128,8 +132,11 @@ class HeldBack(Faults):
             self._count += 1
         return out
 
+    def hidden(self, group: str) -> int:
+        return 0 if self._free or ".processes." not in group else len(self._held)
+
     def let_go(self) -> bool:
-        self._free = True
+        self._free = self._free or bool(self._held)
         return bool(self._held)
 
 
@@ -164,6 +171,9 @@ class FaultyStore:
 
     def delete_group(self, name: str) -> None:
         self._faults.write(f"deletion of the group {name}", 1, lambda _: self._store.delete_group(name))
+
+    def groups(self) -> Sequence[GroupInfo]:
+        return [replace(each, lag=each.lag - self._faults.hidden(each.name)) for each in self._store.groups()]
 
     def join(self, group: str, member: str) -> Consumer:
         inner = self._store.join(group, member)

@@ -52,7 +52,7 @@ def deadline(draft: Draft, run: Run, passed: DeadlinePassed) -> None:
     """The deadline of an attempt passed, or the wait before the next one."""
     if run.status == "waiting":
         draft.receive(facts.DeadlineReached(**draft.about(), name=passed.name, generation=passed.generation))
-        _next_attempt(draft, run)
+        next_attempt(draft, run)
     else:
         _no_answer(draft, run, "overdue", draft.definition.retry_of(draft.definition.step(run.step)).attempts)
 
@@ -84,8 +84,8 @@ def _run_of(verdict: Verdict) -> Run:
 
 
 def _may_try(draft: Draft, run: Run) -> bool:
-    """No step is started once the process ends; undo steps are tried whatever happens."""
-    return run.is_open and (bool(run.undoes) or (draft.state.status == "running" and run.fate == "react"))
+    """No step is started once the process ends; undo steps are tried until it is cancelled."""
+    return run.is_open and (run.fate != "ignore" if run.undoes else draft.state.status == "running" and run.fate == "react")
 
 
 def _try_again(draft: Draft, run: Run) -> None:
@@ -94,10 +94,10 @@ def _try_again(draft: Draft, run: Run) -> None:
         due = draft.now + delay
         draft.record(facts.RetryPlanned(step=run.step, run=run.key, operation=run.operation, attempt=run.attempt + 1, due=due))
     else:
-        _next_attempt(draft, draft.state.runs[run.operation])
+        next_attempt(draft, draft.state.runs[run.operation])
 
 
-def _next_attempt(draft: Draft, run: Run) -> None:
+def next_attempt(draft: Draft, run: Run) -> None:
     """After a refusal a new operation, after no answer the same one."""
     step = draft.definition.step(run.step)
     refused = run.outcome is not None

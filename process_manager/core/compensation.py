@@ -2,13 +2,13 @@
 
 from process_manager.core import facts
 from process_manager.core.draft import Draft
-from process_manager.core.instance import Run
+from process_manager.core.instance import Instance, Run
 
 
 def after_success(draft: Draft, run: Run) -> None:
     """A success that leads to no reaction: an undo's confirmation, or one that nobody waits for any more."""
     if run.undoes:
-        _recover(draft)
+        recover(draft)
     elif run.undoable and run.fate == "undo" and not left_to_advance(draft, run):
         _undo(draft, draft.state.runs[run.operation])
 
@@ -35,7 +35,7 @@ def undo_surplus(draft: Draft) -> None:
 def undo_gave_up(draft: Draft, run: Run) -> None:
     """An undo step has used up its attempts."""
     target = draft.state.runs.get(run.undoes)
-    if run.is_open and (target is None or target.undo == "failed"):
+    if run.is_open and run.fate != "ignore" and (target is None or target.undo == "failed"):
         _failed(draft, run, f"{run.step} could not undo {target.step if target else run.undoes}")
 
 
@@ -43,8 +43,25 @@ def _failed(draft: Draft, run: Run, reason: str) -> None:
     draft.record(facts.CompensationFailed(step=run.step, run=run.key, operation=run.operation, reason=reason))
 
 
-def _recover(draft: Draft) -> None:
-    """A late confirmation of an undo that had been given up: go on where it stopped."""
+def failed_undos(instance: Instance) -> list[Run]:
+    """The undo runs that have used up their attempts: of each target the newest ones, asked for since it was last done."""
+    found = []
+    given_up = [run for run in instance.runs.values() if run.undoes and run.status in {"failed", "overdue"}]
+    for target in [run for run in instance.runs.values() if run.undo == "failed"]:
+        its = [run for run in given_up if run.undoes == target.operation]
+        found += [run for run in its if run.asked >= target.settled] or its
+    return found + [run for run in given_up if run.undoes not in instance.runs]
+
+
+def skip_failed(draft: Draft) -> None:
+    """What could not be undone stays as it is; go on with the rest."""
+    for run in [run for run in draft.state.runs.values() if run.undo == "failed"]:
+        draft.record(facts.UndoSkipped(step=run.step, run=run.key, operation=run.operation))
+    recover(draft)
+
+
+def recover(draft: Draft) -> None:
+    """An undo that had been given up is confirmed after all, tried again, or skipped: go on where the compensation stopped."""
     state = draft.state
     if state.status != "compensation_failed" or state.undo_failed:
         return

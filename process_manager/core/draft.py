@@ -93,7 +93,7 @@ class Draft:
             case DeadlineSet(name, at, after):
                 self._set_deadline(reaction, name, at or self.now + (after or timedelta(0)))
             case DeadlineCancelled(name):
-                self._cancel_deadline(name)
+                self.cancel_deadline(name)
             case Complete() | Compensate() | Abort():
                 _announced(reaction, effect)
                 self.follow(effect)
@@ -106,8 +106,7 @@ class Draft:
         """Do what an ending, or a step's stated default, says; CONTINUE says nothing."""
         if not isinstance(ending, Complete | Compensate | Abort):
             return
-        for name in list(self.state.timers):
-            self._cancel_deadline(name)
+        self.cancel_deadlines()
         match ending:
             case Complete(outcome):
                 surplus = [run.operation for run in self.state.runs.values() if surplus_at_end(self.definition, self.state, run)]
@@ -150,7 +149,13 @@ class Draft:
         timer = self.state.timers.get(name)
         self.record(facts.DeadlineSet(name=name, generation=timer.generation + 1 if timer else 1, due=due))
 
-    def _cancel_deadline(self, name: str) -> None:
+    def cancel_deadlines(self) -> None:
+        """Take back every named deadline, as each ending does."""
+        for name in list(self.state.timers):
+            self.cancel_deadline(name)
+
+    def cancel_deadline(self, name: str) -> None:
+        """Take a named deadline back; nothing happens when it is not set."""
         timer = self.state.timers.get(name)
         if timer is not None and timer.due is not None:
             self.record(facts.DeadlineCancelled(name=name, generation=timer.generation))

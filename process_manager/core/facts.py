@@ -13,35 +13,9 @@ from typing import Any, ClassVar
 import orjson
 
 from process_manager.core.codec import dumps
+from process_manager.core.inputs import Input as Input  # noqa: PLC0414  receipts are made of it
 from process_manager.core.messages import Json
 from process_manager.errors import NewerFact, UndecodableMessage
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """A message that an instance takes in, as it stands in the log."""
-
-    id: str
-    type: str
-    version: int
-    data: bytes  # a JSON object
-    metadata: bytes  # a JSON object, or null
-    stream: str
-    revision: int
-    position: int
-    time: datetime  # the publisher's, else the store's
-
-    @classmethod
-    def from_json(cls, raw: Json) -> "Input":
-        return cls(
-            raw["id"], raw["type"], raw["version"], dumps(raw["data"]), dumps(raw["metadata"]),
-            raw["stream"], raw["revision"], raw["position"], datetime.fromisoformat(raw["time"]),
-        )  # fmt: skip
-
-    @property
-    def meta(self) -> Json:
-        """The metadata, decoded."""
-        return orjson.loads(self.metadata) or {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +137,16 @@ class Suspended(Receipt):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorActed(Receipt):
+    """Somebody stepped in by hand; what came of it stands behind."""
+
+    fact_type = "pm.operator-acted"
+    action: str
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decided(Fact):
     """A decision with its reason."""
 
@@ -175,7 +159,7 @@ class Decided(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadlineSet(Fact):
-    """A deadline was set or moved; the generation tells this setting from earlier ones."""
+    """A deadline was set or moved, that of a step too; the generation tells this setting from earlier ones."""
 
     fact_type = "pm.deadline-set"
     name: str
@@ -244,8 +228,18 @@ class CompensationFailed(Fact):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UndoSkipped(Fact):
+    """A run that could not be undone stays as it is: an operator has said so."""
+
+    fact_type = "pm.undo-skipped"
+    step: str
+    run: str
+    operation: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ended(Fact):
-    """The life is over: completed, compensated or aborted; `surplus` runs, which are not done, no join needs any more."""
+    """The life is over: completed, compensated, aborted or cancelled; `surplus` runs, which are not done, no join needs any more."""
 
     fact_type = "pm.ended"
     status: str

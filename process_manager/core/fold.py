@@ -6,6 +6,7 @@ from typing import Any
 from process_manager.core import facts
 from process_manager.core.facts import Fact, Input, Receipt
 from process_manager.core.instance import LOOSE_RUNS, WINDOW, Fate, Instance, Kept, Payload, Run, RunStatus, Timer, Undo
+from process_manager.core.timing import LEFTOVER
 
 Evolve = Callable[[Any, Payload], Any]
 """How a definition's own state takes in an event."""
@@ -25,7 +26,7 @@ def apply(instance: Instance, fact: Fact, revision: int, evolve: Evolve | None =
     if isinstance(fact, Receipt):
         _remember(instance, fact.input)
         instance.taken_at = fact.now
-        if not isinstance(fact, facts.InputKept | facts.Suspended):
+        if _moves(fact):
             instance.taken_position = max(instance.taken_position, fact.input.position)
         if fact.kept:
             instance.kept.pop(fact.input.id, None)
@@ -36,6 +37,19 @@ def apply(instance: Instance, fact: Fact, revision: int, evolve: Evolve | None =
         instance.events[payload.type] = payload
         if evolve is not None:
             instance.data = evolve(instance.data, payload)
+
+
+def _moves(fact: Receipt) -> bool:
+    """Whether the life goes on with this input. What lets kept inputs go on is none: they stand before it in the log."""
+    match fact:
+        case facts.InputKept() | facts.InputIgnored() | facts.Suspended():
+            return False
+        case facts.OperatorActed(action=action):
+            return action in {"cancel", "compensate"}
+        case facts.DeadlineReached(name=name):
+            return name != LEFTOVER
+        case _:
+            return True
 
 
 def _remember(instance: Instance, taken: Input) -> None:
@@ -115,7 +129,7 @@ def _settle_undo(instance: Instance, undo: Run) -> None:
     Where none was asked for since, the one that is settled now came before the success, which is to be undone once more.
     """
     target = instance.runs.get(undo.undoes)
-    if target is None or target.undo == "done":
+    if target is None or target.undo in {"done", "skipped"}:
         return
     newest = [each for each in instance.runs.values() if each.undoes == undo.undoes and each.asked >= target.settled]
     found = {each.status for each in newest or [undo]}
@@ -135,7 +149,9 @@ def _step_started(instance: Instance, fact: facts.StepStarted, revision: int, me
     instance.commands[fact.id] = operation
     known = instance.runs.get(operation)
     if known is not None:
-        instance.runs[operation] = known._replace(attempt=fact.attempt, status="open", command_id=fact.id, retry_due=None)
+        known = known._replace(attempt=fact.attempt, status="open", command_id=fact.id, due=fact.due, moves=0)
+        instance.runs[operation] = known
+        _settle_undo(instance, known)
         return
     fate: Fate = "react"
     asked = instance.settlements
@@ -144,7 +160,7 @@ def _step_started(instance: Instance, fact: facts.StepStarted, revision: int, me
         _drop(instance, instance.runs[fact.replaces])
     instance.runs[operation] = Run(
         operation, fact.step, fact.run, instance.life, fact.attempt, "open", command, fact.id, fact.keep, fact.undoable,
-        undoes=fact.undoes, fate=fate, asked=asked,
+        undoes=fact.undoes, fate=fate, due=fact.due, asked=asked,
     )  # fmt: skip
     target = instance.runs.get(fact.undoes)
     if target is not None:
@@ -156,6 +172,10 @@ def _event_taken(_instance: Instance, fact: facts.EventTaken, revision: int, mes
 
 
 def _deadline_set(instance: Instance, fact: facts.DeadlineSet, _revision: int, _message: Any) -> None:
+    run = instance.runs.get(fact.name.partition("/")[2])
+    if run is not None:
+        instance.runs[run.operation] = run._replace(due=fact.due, moves=run.moves + 1)
+        return
     instance.timers[fact.name] = Timer(fact.generation, fact.due)
 
 
@@ -173,8 +193,15 @@ def _expired(instance: Instance, fact: facts.InputExpired, _revision: int, _mess
 
 
 def _suspended(instance: Instance, fact: facts.Suspended, revision: int, _message: Any) -> None:
-    instance.suspended = fact.error
+    instance.suspended, instance.culprit = fact.error, fact.input.id
     instance.kept[fact.input.id] = Kept(fact.input, "suspended", None, revision)
+
+
+def _operator_acted(instance: Instance, fact: facts.OperatorActed, _revision: int, _message: Any) -> None:
+    if fact.action == "suspend":
+        instance.suspended = f"by {fact.actor}: {fact.reason}"
+    elif not fact.action.endswith("-deadline"):
+        instance.suspended = instance.culprit = ""
 
 
 def _join_decided(instance: Instance, fact: facts.JoinDecided, _revision: int, _message: Any) -> None:
@@ -186,7 +213,7 @@ def _join_decided(instance: Instance, fact: facts.JoinDecided, _revision: int, _
 
 def _retry_planned(instance: Instance, fact: facts.RetryPlanned, _revision: int, _message: Any) -> None:
     run = instance.runs[fact.operation]
-    instance.runs[fact.operation] = run._replace(status="waiting", retry_due=fact.due)
+    instance.runs[fact.operation] = run._replace(status="waiting", due=fact.due, moves=0)
 
 
 def _compensation_started(instance: Instance, fact: facts.CompensationStarted, _revision: int, _message: Any) -> None:
@@ -202,11 +229,15 @@ def _let_go(run: Run, fate: Fate) -> Run:
     """A run that nothing waits for any more; it is not tried again."""
     if run.status != "waiting":
         return run._replace(fate=fate)
-    return run._replace(fate=fate, status="overdue" if run.outcome is None else "failed", retry_due=None)
+    return run._replace(fate=fate, status="overdue" if run.outcome is None else "failed")
 
 
 def _nothing_to_undo(instance: Instance, fact: facts.NothingToUndo, _revision: int, _message: Any) -> None:
     instance.runs[fact.operation] = instance.runs[fact.operation]._replace(undo="done")
+
+
+def _undo_skipped(instance: Instance, fact: facts.UndoSkipped, _revision: int, _message: Any) -> None:
+    instance.runs[fact.operation] = instance.runs[fact.operation]._replace(undo="skipped")
 
 
 def _compensation_failed(instance: Instance, _fact: facts.CompensationFailed, _revision: int, _message: Any) -> None:
@@ -221,7 +252,11 @@ def _ended(instance: Instance, fact: facts.Ended, _revision: int, _message: Any)
     instance.ended_position = instance.taken_position
     instance.ended_at = instance.taken_at
     for run in list(instance.runs.values()):
-        if run.life == instance.life and not run.undoes and (run.fate == "react" or fact.status == "aborted"):
+        if run.life != instance.life:
+            continue
+        if fact.status == "cancelled":
+            instance.runs[run.operation] = _let_go(run, "ignore")
+        elif not run.undoes and (run.fate == "react" or fact.status == "aborted"):
             instance.runs[run.operation] = _let_go(run, "undo" if run.operation in fact.surplus else "ignore")
 
 
@@ -247,12 +282,14 @@ APPLY: dict[type[Fact], Callable[[Instance, Any, int, Any], Payload | None]] = {
     facts.InputExpired: _expired,
     facts.InputIgnored: _nothing,
     facts.Suspended: _suspended,
+    facts.OperatorActed: _operator_acted,
     facts.Decided: _nothing,
     facts.JoinDecided: _join_decided,
     facts.RetryPlanned: _retry_planned,
     facts.CompensationStarted: _compensation_started,
     facts.NothingToUndo: _nothing_to_undo,
     facts.CompensationFailed: _compensation_failed,
+    facts.UndoSkipped: _undo_skipped,
     facts.Ended: _ended,
     facts.SnapshotTaken: _snapshot,
     facts.Foreign: _nothing,

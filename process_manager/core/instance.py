@@ -19,10 +19,10 @@ WINDOW = 256
 LOOSE_RUNS = 100
 """How many answered runs that nothing depends on any more stay in the state."""
 
-Status = Literal["not_started", "running", "compensating", "completed", "compensated", "compensation_failed", "aborted"]
+Status = Literal["not_started", "running", "compensating", "completed", "compensated", "compensation_failed", "aborted", "cancelled"]
 RunStatus = Literal["open", "waiting", "done", "failed", "overdue"]
 Fate = Literal["react", "undo", "ignore"]
-Undo = Literal["", "open", "done", "failed"]
+Undo = Literal["", "open", "done", "failed", "skipped"]
 
 
 class Payload:
@@ -74,7 +74,8 @@ class Run(NamedTuple):
     outcome: Payload | None = None
     settled: int = 0  # counts answers, to undo the last one first
     undo: Undo = ""
-    retry_due: datetime | None = None
+    due: datetime | None = None  # when it is overdue, or tried again; None: never
+    moves: int = 0  # how often that was moved by hand
     asked: int = 0  # how many answers had been counted when it was started
 
     @property
@@ -122,7 +123,8 @@ class Instance:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     outcome: str = ""
-    suspended: str = ""  # the error, while an operator is waited for
+    suspended: str = ""  # why, while an operator is waited for
+    culprit: str = ""  # the id of the input that could not be taken, where that is why
     compensates: bool = False  # this life has decided to compensate
     settlements: int = 0
     floor: int = -1  # the highest position whose id was dropped from `seen`
@@ -146,7 +148,7 @@ class Instance:
 
     @property
     def ended(self) -> bool:
-        return self.status in {"completed", "compensated", "aborted"}
+        return self.status in {"completed", "compensated", "aborted", "cancelled"}
 
     @property
     def undo_failed(self) -> bool:

@@ -1,12 +1,15 @@
 """Messages of the library itself that reach instances through the log."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal, get_args
 
 import orjson
 
 DEADLINE_PASSED = "pm.deadline-passed"
 COMMAND_PARKED = "pm.command-parked"
+OPERATOR_ACTION = "pm.operator-action"
 TIME_PASSED = "pm.time-passed"
 
 
@@ -44,6 +47,44 @@ class CommandParked:
     @classmethod
     def read(cls, data: bytes) -> "CommandParked":
         return cls(**orjson.loads(data))
+
+
+Action = Literal["retry", "skip", "cancel", "suspend", "resume", "compensate", "move-deadline", "cancel-deadline"]
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorAction:
+    """What somebody does to an instance by hand. Appended at `no_stream` to `stream`: one request is one action."""
+
+    instance: str  # its stream
+    request: str
+    action: Action
+    actor: str
+    reason: str
+    deadline: str = ""  # which one is moved or cancelled
+    due: datetime | None = None  # to when it is moved
+
+    @property
+    def stream(self) -> str:
+        return f"pm.operator-{self.instance}/{self.request}"
+
+    @classmethod
+    def read(cls, data: bytes) -> "OperatorAction":
+        """Raises ValueError, LookupError or TypeError for what is no action that this version knows."""
+        raw = orjson.loads(data)
+        due = raw.pop("due", None)
+        action = cls(**raw, due=due and datetime.fromisoformat(due))
+        if action.action not in get_args(Action):
+            raise ValueError(f"{action.action!r} is no action")
+        return action
+
+
+ADDRESSED: Mapping[str, Callable[[bytes], DeadlinePassed | CommandParked | OperatorAction]] = {
+    DEADLINE_PASSED: DeadlinePassed.read,
+    COMMAND_PARKED: CommandParked.read,
+    OPERATOR_ACTION: OperatorAction.read,
+}
+"""The signals that name the instance that they are for, and how they are read."""
 
 
 @dataclass(frozen=True, slots=True)

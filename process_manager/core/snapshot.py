@@ -23,7 +23,7 @@ LIMIT = 512 * 1024
 _TIMES = ("taken_at", "started_at", "ended_at")
 _PLAIN = (
     "status", "life", "definition_version", "correlation", "revision", "started_position", "ended_position", "taken_position",
-    "outcome", "suspended", "compensates", "settlements", "floor",
+    "outcome", "suspended", "culprit", "compensates", "settlements", "floor",
 )  # fmt: skip
 
 
@@ -97,12 +97,12 @@ def _by_operation(commands: Mapping[str, str]) -> dict[str, list[str]]:
 
 def _run_to_json(run: Run) -> Json:
     outcome = run.outcome and run.outcome.revision
-    return run._asdict() | {"command": run.command.revision, "outcome": outcome, "retry_due": _text(run.retry_due)}
+    return run._asdict() | {"command": run.command.revision, "outcome": outcome, "due": _text(run.due)}
 
 
 def _run_from_json(raw: Json, payload: Callable[[int], Payload]) -> Run:
     outcome = None if raw["outcome"] is None else payload(raw["outcome"])
-    return Run(**raw | {"command": payload(raw["command"]), "outcome": outcome, "retry_due": _time(raw["retry_due"])})
+    return Run(**raw | {"command": payload(raw["command"]), "outcome": outcome, "due": _time(raw["due"])})
 
 
 def _kept_from_json(raw: list[Any], records: Mapping[int, Record]) -> tuple[str, Kept]:

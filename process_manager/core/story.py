@@ -92,6 +92,11 @@ def _reached(fact: facts.DeadlineReached, names: dict[str, str]) -> str:
     return f"the wait before {names.get(operation, step)} is tried again is over" if operation else f"deadline {step} passed"
 
 
+def _deadline(fact: facts.DeadlineSet, names: dict[str, str]) -> str:
+    name, _, operation = fact.name.partition("/")
+    return f"deadline {f'of {names.get(operation, name)}' if operation in names else fact.name} set to {_at(fact.due)}"
+
+
 def _command(fact: facts.StepStarted, names: dict[str, str]) -> str:
     text = f"{_run(fact)}: {fact.type}"
     if fact.undoes:
@@ -121,14 +126,16 @@ _TOLD: dict[type[Fact], tuple[Kind, Callable[[Any, dict[str, str]], str]]] = {
     facts.InputKept: ("input", _kept),
     facts.InputExpired: ("input", lambda fact, _: f"waited in vain: {fact.expired}"),
     facts.Suspended: ("trouble", lambda fact, _: f"{fact.input.type}: suspended, {fact.error}"),
+    facts.OperatorActed: ("input", lambda fact, _: f"{fact.action} by {fact.actor}: {fact.reason}"),
     facts.StepStarted: ("command", _command),
     facts.Decided: ("decision", lambda fact, _: f"{fact.question}? {fact.answer}, because {fact.because}"),
-    facts.DeadlineSet: ("deadline", lambda fact, _: f"deadline {fact.name} set to {_at(fact.due)}"),
+    facts.DeadlineSet: ("deadline", _deadline),
     facts.DeadlineCancelled: ("deadline", lambda fact, _: f"deadline {fact.name} cancelled"),
     facts.RetryPlanned: ("deadline", lambda fact, _: f"{_run(fact)}: attempt {fact.attempt} at {_at(fact.due)}"),
     facts.JoinDecided: ("join", _join),
     facts.CompensationStarted: ("undo", lambda fact, _: f"compensating: {fact.reason}"),
     facts.NothingToUndo: ("undo", lambda fact, _: f"{_run(fact)}: nothing to undo"),
     facts.CompensationFailed: ("trouble", lambda fact, _: f"compensation failed: {fact.reason}"),
+    facts.UndoSkipped: ("undo", lambda fact, _: f"{_run(fact)} is not undone"),
     facts.Ended: ("ending", _ended),
 }

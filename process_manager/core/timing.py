@@ -30,6 +30,9 @@ class Pending(NamedTuple):
     due: datetime
 
 
+LEFTOVER = "pm/kept"
+"""The deadline, due now, behind which a turn without room leaves kept inputs."""
+
 EXPIRY = "pm.expiry"  # no step or deadline has a dot in its name
 
 
@@ -46,14 +49,26 @@ def reached(instance: Instance, passed: DeadlinePassed) -> Run | Timer | Literal
         return "expiry" if kept is not None and kept.until is not None else None
     run = instance.runs.get(rest)
     if run is not None and run.step == kind:
-        return run if run.is_open and passed.generation == _generation(run) else None
+        return run if run.is_open and passed.generation == generation(run) else None
     timer = instance.timers.get(passed.name)
     return timer if timer is not None and timer.due is not None and timer.generation == passed.generation else None
 
 
-def _generation(run: Run) -> int:
-    """Every attempt has a generation, and so has the wait before it: odd while open, even while waiting."""
-    return attempt_generation(run.attempt) if run.status == "open" else retry_generation(run.attempt + 1)
+def generation(run: Run) -> int:
+    """Every attempt has a generation, and so has the wait before it: odd while open, even while waiting. A move by hand is far above."""
+    usual = attempt_generation(run.attempt) if run.status == "open" else retry_generation(run.attempt + 1)
+    return usual + MOVED * run.moves
+
+
+MOVED = 1 << 20
+"""More than twice the attempts of any run."""
+
+
+def pending(instance: Instance) -> list[Pending]:
+    """The deadlines of an instance that are set and have not passed."""
+    found = [Pending(run.deadline, generation(run), run.due) for run in instance.runs.values() if run.is_open and run.due is not None]
+    found += [Pending(name, timer.generation, timer.due) for name, timer in instance.timers.items() if timer.due is not None]
+    return found + [Pending(expiry_name(id_), 1, kept.until) for id_, kept in instance.kept.items() if kept.until is not None]
 
 
 def attempt_generation(attempt: int) -> int:

@@ -1,5 +1,6 @@
 """One input taken to one block: `take` is a pure function of definition, instance, input and `now`."""
 
+from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,17 +11,21 @@ from process_manager.core.draft import Draft
 from process_manager.core.facts import Fact, Input
 from process_manager.core.instance import Instance, Kept, Run
 from process_manager.core.messages import Message
+from process_manager.core.operator import operate
 from process_manager.core.reactions import Reaction, Wait
 from process_manager.core.records import NewRecord
 from process_manager.core.settling import settle
-from process_manager.core.signals import COMMAND_PARKED, DEADLINE_PASSED, CommandParked, DeadlinePassed
-from process_manager.core.timing import reached
+from process_manager.core.signals import (
+    ADDRESSED,
+    COMMAND_PARKED,
+    DEADLINE_PASSED,
+    OPERATOR_ACTION,
+    CommandParked,
+    DeadlinePassed,
+    OperatorAction,
+)
+from process_manager.core.timing import LEFTOVER, reached
 from process_manager.errors import NewerFact, ReactionError
-
-LEFTOVER = "pm/kept"
-"""The deadline, due now, behind which a turn without room leaves kept inputs."""
-
-SIGNALS = {DEADLINE_PASSED, COMMAND_PARKED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +78,17 @@ def _suspended(failed: Draft, instance: Instance, message: Message | None, error
 
 
 def _run(draft: Draft, message: Message | None, until: str = "") -> None:
-    if draft.state.suspended:
+    if draft.state.suspended and draft.input.type != OPERATOR_ACTION:
         draft.receive(facts.InputKept(input=draft.input, now=draft.now, reason="suspended"))
         return
     _take_one(draft, _verdict(draft, draft.input), message)
-    _offer_kept(draft, until)
+    if not draft.state.suspended:
+        _offer_kept(draft, until)
 
 
 def _verdict(draft: Draft, taken: Input) -> Verdict | None:
     """What an event means; None for a signal."""
-    return None if taken.type in SIGNALS else classify(draft.definition, draft.state, taken)
+    return None if taken.type in ADDRESSED else classify(draft.definition, draft.state, taken)
 
 
 def _take_one(draft: Draft, verdict: Verdict | None, message: Message | None) -> None:
@@ -90,18 +96,25 @@ def _take_one(draft: Draft, verdict: Verdict | None, message: Message | None) ->
         _event(draft, verdict, message)
     elif draft.input.type == DEADLINE_PASSED:
         _deadline_passed(draft, DeadlinePassed.read(draft.input.data))
-    else:
+    elif draft.input.type == COMMAND_PARKED:
         answers.parked(draft, CommandParked.read(draft.input.data))
-    settle(draft)
+    else:
+        operate(draft, OperatorAction.read(draft.input.data))
+    if not draft.state.suspended:
+        settle(draft)
 
 
 def _offer_kept(draft: Draft, until: str) -> None:
     """Offer kept inputs again, in the order of the log, until none of them moves the instance."""
-    waiting = _kept(draft)
-    while waiting:
-        kept = waiting.pop(0)
+    waiting = deque(sorted(draft.state.kept.values(), key=lambda kept: kept.input.position))
+    early: list[Kept] = []
+    while waiting and not draft.state.suspended:
+        kept = waiting.popleft()
+        if kept.input.id not in draft.state.kept:  # it has expired
+            continue
         verdict = _verdict(draft, kept.input)
         if verdict is not None and verdict.meaning == "early" and kept.until is not None:
+            early.append(kept)
             continue
         if kept.input.id == until:
             return
@@ -110,11 +123,10 @@ def _offer_kept(draft: Draft, until: str) -> None:
             return
         draft.input = kept.input
         _take_one(draft, verdict, None)
-        waiting = _kept(draft)
-
-
-def _kept(draft: Draft) -> list[Kept]:
-    return sorted(draft.state.kept.values(), key=lambda kept: kept.input.position)
+        if kept.input.id in draft.state.kept:  # it turned out to be early
+            early.append(draft.state.kept[kept.input.id])
+        waiting.extendleft(reversed(early))
+        early = []
 
 
 def _event(draft: Draft, verdict: Verdict, message: Message | None) -> None:

@@ -17,19 +17,23 @@ COLUMNS = ("instance", "process", "key", "status", "life", "version", "started",
 
 _DECISIVE = {
     fact.fact_type
-    for fact in (facts.Started, facts.CompensationStarted, facts.CompensationFailed, facts.Ended, facts.Suspended, facts.InputKept)
-}
+    for fact in (
+        facts.Started, facts.CompensationStarted, facts.CompensationFailed, facts.Ended, facts.Suspended, facts.InputKept,
+        facts.OperatorActed,
+    )
+}  # fmt: skip
 _BETWEEN = frozenset(FACTS) - {facts.SnapshotTaken.fact_type}
 
 
 class Found:
     """What a list says of an instance."""
 
-    __slots__ = ("life", "outcome", "started", "status", "stream", "updated", "version")
+    __slots__ = ("life", "outcome", "stage", "started", "stream", "suspended", "updated", "version")
 
     def __init__(self, stream: str) -> None:
         self.stream = stream
-        self.status = "not_started"
+        self.stage = ""
+        self.suspended = ""
         self.life = 0
         self.version = 0
         self.started: datetime | None = None
@@ -39,25 +43,34 @@ class Found:
     def take(self, fact: Fact, time: datetime) -> None:
         match fact:
             case facts.Started():
-                self.status, self.life, self.version, self.started, self.outcome = "running", fact.life, fact.definition_version, time, ""
+                self.stage, self.life, self.version, self.started, self.outcome = "running", fact.life, fact.definition_version, time, ""
             case facts.CompensationStarted():
-                self.status, self.outcome = "compensating", fact.reason
+                self.stage, self.outcome = "compensating", fact.reason
             case facts.CompensationFailed():
-                self.status, self.outcome = "compensation_failed", fact.reason
+                self.stage, self.outcome = "compensation_failed", fact.reason
             case facts.Ended():
-                self.status, self.outcome = fact.status, fact.outcome
+                self.stage, self.outcome = fact.status, fact.outcome
             case facts.Suspended():
-                self.status, self.outcome = "suspended", fact.error
-            case facts.InputKept() if self.status == "not_started":
-                self.status = "waiting"
+                self.stage, self.suspended = self.stage or "not_started", fact.error
+            case facts.OperatorActed(action="suspend"):
+                self.suspended = f"by {fact.actor}: {fact.reason}"
+            case facts.OperatorActed(action=action) if not action.endswith("-deadline"):
+                self.suspended = ""
+            case facts.InputKept() if not self.stage:
+                self.stage = "not_started"
             case _:
                 pass
+
+    @property
+    def status(self) -> str:
+        """`suspended`, whatever it was before; "" for one that nothing is known of."""
+        return "suspended" if self.suspended else self.stage
 
     def row(self) -> dict[str, Any]:
         process, _, key = self.stream.partition("-")
         return {
             "instance": self.stream, "process": process, "key": key, "status": self.status, "life": self.life, "version": self.version,
-            "started": self.started, "updated": self.updated, "outcome": self.outcome,
+            "started": self.started, "updated": self.updated, "outcome": self.suspended or self.outcome,
         }  # fmt: skip
 
 
@@ -69,7 +82,7 @@ def scan(store: EventStore, process: str = "", status: str = "") -> Iterator[dic
         if process and not record.stream.startswith(f"{process}-"):
             continue
         _take(found.setdefault(record.stream, Found(record.stream)), record)
-    return (each.row() for each in found.values() if each.status != "not_started" and status in {"", each.status})
+    return (each.row() for each in found.values() if each.status and status in {"", each.status})
 
 
 def _take(instance: Found, record: Record) -> None:

@@ -34,7 +34,7 @@ _NEUTRAL = frozenset(
     each.fact_type
     for each in (
         facts.Started, facts.EventTaken, facts.InputIgnored, facts.Decided, facts.JoinDecided, facts.CompensationStarted,
-        facts.NothingToUndo, facts.CompensationFailed, facts.Ended, facts.SnapshotTaken,
+        facts.NothingToUndo, facts.CompensationFailed, facts.UndoSkipped, facts.OperatorActed, facts.Ended, facts.SnapshotTaken,
     )
 )  # fmt: skip
 """Facts that touch no deadline, unless the input that they hold had been kept until one."""

@@ -14,7 +14,7 @@ from process_manager.core.identity import record_id
 from process_manager.core.messages import Event, Json
 from process_manager.core.records import NewRecord, Record
 from process_manager.core.routing import correlation_of
-from process_manager.core.signals import COMMAND_PARKED, DEADLINE_PASSED, CommandParked, DeadlinePassed
+from process_manager.core.signals import ADDRESSED
 from process_manager.errors import StreamNotFound, UndecodableMessage
 from process_manager.ports import Block, EventStore, StreamState
 
@@ -44,7 +44,7 @@ class Incoming:
 
 def input_types(definitions: Mapping[str, Definition]) -> frozenset[str]:
     """The types of records that concern these processes."""
-    return frozenset({DEADLINE_PASSED, COMMAND_PARKED}.union(*(definition.handled for definition in definitions.values())))
+    return frozenset(ADDRESSED).union(*(definition.handled for definition in definitions.values()))
 
 
 class Router:
@@ -69,7 +69,7 @@ class Router:
         metadata = read_metadata(record.type, record.metadata)
         decode_json(record.type, record.data)
         taken = input_of(record, metadata)
-        if record.type in {DEADLINE_PASSED, COMMAND_PARKED}:
+        if record.type in ADDRESSED:
             return Incoming(taken, None, self._addressed(taken))
         definitions = self._by_type.get(record.type, [])
         if not definitions:
@@ -78,9 +78,8 @@ class Router:
         return Incoming(taken, message, [Target(each, self._key(each, taken, message, metadata)) for each in definitions])
 
     def _addressed(self, taken: Input) -> list[Target]:
-        read = DeadlinePassed.read if taken.type == DEADLINE_PASSED else CommandParked.read
         try:
-            process, _, key = read(taken.data).instance.partition("-")
+            process, _, key = ADDRESSED[taken.type](taken.data).instance.partition("-")
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise UndecodableMessage(taken.type, f"{type(error).__name__}: {error}") from error
         return [Target(self._definitions[process], key)] if process in self._definitions else []

@@ -2,9 +2,10 @@
 
     scenario(OrderFulfilment).given(OrderPlaced(...)).when(StockReserved(...)).then(ChargeCard(...))
 
-`given` and `when` deliver events, `at` and `after` move the clock; the assertions are about what the last of these
-calls led to. An answer carries the causation of the command that it answers: of the one open run of a step with this
-answer, of several the one whose command agrees in every field that both have, or the one named by `answer(event, to=command)`.
+`given` and `when` deliver events, `at` and `after` move the clock, `operator` steps in by hand; the assertions are
+about what the last of these calls led to. An answer carries the causation of the command that it answers: of the one open
+run of a step with this answer, of several the one whose command agrees in every field that both have, or the one named by
+`answer(event, to=command)`.
 After every turn the recorded bytes are read and folded again, and a snapshot is restored: both must give an equal instance.
 """
 
@@ -25,10 +26,10 @@ from process_manager.core.instance import Instance, Status
 from process_manager.core.messages import Command, Event
 from process_manager.core.process import ProcessManager
 from process_manager.core.records import Record
-from process_manager.core.signals import DEADLINE_PASSED, DeadlinePassed
+from process_manager.core.signals import DEADLINE_PASSED, OPERATOR_ACTION, Action, DeadlinePassed, OperatorAction
 from process_manager.core.steps import AnyStep
 from process_manager.core.story import story
-from process_manager.core.timing import Pending, cleared_by, set_by
+from process_manager.core.timing import Pending, cleared_by, pending, set_by
 from process_manager.core.turn import Turn, take
 from process_manager.testing.answering import Delivery, answer, command_answered, unsolicited
 from process_manager.testing.rebuilding import rebuilding
@@ -94,11 +95,26 @@ class Scenario:
     def at(self, time: datetime) -> Self:
         """It becomes this time; deadlines that come due fire on the way, each at its own time."""
         self.facts = []
-        while (pending := min(self._pending.values(), key=lambda each: each.due, default=None)) and pending.due <= time:
-            del self._pending[pending.name]
-            self.now = max(self.now, pending.due)
-            self._fire(pending)
+        while (next_ := min(self._pending.values(), key=lambda each: each.due, default=None)) and next_.due <= time:
+            del self._pending[next_.name]
+            self.now = max(self.now, next_.due)
+            self._fire(next_)
         self.now = max(self.now, time)
+        return self
+
+    def operator(self, action: Action, reason: str = "by hand", *, deadline: str = "", due: datetime | None = None) -> Self:
+        """Somebody does this to the instance, as with `pm retry` and its like. `deadline` names the one that is moved or cancelled,
+        as `pm deadlines list` shows it: that of a step may be named by its step while one run of it is open."""
+        self.facts = []
+        named = [each.name for each in pending(self.instance) if deadline and each.name.partition("/")[0] == deadline]
+        request = str(self._deliveries + 1)
+        name = named[0] if len(named) == 1 else deadline
+        self._take(self._signal(OPERATOR_ACTION, OperatorAction(self.instance.stream, request, action, "operator", reason, name, due)))
+        return self
+
+    def deployed(self, process: type[ProcessManager[Any]]) -> Self:
+        """From here on this class takes the inputs, as after a deploy of newer code."""
+        self.definition = process.definition
         return self
 
     # what is asserted
@@ -150,6 +166,10 @@ class Scenario:
     def then_aborted(self, reason: str = "") -> Self:
         """It ended without undoing anything."""
         return self._then_status("aborted", reason)
+
+    def then_cancelled(self, reason: str = "") -> Self:
+        """Somebody ended it by hand."""
+        return self._then_status("cancelled", reason)
 
     def then_not_started(self) -> Self:
         """No life has begun."""
@@ -258,9 +278,12 @@ class Scenario:
         number = self._deliveries
         return Input(str(UUID(int=number)), type_, version, data, metadata, f"scenario-{number}", 0, 1000 * number, self.now)
 
-    def _fire(self, pending: Pending) -> None:
-        passed = DeadlinePassed(self.instance.stream, pending.name, pending.generation, pending.due)
-        self._take(self._input(DEADLINE_PASSED, 1, orjson.dumps(passed), b"{}"))
+    def _fire(self, due: Pending) -> None:
+        passed = DeadlinePassed(self.instance.stream, due.name, due.generation, due.due)
+        self._take(self._signal(DEADLINE_PASSED, passed))
+
+    def _signal(self, type_: str, signal: DeadlinePassed | OperatorAction) -> Input:
+        return self._input(type_, 1, orjson.dumps(signal), b"{}")
 
     def _take(self, taken: Input, event: Event | None = None) -> None:
         if self.instance.knows(taken.id, taken.position):
@@ -272,9 +295,8 @@ class Scenario:
         for fact in turn.facts:
             for name in cleared_by(fact):
                 self._pending.pop(name, None)
-            pending = set_by(fact)
-            if pending:
-                self._pending[pending.name] = pending
+            if new := set_by(fact):
+                self._pending[new.name] = new
         self._check()
 
     def _record(self, turn: Turn) -> None:

@@ -6,7 +6,9 @@ from process_manager.interfaces.cli import output
 from process_manager.interfaces.cli.errors import NOT_FOUND, CliError
 from process_manager.interfaces.cli.options import command, existing_store, format_option, store_option
 
-STATUSES = ("waiting", "running", "compensating", "suspended", "completed", "compensated", "compensation_failed", "aborted")
+STATUSES = (
+    "not_started", "running", "compensating", "suspended", "completed", "compensated", "compensation_failed", "aborted", "cancelled",
+)  # fmt: skip
 
 
 @command("list", example="pm list --status running\npm list --process order_fulfilment -o ids")

@@ -15,7 +15,8 @@ Row = dict[str, Any]
 RED, GREEN, YELLOW = "red", "green", "yellow"
 
 _COLORS = {
-    "completed": GREEN, "compensated": YELLOW, "compensating": YELLOW, "aborted": RED, "compensation_failed": RED, "suspended": RED,
+    "completed": GREEN, "compensated": YELLOW, "compensating": YELLOW, "aborted": RED, "cancelled": RED,
+    "compensation_failed": RED, "suspended": RED,
 }  # fmt: skip
 
 

@@ -28,9 +28,13 @@ class Instances:
         self._limit = limit
         self._cache: dict[str, Instance] = {}
 
-    def get(self, definition: Definition, key: str) -> Instance:
-        """The instance as cached, else as stored. Raises NewerFact, UndecodableMessage."""
-        return self._cache.get(f"{definition.name}-{key}") or load(self._store, definition, key)
+    def get(self, definition: Definition, key: str, *, likely_new: bool = False) -> Instance:
+        """The instance as cached, else as stored; `likely_new` takes it for one without a stream, which only an append at NO_STREAM
+        confirms. Raises NewerFact, UndecodableMessage."""
+        cached = self._cache.get(f"{definition.name}-{key}")
+        if cached is not None:
+            return cached
+        return Instance(definition.name, key) if likely_new else load(self._store, definition, key)
 
     def put(self, instance: Instance) -> None:
         """Keep what an append has just confirmed."""

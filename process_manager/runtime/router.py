@@ -77,6 +77,11 @@ class Router:
         message = decode(definitions[0].handled[record.type].event, taken.version, record.data)
         return Incoming(taken, message, [Target(each, self._key(each, taken, message, metadata)) for each in definitions])
 
+    def starts_new(self, definition: Definition, taken: Input) -> bool:
+        """Whether an input starts instances, and each but once: its instance is not likely to be there."""
+        handled = definition.handled.get(taken.type)
+        return handled is not None and handled.starts is not None and not handled.starts.mark.again
+
     def _addressed(self, taken: Input) -> list[Target]:
         try:
             process, _, key = ADDRESSED[taken.type](taken.data).instance.partition("-")

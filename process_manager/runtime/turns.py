@@ -45,7 +45,9 @@ class Work:
     records: list[NewRecord] = field(default_factory=list)
     size: int = 0
     taken: int = 0  # inputs that `records` answer
-    caused: list[int] = field(default_factory=list)  # when the inputs that led to commands were appended, in microseconds since 1970
+    turns: list[tuple[Turn, Delivery]] = field(default_factory=list)  # what `records` are made of
+    duplicates: int = 0
+    refused: bool = False  # its last append was, so that the stream has to be read
 
 
 class TurnRunner:
@@ -178,9 +180,15 @@ class TurnRunner:
     # -- rounds -------------------------------------------------------------------------------------------------
 
     def _decided(self, work: Work) -> bool:
-        """Whether there is something to append, or nothing left to do; the inputs of an instance that cannot be loaded go aside."""
+        """Whether there is something to append, or nothing left to do; the inputs of an instance that cannot be loaded go aside.
+
+        Where a new instance is likely its stream is not looked up: the append at NO_STREAM does that. Without an append it has to be.
+        """
         try:
-            self._decide(work, self._instances.get(work.target.definition, work.target.key))
+            likely_new = not work.refused and self._router.starts_new(work.target.definition, work.inputs[0][0].input)
+            self._decide(work, self._instances.get(work.target.definition, work.target.key, likely_new=likely_new))
+            if likely_new and not work.records:
+                self._decide(work, self._instances.get(work.target.definition, work.target.key))
         except NewerFact as error:
             self._hold(self._set_aside(work.inputs), error)
         except UndecodableMessage as error:
@@ -196,10 +204,10 @@ class TurnRunner:
         return deliveries
 
     def _decide(self, work: Work, instance: Instance) -> None:
-        work.records, work.size, work.taken, work.caused = [], 0, 0, []
+        work.records, work.size, work.taken, work.turns, work.duplicates = [], 0, 0, [], 0
         for incoming, delivery in work.inputs:
             if self._instances.has_taken(instance, incoming.input.id, incoming.input.position):
-                self._counters.duplicates += 1
+                work.duplicates += 1
             elif (turn := self._turn(work.target.definition, instance, incoming)) is None:
                 self._park(self._set_aside([(incoming, delivery)]), f"its receipt would not fit an append of {MAX_APPEND:,} bytes")
             else:
@@ -209,9 +217,7 @@ class TurnRunner:
                 instance = turn.instance
                 work.records += turn.records
                 work.size += size
-                self._count(turn)
-                if any(isinstance(fact, facts.StepStarted) for fact in turn.facts):
-                    work.caused.append(delivery.record.created)
+                work.turns.append((turn, delivery))
             work.taken += 1
         if instance.records_since_snapshot >= SNAPSHOT_EVERY and work.records:
             self._add_snapshot(work.target.definition, instance, work)
@@ -239,7 +245,16 @@ class TurnRunner:
             instance.revision += 1
             instance.records_since_snapshot = 0
 
-    def _count(self, turn: Turn) -> None:
+    def _count(self, work: Work) -> None:
+        """What is decided counts once it stands: a conflict decides it anew."""
+        now = time.time()
+        self._counters.duplicates += work.duplicates
+        for turn, delivery in work.turns:
+            self._count_turn(turn)
+            if any(isinstance(fact, facts.StepStarted) for fact in turn.facts):
+                self._counters.event_to_command.observe(now - delivery.record.created / 1_000_000)
+
+    def _count_turn(self, turn: Turn) -> None:
         counters = self._counters
         counters.turns += 1
         for fact in turn.facts:
@@ -269,16 +284,11 @@ class TurnRunner:
                 continue
             if answer is not None and work.instance is not None:
                 self._instances.put(work.instance)
-                self._measure(work)
+            self._count(work)
             del work.inputs[: work.taken]
             if work.inputs:
                 again.append(work)
         return again
-
-    def _measure(self, work: Work) -> None:
-        now = time.time()
-        for created in work.caused:
-            self._counters.event_to_command.observe(now - created / 1_000_000)
 
     def _append(self, blocks: Sequence[Block]) -> Sequence[Appended | StoreError]:
         """An append of unknown result is repeated with the bytes in hand: decided again, it could differ."""
@@ -294,6 +304,7 @@ class TurnRunner:
         """A conflict means: somebody else wrote, or wrote it already; drop what is cached, load, decide again."""
         self._instances.drop(work.target.stream)
         self._counters.conflicts += 1
+        work.refused = True
         if isinstance(error, StreamDeleted):
             self._park(self._set_aside(work.inputs), f"the instance's stream {work.target.stream} was deleted")
             work.inputs.clear()

@@ -1,5 +1,6 @@
 """The aggregates in memory, and what was decided about them but is not appended yet."""
 
+from contextlib import suppress
 from enum import Enum, auto
 from itertools import islice
 from typing import Any
@@ -43,9 +44,9 @@ class NotYet(BaseException):
 class Held:
     """An aggregate in memory, as the store has it and with what is pending on top."""
 
-    __slots__ = ("aggregate", "floor", "operations", "received", "records", "size", "spoiled", "stream", "version")
+    __slots__ = ("aggregate", "floor", "guessed", "operations", "received", "records", "size", "spoiled", "stream", "version")
 
-    def __init__(self, aggregate: Aggregate, stream: str) -> None:
+    def __init__(self, aggregate: Aggregate, stream: str, *, guessed: bool = False) -> None:
         self.aggregate = aggregate
         self.stream = stream
         self.version = -1  # the revision of the last record in the store
@@ -55,6 +56,7 @@ class Held:
         self.size = 0
         self.received: list[Received] = []  # the commands that wait for the pending append
         self.spoiled = False  # the state holds what will not be appended
+        self.guessed = guessed  # nobody has looked whether there is a stream
 
     @property
     def block(self) -> Block:
@@ -66,7 +68,7 @@ class Held:
         received, self.received = self.received, []
         for each in received:
             self.remember(each.operation, at.position)
-        self.version = at.revision
+        self.version, self.guessed = at.revision, False
         self.records, self.size = [], 0
         return received
 
@@ -90,7 +92,8 @@ class UnitOfWork:
     """Handles commands one after the other; the caller appends what is pending and says how that went.
 
     Commands that edit the same aggregate share its append. What a cached aggregate leads to is a guess until that is confirmed at the
-    exact version: on a conflict, as after any error, the aggregate is dropped and read again.
+    exact version: on a conflict, as after any error, the aggregate is dropped and read again. Where the last aggregate of a class had no
+    stream the next one is guessed to have none either, and its stream is read only when that guess led to nothing to append.
     """
 
     def __init__(self, store: EventStore, clock: Clock, limit: int = CACHED) -> None:
@@ -103,6 +106,7 @@ class UnitOfWork:
         self._received: Received | None = None
         self._edited: Held | None = None
         self._read: list[Held] = []
+        self._absent: dict[type[Aggregate], bool] = {}  # whether the last stream that was looked for was not there
 
     # -- what repositories ask ----------------------------------------------------------------------------------
 
@@ -116,7 +120,7 @@ class UnitOfWork:
                 f"{received.handler.name} edits {self._edited.stream} and then {aggregate.category}-{id_}: "
                 "one command edits one aggregate, once; split the command"
             )
-        held = self._edited = self._open(aggregate, id_)
+        held = self._edited = self._open(aggregate, id_, likely_new=self._absent.get(aggregate, False))
         known = held.knows(received)
         if known or (known is None and self._in_stream(held.stream, received)):
             raise AlreadyHandled
@@ -130,27 +134,27 @@ class UnitOfWork:
         if held is not self._edited:
             if held.records or held.spoiled:
                 raise NotYet
+            self._read_on(held)  # no append will tell that it is out of date
             self._read.append(held)
         return held.aggregate
 
-    def _open(self, aggregate: type[Aggregate], id_: str) -> Held:
+    def _open(self, aggregate: type[Aggregate], id_: str, *, likely_new: bool = False) -> Held:
         if not id_:
             raise HandlerError(f"an id of {aggregate.__name__} is empty")
         stream = f"{aggregate.category}-{id_}"
         held = self._cache.pop(stream, None)
         if held is None:
-            held = self._load(aggregate(id_), stream)
+            held = Held(aggregate(id_), stream, guessed=likely_new)
+            if not likely_new:
+                self._read_on(held)
+                self._absent[aggregate] = held.version < 0
         self._cache[stream] = held
         return held
 
-    def _load(self, aggregate: Aggregate, stream: str) -> Held:
-        held = Held(aggregate, stream)
-        try:
-            for record in self._store.read_stream(stream):
+    def _read_on(self, held: Held) -> None:
+        with suppress(StreamNotFound):
+            for record in self._store.read_stream(held.stream, start=held.version + 1):
                 _replay(held, record)
-        except StreamNotFound:
-            pass
-        return held
 
     def _in_stream(self, stream: str, received: Received) -> bool:
         wanted = received.operation.encode()
@@ -165,6 +169,23 @@ class UnitOfWork:
 
     def handle(self, received: Received) -> Outcome:
         """Run a command's handler. Raises what it raises, and HandlerError when it broke the rules."""
+        try:
+            outcome = self._try(received)
+        except Exception:
+            if self._guessed_wrong():
+                return self._try(received)
+            raise
+        return self._try(received) if outcome is not Outcome.DECIDED and self._guessed_wrong() else outcome
+
+    def _guessed_wrong(self) -> bool:
+        """Whether what came of a command rests on a guess that nothing will confirm; the aggregate is read the next time."""
+        held = self._edited
+        if held is None or not held.guessed or held.records:
+            return False
+        self.drop(held)
+        return True
+
+    def _try(self, received: Received) -> Outcome:
         self._begin(received)
         try:
             return self._collect(received, self._call(received))
@@ -279,6 +300,7 @@ class UnitOfWork:
         """Forget an aggregate, to read it again; the commands that waited for its append."""
         if self._cache.get(held.stream) is held:
             del self._cache[held.stream]
+        self._absent[type(held.aggregate)] = False
         return held.received
 
     def trim(self) -> None:

@@ -11,7 +11,7 @@ from process_manager import Repository, handles
 from process_manager.core.codec import encode
 from process_manager.core.records import NewRecord
 from process_manager.errors import StoreError
-from process_manager.ports import Appended, Block, Consumer
+from process_manager.ports import Appended, Block, Consumer, StreamState
 from process_manager.runtime import handler_runner, unit_of_work
 from tests.runtime.desk import GROUP, Box, Break, Desk, Filled, Look, Move, Put, put
 from tests.runtime.shop import START
@@ -263,3 +263,88 @@ def test_looking_at_another_aggregate_shows_what_is_appended(desk: Desk) -> None
 
     assert seen == [["a"]]
     assert desk.types("box-2") == ["test.filled"]
+
+
+def reads(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The streams that are read from now on."""
+    found: list[str] = []
+    read_stream = desk.store.read_stream
+
+    def reading(stream: str, **options: Any) -> object:
+        found.append(stream)
+        return read_stream(stream, **options)
+
+    monkeypatch.setattr(desk.store, "read_stream", reading)
+    return found
+
+
+def test_where_the_last_aggregate_was_new_the_next_is_not_looked_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The append at NO_STREAM tells that it is not there."""
+    runner = desk.runner(put)
+    found = reads(desk, monkeypatch)
+    for box in "123":
+        desk.send(Put(box=box, what="a"))
+    runner.step()
+
+    assert found == ["box-1"]
+    assert [desk.types(f"box-{box}") for box in "123"] == [["test.filled"]] * 3
+    assert desk.counters.conflicts == 0
+
+
+def test_an_aggregate_that_was_there_after_all_is_read_and_decided_again(desk: Desk) -> None:
+    """Whether the guess led to an event, to one that its history refuses, or to an error."""
+    runner = desk.runner(put)
+    for box in ("there", "full"):
+        others = [NewRecord(str(uuid4()), "test.filled", encode(Filled(what=what)), b"") for what in "abc"[: 1 if box == "there" else 3]]
+        desk.store.append(Block(f"box-{box}", others, StreamState.NO_STREAM))
+    desk.send(Put(box="new", what="a"))
+    runner.step()
+    for box in ("there", "full"):
+        desk.send(Put(box=box, what="d"))
+    runner.step()
+
+    assert desk.types("box-there") == ["test.filled"] * 2
+    assert desk.types("box-full") == ["test.filled"] * 3 + ["test.full"]
+
+
+def test_an_error_that_rests_on_a_guess_is_not_believed(desk: Desk) -> None:
+    """The aggregate is read and the handler called again, at once."""
+    calls: list[int] = []
+
+    @handles(Break)
+    def open_again(command: Break, boxes: Repository[Box]) -> None:
+        with boxes.edit(command.box) as box:
+            calls.append(len(box.content))
+            if not box.content:
+                raise LookupError("there is no such box")
+            box.record(Filled(what="again"))
+
+    runner = desk.runner(put, open_again)
+    desk.store.append(Block("box-old", [NewRecord(str(uuid4()), "test.filled", encode(Filled(what="a")), b"")], StreamState.NO_STREAM))
+    desk.send(Put(box="new", what="a"))
+    runner.step()
+    desk.send(Break(box="old"))
+    runner.step()
+
+    assert calls == [0, 1]
+    assert desk.types("box-old") == ["test.filled"] * 2
+
+
+def test_a_look_at_an_aggregate_is_never_out_of_date(desk: Desk) -> None:
+    """What another worker appended since is read, as no append of this one would tell."""
+    seen: list[int] = []
+
+    @handles(Look)
+    def peek(command: Look, boxes: Repository[Box]) -> None:
+        seen.append(len(boxes.get(command.at).content))
+        with boxes.edit(command.box) as box:
+            box.put("seen")
+
+    runner = desk.runner(peek)
+    desk.send(Look(box="1", at="2"))
+    runner.step()
+    desk.store.append(Block("box-2", [NewRecord(str(uuid4()), "test.filled", encode(Filled(what="a")), b"")], StreamState.NO_STREAM))
+    desk.send(Look(box="1", at="2"))
+    runner.step()
+
+    assert seen == [0, 1]

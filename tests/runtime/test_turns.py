@@ -64,10 +64,16 @@ def test_the_same_input_again_writes_nothing(shop: Shop, open_shop: Callable[[],
     before = shop.records("1")
 
     shop.turns._instances.clear()
-    shop.turns._take(deliveries)
+    shop.turns._take(deliveries)  # decided alike: the store has these ids already
 
     assert shop.records("1") == before
-    assert shop.counters.duplicates == 1
+
+    shop.turns._instances.clear()
+    shop.clock.advance(timedelta(seconds=1))
+    shop.turns._take(deliveries)  # decided at another time: a conflict, and then the receipt is there
+
+    assert shop.records("1") == before
+    assert (shop.counters.conflicts, shop.counters.duplicates) == (1, 1)
 
 
 def test_a_receipt_below_the_floor_is_found_in_the_stream(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@
         ├── StreamDeleted          deleted or tombstoned
         ├── AppendTooLarge         more than one append may hold
         ├── GroupNotFound, GroupExists, LeaseLost
-        └── StoreUnavailable, StoreFull, StoreReadOnly, StoreTooNew, NotAStore
+        └── StoreUnavailable, AccessDenied, StoreFull, StoreReadOnly, StoreTooNew, NotAStore
 
 Messages say what to do next; what a program needs to know stands in attributes.
 """
@@ -159,6 +159,10 @@ class LeaseLost(StoreError):
 
 class StoreUnavailable(StoreError):
     """The store cannot be reached or is busy for too long; what was asked may or may not have happened."""
+
+
+class AccessDenied(StoreError):
+    """The store knows this user too little: not at all, or without the right to do this."""
 
 
 class StoreFull(StoreError):

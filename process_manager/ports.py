@@ -114,7 +114,7 @@ class GroupInfo:
     where: Filter
     settings: GroupSettings
     checkpoint: int  # everything up to this position is acknowledged, parked or does not match
-    lag: int  # matching records after the checkpoint that wait for their first delivery or an ack (counted to 10,000)
+    lag: int  # matching records after the checkpoint that wait for their first delivery or an ack (counted to 1,000 or 10,000); 0: none
     in_flight: int
     parked: int
     consumers: int = field(default=0)  # active members: standbys do not count, one that died counts until it is succeeded
@@ -218,10 +218,15 @@ class EventStore(Protocol):
 
     def wait(self, after: int, timeout: float) -> bool:
         """Wait until the log holds a record after this position, at most `timeout` seconds, without burning CPU;
-        whether it does. Appends of other processes are noticed within 50 ms."""
+        whether it does. Appends of other processes are noticed within 50 ms; may end early
+        when something arrives for a consumer or subscription of this store."""
 
     def create_group(self, name: str, *, where: Filter, after: int = BEFORE_ALL, settings: GroupSettings | None = None) -> None:
         """Create a group that delivers matching records after a position. Raises GroupExists."""
+
+    def update_group(self, name: str, settings: GroupSettings) -> None:
+        """Deliver by other settings, from the checkpoint on. Members stay or come back by themselves, by the old settings until they join
+        again at the latest; what is parked stays parked, what was in flight may be delivered again. Raises GroupNotFound."""
 
     def delete_group(self, name: str) -> None:
         """Delete a group, its checkpoint and what it parked. Raises GroupNotFound."""

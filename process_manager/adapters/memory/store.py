@@ -105,6 +105,10 @@ class MemoryStore:
                 raise GroupExists(f"there is a group {name!r} already")
             self._state.groups[name] = Group(name, where, settings or GroupSettings(), after, after)
 
+    def update_group(self, name: str, settings: GroupSettings) -> None:
+        with self._state.locked():
+            self._group(name).settings = settings
+
     def delete_group(self, name: str) -> None:
         with self._state.locked():
             self._group(name).members.clear()

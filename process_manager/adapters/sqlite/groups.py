@@ -29,13 +29,24 @@ class Group:
 
 
 def create(database: Database, name: str, where: Filter, after: int, settings: GroupSettings) -> None:
-    spans = (settings.message_timeout // _MICROSECOND, settings.max_retries, settings.lease // _MICROSECOND)
+    spans = _spans(settings)
     lists = (json.dumps(sorted(where.types)), json.dumps(where.type_prefixes), json.dumps(where.stream_prefixes))
     sql = """INSERT INTO groups (name, types, type_prefixes, stream_prefixes, message_timeout, max_retries, lease_length,
         checkpoint, delivered) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"""
     with database.write(durable=True) as connection:
         if connection.execute(sql, (name, *lists, *spans, after, after)).rowcount != 1:
             raise GroupExists(f"there is a group {name!r} already")
+
+
+def update(database: Database, name: str, settings: GroupSettings) -> None:
+    sql = "UPDATE groups SET message_timeout = ?, max_retries = ?, lease_length = ? WHERE name = ?"
+    with database.write(durable=True) as connection:
+        if connection.execute(sql, (*_spans(settings), name)).rowcount != 1:
+            raise GroupNotFound(f"there is no group {name!r}")
+
+
+def _spans(settings: GroupSettings) -> tuple[int, int, int]:
+    return settings.message_timeout // _MICROSECOND, settings.max_retries, settings.lease // _MICROSECOND
 
 
 def delete(database: Database, name: str) -> None:

@@ -92,6 +92,9 @@ class SqliteStore:
     def create_group(self, name: str, *, where: Filter, after: int = BEFORE_ALL, settings: GroupSettings | None = None) -> None:
         tables.create(self._database, name, where, after, settings or GroupSettings())
 
+    def update_group(self, name: str, settings: GroupSettings) -> None:
+        tables.update(self._database, name, settings)
+
     def delete_group(self, name: str) -> None:
         tables.delete(self._database, name)
 

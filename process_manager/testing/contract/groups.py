@@ -102,9 +102,62 @@ class GroupContract(GroupPart):
         store.delete_group(name)
         assert name not in [it.name for it in store.groups()]
 
+    def test_a_group_can_get_other_settings(self, store: EventStore, group: str, type_: str) -> None:
+        records = put(store, unique("order"), some(4, type_))
+        first = store.join(group, "one")
+        found = take(first, 3)
+        first.nack(found[:1], Nack.PARK, "broken")
+        first.ack(found[1:2])
+        eventually(lambda: store.group(group).checkpoint >= records[1].position)
+        first.leave()
+        store.update_group(group, GroupSettings(message_timeout=timedelta(seconds=9), max_retries=7))
+        info = store.group(group)
+        assert (info.settings.message_timeout, info.settings.max_retries, info.where) == (timedelta(seconds=9), 7, only(type_))
+        assert (info.lag, info.parked) == (2, 1)
+        second = store.join(group, "two")
+        rest = take(second, 2)
+        assert sorted(it.record.revision for it in rest) == [2, 3]
+        second.ack(rest)
+        nothing_more(second)
+        second.leave()
+
+    def test_a_member_outlives_new_settings(self, store: EventStore, group: str, type_: str) -> None:
+        consumer = store.join(group, "one")
+        put(store, unique("order"), some(1, type_))
+        consumer.ack(take(consumer, 1))
+        eventually(lambda: store.group(group).lag == 0)
+        store.update_group(group, GroupSettings(message_timeout=timedelta(seconds=9)))
+        put(store, unique("order"), [new(type_, b"after")])
+        seen: list[bytes] = []
+
+        def comes() -> bool:
+            deliveries = consumer.fetch(10, timeout=0.1)
+            consumer.ack(deliveries)
+            seen.extend(it.record.data for it in deliveries)
+            return b"after" in seen
+
+        eventually(comes)
+        consumer.leave()
+
+    def test_a_group_is_never_done_before_its_last_record_is(self, store: EventStore, group: str, type_: str) -> None:
+        consumer = store.join(group, "one")
+        for _ in range(10):
+            put(store, unique("order"), some(2, type_))
+            assert store.group(group).lag > 0
+            found = take(consumer, 2)
+            consumer.ack(found[:1])
+            assert store.group(group).lag > 0
+            consumer.ack(found[1:])
+            eventually(lambda: store.group(group).lag == 0)
+        consumer.leave()
+
     def test_a_group_that_is_not_there_is_not_found(self, store: EventStore) -> None:
         name = unique("group")
-        for act in (store.group, store.delete_group, store.parked, store.replay_parked, lambda it: store.join(it, "one")):
+
+        def update(it: str) -> None:
+            store.update_group(it, GroupSettings())
+
+        for act in (store.group, store.delete_group, store.parked, store.replay_parked, update, lambda it: store.join(it, "one")):
             with pytest.raises(GroupNotFound):
                 act(name)
 

@@ -1,0 +1,104 @@
+"""esdbclient's threaded client, with what it lacks; the one module that touches its private attributes. They are:
+
+- `_construct_grpc_channel` and `_connection`: keep-alive works (esdbclient's sets an option that gRPC does not know), each client has
+  a connection of its own, gRPC tries again within a second, and a reconnect does not end the reads of other threads;
+- `streams._stub` and `persistent_subscriptions._stub` with the headers and credentials of a call: BatchAppend as one long-lived call,
+  a group's Read without a thread that batches acks by a clock, and GetInfo with the connections it tells.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else gRPC prints handshakes that fail to stderr; we raise errors that say it
+
+from esdbclient import EventStoreDBClient
+from esdbclient.common import GrpcOptions
+from esdbclient.protos.Grpc import persistent_pb2, shared_pb2
+
+from process_manager.adapters.esdb.address import ServerAddress
+from process_manager.adapters.esdb.errors import translate
+from process_manager.errors import StoreUnavailable
+
+QUERY_DEADLINE = 10.0
+"""Seconds that a call with one short answer may take."""
+
+_CHANNEL: GrpcOptions = (
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1000),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+
+
+class Client(EventStoreDBClient):
+    """One connection. Raises errors of esdbclient; see `errors.translate`."""
+
+    def __init__(self, address: ServerAddress, name: str) -> None:
+        self._ended = False
+        self._retired: list[Any] = []
+        super().__init__(address.uri(name))
+
+    def _construct_grpc_channel(self, grpc_target: str, grpc_options: GrpcOptions = ()) -> Any:
+        options = self.connection_spec.options
+        alive: GrpcOptions = (
+            ("grpc.keepalive_time_ms", options.KeepAliveInterval or 10_000),
+            ("grpc.keepalive_timeout_ms", options.KeepAliveTimeout or 10_000),
+        )
+        return super()._construct_grpc_channel(grpc_target, (*grpc_options, *_CHANNEL, *alive))
+
+    def reconnect(self, grpc_target: str | None = None) -> None:
+        """Use a new connection from here on. The old one serves who still reads from it; esdbclient would end that quietly."""
+        self.check_open()
+        with self._reconnection_lock:
+            fresh = self._connect(grpc_target)
+            old, self._connection = self._connection, fresh
+            self._retired.append(old)
+            for connection in [it for it in self._retired if not list(it._grpc_streamers)]:
+                self._retired.remove(connection)
+                connection.close()
+
+    def check_open(self) -> None:
+        if self._ended:
+            raise StoreUnavailable("this store was closed")
+
+    def follow(self, leader: str | None) -> None:
+        """Reconnect: to the node that is said to be the leader, when the URL lets us choose nodes, else wherever the URL leads."""
+        single = self.connection_spec.scheme == "esdb" and len(self.connection_spec.targets) == 1
+        self.reconnect(None if single else leader)
+
+    def batch_append(self, requests: Iterator[Any]) -> Any:
+        """A BatchAppend call: an iterator of its answers that can be cancelled."""
+        service = self.streams
+        metadata = service._metadata(self._call_metadata, requires_leader=True)
+        return service._stub.BatchAppend(requests, metadata=metadata, credentials=self._call_credentials)
+
+    def read_group(self, requests: Iterator[Any]) -> Any:
+        """A Read call of a group: an iterator of its messages that can be cancelled."""
+        service = self.persistent_subscriptions
+        metadata = service._metadata(self._call_metadata, requires_leader=True)
+        return service._stub.Read(requests, metadata=metadata, credentials=self._call_credentials)
+
+    def group_info(self, group: str) -> Any:
+        """A group on $all as the server tells it, connections included."""
+        service = self.persistent_subscriptions
+        options = persistent_pb2.GetInfoReq.Options(all=shared_pb2.Empty(), group_name=group)
+        metadata = service._metadata(self._call_metadata, requires_leader=True)
+        request = persistent_pb2.GetInfoReq(options=options)
+        answer = service._stub.GetInfo(request, timeout=QUERY_DEADLINE, metadata=metadata, credentials=self._call_credentials)
+        return answer.subscription_info
+
+    def close(self) -> None:
+        self._ended = True
+        for connection in getattr(self, "_retired", ()):
+            connection.close()
+        super().close()
+
+
+def connect(address: ServerAddress, name: str) -> Client:
+    """A client, not yet connected. Raises NotAStore for options that cannot work, StoreUnavailable when no node is found."""
+    try:
+        return Client(address, name)
+    except Exception as error:
+        raise translate(error, where=address.shown) from None

@@ -1,0 +1,233 @@
+"""A member of a consumer group: a thread takes in what the server pushes, `fetch` hands it out, acks leave at once.
+
+What was pushed is acknowledged by the id of the record or, for a replayed one, of its marker. A call that breaks is opened again; what it
+had delivered comes anew, so its late acks are left out. A retry stays here: it is handed out first, and needs no round trip.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from threading import Lock, Thread
+from typing import Any
+
+import grpc
+from esdbclient.common import construct_recorded_event
+
+from process_manager.adapters.esdb.backoff import Backoff
+from process_manager.adapters.esdb.client import Client
+from process_manager.adapters.esdb.errors import leader, translate
+from process_manager.adapters.esdb.group_records import GroupRecord, GroupRecords
+from process_manager.adapters.esdb.groups import wants
+from process_manager.adapters.esdb.membership import Membership
+from process_manager.adapters.esdb.parking import Parking, marker_of, stream_of
+from process_manager.adapters.esdb.reading import TROUBLE
+from process_manager.adapters.esdb.records import record_of
+from process_manager.adapters.esdb.signal import Signal
+from process_manager.errors import GroupNotFound, LeaseLost, StoreError, StoreUnavailable
+from process_manager.ports import Delivery, Nack
+
+log = logging.getLogger(__name__)
+
+ABSENT = 5.0
+"""Seconds that a group may be missing on the server while our record of it stands, for that is how it is changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pushed:
+    """What a call delivered."""
+
+    call: Membership
+    event: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _Out:
+    """What is handed out: how to acknowledge it, and what it is."""
+
+    call: Membership
+    ack_id: str
+    delivery: Delivery
+
+
+class EsdbConsumer:
+    """See `Consumer`; made by `EsdbStore.join`. Its client is its own."""
+
+    active = True
+
+    def __init__(self, connect: Callable[[], Client], records: GroupRecords, parking: Parking, signal: Signal, group: str) -> None:
+        self._records = records
+        self._parking = parking
+        self._signal = signal
+        self._group: GroupRecord = records.get(group)
+        self._arrived: SimpleQueue[_Pushed | StoreError] = SimpleQueue()
+        self._again: dict[str, _Out] = {}
+        self._out: dict[int, _Out] = {}
+        self._left = False
+        self._failed: StoreError | None = None
+        self._lock = Lock()
+        self._client = connect()
+        try:
+            self._call = self._open()
+        except StoreError:
+            self._client.close()
+            raise
+        Thread(target=self._receive, name="pm-consumer", daemon=True).start()
+
+    def fetch(self, limit: int, timeout: float = 0.0) -> Sequence[Delivery]:
+        self._check()
+        until = time.monotonic() + timeout
+        found = self._retries(limit)
+        while len(found) < limit:
+            pushed = self._next(0.0 if found else until - time.monotonic())
+            if pushed is None:
+                if found or time.monotonic() >= until:
+                    break
+            elif out := self._accept(pushed):
+                self._again.pop(out.ack_id, None)
+                found.append(self._hand_out(out))
+        return found
+
+    def _check(self) -> None:
+        if self._left:
+            raise LeaseLost("this member has left its group: join it again")
+        if self._failed:
+            raise self._failed
+
+    def _retries(self, limit: int) -> list[Delivery]:
+        again = [self._again.pop(id_) for id_ in list(self._again)[:limit]]
+        return [self._hand_out(out) for out in again if out.call is self._call]
+
+    def _hand_out(self, out: _Out) -> Delivery:
+        self._out[out.delivery.record.position] = out
+        return out.delivery
+
+    def _next(self, timeout: float) -> _Pushed | None:
+        try:
+            item = self._arrived.get(timeout=timeout) if timeout > 0 else self._arrived.get_nowait()
+        except Empty:
+            return None
+        if isinstance(item, StoreError):
+            self._failed = item
+            raise item
+        return item
+
+    def _accept(self, pushed: _Pushed) -> _Out | None:
+        """What to hand out for it; what is not for us is acknowledged, what an ended call delivered comes again."""
+        if pushed.call is not self._call:
+            return None
+        message = pushed.event
+        ack_id = (message.link if message.HasField("link") else message.event).id.string
+        event = construct_recorded_event(message)
+        record = None if event is None else record_of(event)
+        if record is not None and not wants(self._group, record):
+            record = None
+        elif record is not None and record.stream == stream_of(self._group.name) and record.type == marker_of(self._group.name):
+            record = self._parking.original(record.data)
+        if record is None:
+            pushed.call.ack([ack_id])
+            return None
+        return _Out(pushed.call, ack_id, Delivery(record, message.retry_count))
+
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
+        self._check()
+        self._settle(self._known(deliveries))
+
+    def nack(self, deliveries: Sequence[Delivery], action: Nack, reason: str = "") -> None:
+        self._check()
+        known = self._known(deliveries)
+        if action is Nack.RETRY:
+            again = [out for out in known if out.delivery.retries < self._group.settings.max_retries]
+            for out in again:
+                retried = Delivery(out.delivery.record, out.delivery.retries + 1)
+                self._again[out.ack_id] = _Out(out.call, out.ack_id, retried)
+            known = [out for out in known if out not in again]
+        if action is not Nack.SKIP and known:
+            self._park(known, reason)
+        self._settle(known)
+
+    def _park(self, outs: Sequence[_Out], reason: str) -> None:
+        """Before the ack, so that nothing is lost between the two; what could not be parked is still out."""
+        try:
+            self._parking.park(self._group.name, [out.delivery.record for out in outs], reason)
+        except StoreError:
+            self._out.update((out.delivery.record.position, out) for out in outs)
+            raise
+
+    def _known(self, deliveries: Sequence[Delivery]) -> list[_Out]:
+        found = (self._out.pop(it.record.position, None) for it in deliveries)
+        return [out for out in found if out is not None and out.call is self._call]
+
+    def _settle(self, outs: Iterable[_Out]) -> None:
+        if ids := [out.ack_id for out in outs]:
+            self._call.ack(ids)
+
+    def leave(self) -> None:
+        with self._lock:
+            if self._left:
+                return
+            self._left = True
+        self._call.leave()
+        self._client.close()
+
+    def _open(self) -> Membership:
+        """Raises GroupNotFound, AccessDenied, StoreUnavailable and what else the server refuses with."""
+        self._group = self._records.get(self._group.name)
+        try:
+            return Membership(self._client, self._group.name, self._group.settings.in_flight)
+        except TROUBLE as error:
+            raise translate(error, group=self._group.name) from error
+
+    def _receive(self) -> None:
+        """The thread: take in what comes, and open the call again when it breaks."""
+        while not self._left:
+            call = self._call
+            try:
+                for event in call.messages():
+                    self._arrived.put(_Pushed(call, event))
+                    self._signal.arrived()
+                broken: Exception = StoreUnavailable("the server ended the call")
+            except grpc.RpcError as error:
+                broken = error
+            if not self._left and not self._rejoin(broken):
+                return
+
+    def _rejoin(self, broken: Exception) -> bool:
+        """Whether this member is in its group again; if not, `fetch` raises why."""
+        log.warning("a member of %s was dropped, joining again: %s", self._group.name, translate(broken), extra={"action": "rejoin"})
+        backoff, absent = Backoff(), Backoff(ABSENT)
+        while not self._left:
+            try:
+                self._client.follow(leader(broken))
+                call = self._open()
+            except (*TROUBLE, StoreError) as error:
+                broken = error.__cause__ if isinstance(error.__cause__, grpc.RpcError) else error
+                if not self._may_return(translate(error), absent):
+                    return False
+                backoff.again()
+                continue
+            with self._lock:
+                self._call = call
+                if self._left:
+                    call.leave()
+            return not self._left
+        return False
+
+    def _may_return(self, error: StoreError, absent: Backoff) -> bool:
+        gone = isinstance(error, GroupNotFound)
+        if isinstance(error, StoreUnavailable) or (gone and not self._deleted() and absent.next() is not None):
+            return True
+        if not self._left:
+            self._arrived.put(error)
+            self._signal.arrived()
+        return False
+
+    def _deleted(self) -> bool:
+        try:
+            self._records.get(self._group.name)
+        except GroupNotFound:
+            return True
+        except StoreError:
+            return False
+        return False

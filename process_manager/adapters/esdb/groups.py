@@ -1,0 +1,172 @@
+"""Consumer groups: persistent subscriptions to $all with a server-side filter, beside our own record of each."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from process_manager.adapters.esdb.filtering import ServerFilter, server_filter
+from process_manager.adapters.esdb.group_records import GroupRecord, GroupRecords
+from process_manager.adapters.esdb.parking import Parking, marker_of, stream_of
+from process_manager.adapters.esdb.reading import Reading
+from process_manager.adapters.esdb.records import record_of
+from process_manager.core.records import Record
+from process_manager.errors import GroupExists, GroupNotFound, StreamNotFound, WrongExpectedVersion
+from process_manager.ports import BEFORE_ALL, Filter, GroupInfo, GroupSettings
+
+LAG_COUNTED = 1_000
+
+SETTINGS = {
+    "resolve_links": True,
+    "min_checkpoint_count": 1,  # with the default of 10, nine acknowledged records would come again after each restart
+    "max_checkpoint_count": 1_000,
+    "checkpoint_after": 0.5,  # seconds
+    "max_subscriber_count": 0,  # no limit
+    "live_buffer_size": 2_000,
+    "read_batch_size": 500,
+    "history_buffer_size": 2_000,
+    "extra_statistics": False,
+    "window_size": 1_000,
+    "checkpoint_interval_multiplier": 1,
+}
+
+
+def filter_of(group: GroupRecord) -> ServerFilter:
+    """What the server sends to a group: what it is for, and its replay markers."""
+    return server_filter(group.where, types=[marker_of(group.name)], streams=[stream_of(group.name)])
+
+
+def wants(group: GroupRecord, record: Record) -> bool:
+    """Whether something that came through the server's filter is for this group."""
+    if record.stream == stream_of(group.name):
+        return record.type == marker_of(group.name)
+    return record.position > group.after and group.where.matches(record.type, record.stream)
+
+
+class Groups:
+    """Creates, deletes, changes and describes groups."""
+
+    def __init__(self, reading: Reading, records: GroupRecords, parking: Parking) -> None:
+        self._reading = reading
+        self._records = records
+        self._parking = parking
+
+    def create(self, name: str, where: Filter, after: int, settings: GroupSettings) -> None:
+        """Write our record, then let the server make the group. After a crash between the two it may be created again."""
+        old = self._records.find(name)
+        if self._server_has(name):
+            if old is None or not old.deleted:
+                raise GroupExists(f"there is a group {name!r} already")
+            self._delete(name)
+        version = -1 if old is None else old.version
+        try:
+            self._create(self._records.write(GroupRecord(name, where, settings, after, version=version)))
+        except WrongExpectedVersion:
+            raise GroupExists(f"somebody else creates the group {name!r} just now") from None
+
+    def _create(self, group: GroupRecord) -> None:
+        settings: dict[str, Any] = {
+            **SETTINGS,
+            "consumer_strategy": group.settings.strategy,
+            "message_timeout": group.settings.message_timeout.total_seconds(),
+            "max_retry_count": group.settings.max_retries,
+            **filter_of(group).arguments(),
+        }
+        if group.after != BEFORE_ALL:
+            settings["commit_position"] = group.after  # inclusive: members leave out what is not after it
+        with suppress(GroupExists):  # our own, whose answer was lost
+            self._reading.ask(lambda it: it.create_subscription_to_all(group.name, **settings), group=group.name)
+
+    def delete(self, name: str) -> None:
+        group = self._records.get(name)
+        self._records.write(replace(group, deleted=True))
+        self._delete(name)
+        self._parking.clear(name)
+
+    def _delete(self, name: str) -> None:
+        with suppress(GroupNotFound):
+            self._reading.ask(lambda it: it.delete_subscription(name), group=name)
+
+    def update(self, name: str, settings: GroupSettings) -> None:
+        """Delete and create again, behind the checkpoint: the server cannot change a group that is pinned by correlation, and
+        changing another one drops its members and what is in flight just the same."""
+        group = self._records.get(name)
+        after = group.after
+        with suppress(GroupNotFound):
+            after = _checkpoint(group, self._info(name))
+        changed = self._records.write(replace(group, settings=settings, after=after))
+        self._parking.adopt(name)
+        self._delete(name)
+        self._create(changed)
+
+    def names(self) -> Sequence[str]:
+        """Groups that are ours, by name; others on the same server have no record of ours."""
+        with suppress(StreamNotFound):
+            listed = self._reading.ask(lambda it: it.list_subscriptions())
+            return sorted(it.group_name for it in listed if it.event_source == "$all")
+        return []
+
+    def info(self, name: str) -> GroupInfo:
+        group = self._records.get(name)
+        newest = next(self._behind(group, None, backwards=True), None)  # before the server is asked, so that "all done" includes it
+        server = self._info(name)
+        progress = self._progress(group, newest, server)
+        members = [it.connection_name for it in server.connections]
+        counts = (progress.lag, server.total_in_flight_messages, len(self._parking.parked(name)), len(members))
+        return GroupInfo(name, group.where, group.settings, progress.checkpoint, *counts, progress.oldest, members)
+
+    def all(self) -> Sequence[GroupInfo]:
+        found: list[GroupInfo] = []
+        for name in self.names():
+            with suppress(GroupNotFound):
+                found.append(self.info(name))
+        return found
+
+    def _progress(self, group: GroupRecord, newest: Record | None, server: Any) -> "Progress":
+        """The server writes checkpoints some time after the acks, so its counts are asked too before a group counts as behind."""
+        checkpoint = _checkpoint(group, server)
+        if newest is None or newest.position <= checkpoint:
+            return Progress(checkpoint, 0, None)
+        if _drained(server) and newest.position <= _position(server.last_known_event_position):
+            return Progress(newest.position, 0, None)
+        behind = list(islice(self._behind(group, checkpoint), LAG_COUNTED))
+        return Progress(checkpoint, len(behind), behind[0].created if behind else None)
+
+    def _behind(self, group: GroupRecord, after: int | None, *, backwards: bool = False) -> Iterator[Record]:
+        events = self._reading.log_events(after, filter_of(group).arguments(), backwards=backwards)
+        return (it for it in map(record_of, events) if wants(group, it))
+
+    def _server_has(self, name: str) -> bool:
+        with suppress(GroupNotFound):
+            self._info(name)
+            return True
+        return False
+
+    def _info(self, name: str) -> Any:
+        return self._reading.ask(lambda it: it.group_info(name), group=name)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a group has come; see `GroupInfo`."""
+
+    checkpoint: int
+    lag: int
+    oldest: int | None
+
+
+def _checkpoint(group: GroupRecord, server: Any) -> int:
+    return max(group.after, _position(server.last_checkpointed_event_position))
+
+
+def _drained(server: Any) -> bool:
+    """Live, and nothing is read ahead, out, or waiting to be delivered again."""
+    waiting = (server.read_buffer_count, server.retry_buffer_count, server.outstanding_messages_count, server.total_in_flight_messages)
+    return server.status == "Live" and not any(waiting)
+
+
+def _position(text: str) -> int:
+    """`C:12/P:12`, or nothing."""
+    commit = text.partition("/")[0].partition(":")[2]
+    return int(commit) if commit else BEFORE_ALL

@@ -1,0 +1,49 @@
+"""One Read call of a group: deliveries come in, acks go out at once, each batch as one message."""
+
+import time
+from collections.abc import Iterator, Sequence
+from queue import SimpleQueue
+from threading import Event
+from typing import Any
+
+from esdbclient.protos.Grpc import persistent_pb2, shared_pb2
+
+from process_manager.adapters.esdb.client import Client
+
+GRACE = 0.2
+"""Seconds that a server gets to read the last acks before the call is cancelled, which may overtake them."""
+
+
+class Membership:
+    """A connection to a group. Raises grpc.RpcError; `messages` ends by raising, unless it was left."""
+
+    def __init__(self, client: Client, group: str, in_flight: int) -> None:
+        self._requests: SimpleQueue[Any] = SimpleQueue()
+        self._sent = Event()
+        self._acked = 0.0
+        uuids = persistent_pb2.ReadReq.Options.UUIDOption(string=shared_pb2.Empty())
+        options = persistent_pb2.ReadReq.Options(all=shared_pb2.Empty(), group_name=group, buffer_size=in_flight, uuid_option=uuids)
+        self._requests.put(persistent_pb2.ReadReq(options=options))
+        self._call = client.read_group(self._outgoing())
+        next(self._call)  # the confirmation, or what is wrong
+
+    def messages(self) -> Iterator[Any]:
+        """Events with their retry counts."""
+        return (message.event for message in self._call if message.WhichOneof("content") == "event")
+
+    def ack(self, ids: Sequence[str]) -> None:
+        self._acked = time.monotonic()
+        self._requests.put(persistent_pb2.ReadReq(ack=persistent_pb2.ReadReq.Ack(ids=[shared_pb2.UUID(string=id_) for id_ in ids])))
+
+    def leave(self) -> None:
+        """Let the acks out, then end the call."""
+        self._requests.put(None)
+        if self._call.is_active() and self._acked:
+            self._sent.wait(1.0)
+            time.sleep(max(0.0, self._acked + GRACE - time.monotonic()))
+        self._call.cancel()
+
+    def _outgoing(self) -> Iterator[Any]:
+        """gRPC asks for the next request when the one before was sent."""
+        yield from iter(self._requests.get, None)
+        self._sent.set()

@@ -1,0 +1,128 @@
+"""Reading streams and the log. A read that breaks goes on behind the last record it gave, for as long as the patience lasts."""
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from itertools import islice
+from typing import Any, TypeVar
+
+from esdbclient import RecordedEvent
+
+from process_manager.adapters.esdb.backoff import Backoff
+from process_manager.adapters.esdb.client import QUERY_DEADLINE, Client
+from process_manager.adapters.esdb.errors import TROUBLE, leader, translate
+from process_manager.adapters.esdb.filtering import server_filter
+from process_manager.adapters.esdb.records import place, record_of
+from process_manager.core.records import Record
+from process_manager.errors import StoreUnavailable
+from process_manager.ports import BEFORE_ALL, EVERYTHING, Filter
+
+T = TypeVar("T")
+Open = Callable[[RecordedEvent | None], Any]
+"""Opens a read behind an event, or from its start."""
+
+
+class Reading:
+    """Reads and queries of a store, from any thread, over one client."""
+
+    def __init__(self, client: Client, patience: float) -> None:
+        self._client = client
+        self._patience = patience
+
+    def ask(self, question: Callable[[Client], T], *, stream: str = "", group: str = "", patience: float | None = None) -> T:
+        """Ask until there is an answer. Raises what the answer means, StoreUnavailable when the patience is at its end."""
+        backoff = Backoff(self._patience if patience is None else patience)
+        while True:
+            self._client.check_open()
+            try:
+                return question(self._client)
+            except TROUBLE as error:
+                self._bear(error, backoff, stream=stream, group=group)
+
+    def stream(self, name: str, *, start: int | None = None, backwards: bool = False, limit: int | None = None) -> Iterator[Record]:
+        """See `EventStore.read_stream`."""
+        return map(record_of, self.stream_events(name, start=start, backwards=backwards, limit=limit))
+
+    def stream_events(
+        self, name: str, *, start: int | None = None, backwards: bool = False, limit: int | None = None
+    ) -> Iterator[RecordedEvent]:
+        """The same with links beside what they point to."""
+
+        def open_(last: RecordedEvent | None) -> Any:
+            position = start if last is None else last.stream_position + (-1 if backwards else 1)
+            if position is not None and position < 0:
+                return nullcontext(())
+            return self._client.read_stream(name, stream_position=position, backwards=backwards, resolve_links=True, **_most(limit))
+
+        return iter(()) if limit == 0 else islice(self._patiently(open_, stream=name), limit)
+
+    def log(
+        self, *, after: int | None = None, backwards: bool = False, limit: int | None = None, where: Filter = EVERYTHING
+    ) -> Iterator[Record]:
+        """See `EventStore.read_all`."""
+        asked = server_filter(where)
+        events = self.log_events(after, asked.arguments(), backwards=backwards, limit=limit if asked.exact else None)
+        records = map(record_of, events)
+        return islice(records if asked.exact else (it for it in records if where.matches(it.type, it.stream)), limit)
+
+    def log_events(
+        self, after: int | None, filters: dict[str, Any], *, backwards: bool = False, limit: int | None = None
+    ) -> Iterator[RecordedEvent]:
+        """Events of the log behind, or backwards before, a position. The server's reads are inclusive forwards, exclusive backwards."""
+        if limit == 0 or (backwards and after == BEFORE_ALL):
+            return iter(())
+
+        def open_(last: RecordedEvent | None) -> Any:
+            position = last.commit_position if last else None if after == BEFORE_ALL else after
+            most = _most(None if limit is None else limit + 1)
+            return self._client.read_all(commit_position=position, backwards=backwards, resolve_links=True, **filters, **most)
+
+        events = self._patiently(open_)
+        if after is not None and not backwards:
+            events = (event for event in events if place(event) > after)
+        return islice(events, limit)
+
+    def _patiently(self, open_: Open, stream: str = "") -> Iterator[RecordedEvent]:
+        """The events of a read that goes on wherever it broke."""
+        last: RecordedEvent | None = None
+        backoff: Backoff | None = None
+        while True:
+            self._client.check_open()
+            try:
+                with open_(None if last is None else last.link or last) as events:
+                    for event in events:
+                        if last is None or place(event) != place(last):
+                            last, backoff = event, None
+                            yield event
+                self._client.check_open()  # whose end ends all reads quietly
+                return
+            except TROUBLE as error:
+                backoff = backoff or Backoff(self._patience)
+                self._bear(error, backoff, stream=stream)
+
+    def _bear(self, error: BaseException, backoff: Backoff, *, stream: str = "", group: str = "") -> None:
+        """Wait and reconnect, if that may help; else raise what it means."""
+        meaning = translate(error, stream=stream, group=group)
+        if not isinstance(meaning, StoreUnavailable) or not backoff.again():
+            raise meaning from None
+        try:
+            self._client.follow(leader(error))
+        except TROUBLE as again:
+            if not isinstance(worse := translate(again), StoreUnavailable):
+                raise worse from None
+
+    def last_position(self, patience: float | None = None) -> int:
+        """See `EventStore.last_position`."""
+        arguments = server_filter(EVERYTHING).arguments()
+
+        def newest(client: Client) -> int:
+            with client.read_all(backwards=True, limit=1, timeout=QUERY_DEADLINE, **arguments) as events:
+                return next((event.commit_position or 0 for event in events), BEFORE_ALL)
+
+        return self.ask(newest, patience=patience)
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def _most(limit: int | None) -> dict[str, Any]:
+    return {} if limit is None else {"limit": limit}

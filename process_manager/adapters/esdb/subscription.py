@@ -1,0 +1,136 @@
+"""Catch-up subscriptions: a thread reads the server's stream of records into a bounded queue, and comes back wherever that breaks."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from queue import Empty, Full, Queue
+from threading import Thread
+
+from esdbclient import Checkpoint, RecordedEvent
+from esdbclient.common import AbstractCatchupSubscription
+
+from process_manager.adapters.esdb.backoff import Backoff
+from process_manager.adapters.esdb.client import Client
+from process_manager.adapters.esdb.errors import leader, translate
+from process_manager.adapters.esdb.filtering import server_filter
+from process_manager.adapters.esdb.reading import TROUBLE, Reading
+from process_manager.adapters.esdb.records import place, record_of
+from process_manager.adapters.esdb.signal import Signal
+from process_manager.core.records import Record
+from process_manager.errors import StoreError, StoreUnavailable
+from process_manager.ports import BEFORE_ALL, Filter
+
+log = logging.getLogger(__name__)
+
+AHEAD = 2_000
+"""Records that the thread may be ahead of who takes them; then the server waits."""
+
+LOOKED_AT = 1_000
+"""Records that the server looks at between two checkpoints."""
+
+
+class EsdbSubscription:
+    """See `Subscription`. Its client is its own, for a client's end ends its subscriptions."""
+
+    def __init__(self, connect: Callable[[], Client], reading: Reading, signal: Signal, after: int, where: Filter) -> None:
+        self.position = after
+        self._connect = connect
+        self._reading = reading
+        self._signal = signal
+        self._where = where
+        self._asked = server_filter(where)
+        self._arrived: Queue[RecordedEvent | StoreError] = Queue(AHEAD)
+        self._closed = False
+        self._client = connect()
+        self._thread = Thread(target=self._follow, args=(after,), name="pm-subscription", daemon=True)
+        self._thread.start()
+
+    def next_batch(self, limit: int, timeout: float = 0.0) -> Sequence[Record]:
+        until = time.monotonic() + timeout
+        found: list[Record] = []
+        while not self._closed and len(found) < limit:
+            item = self._next(0.0 if found else until - time.monotonic())
+            if item is not None:
+                found += self._take(item)
+            elif found or time.monotonic() >= until:
+                return found or self._on_its_way(limit)
+        return found
+
+    def _next(self, timeout: float) -> RecordedEvent | StoreError | None:
+        try:
+            return self._arrived.get(timeout=timeout) if timeout > 0 else self._arrived.get_nowait()
+        except Empty:
+            return None
+
+    def _take(self, item: RecordedEvent | StoreError) -> Sequence[Record]:
+        if isinstance(item, StoreError):
+            raise item
+        if place(item) <= self.position:
+            return ()
+        self.position = place(item)
+        if isinstance(item, Checkpoint):
+            return ()
+        record = record_of(item)
+        return (record,) if self._asked.exact or self._where.matches(record.type, record.stream) else ()
+
+    def _on_its_way(self, limit: int) -> list[Record]:
+        """What matches between the position and the log's end: an empty queue says nothing, the server may be sending it."""
+        last = self._reading.last_position()
+        if last <= self.position:
+            return []
+        found = list(self._reading.log(after=self.position, limit=limit, where=self._where))
+        self.position = found[-1].position if found else last
+        return found
+
+    def _follow(self, after: int) -> None:
+        """The thread: subscribe, hand on, and again behind the last one when the server's stream ends."""
+        backoff = Backoff()
+        while not self._closed:
+            try:
+                events = self._subscribe(after)
+                for event in events:
+                    backoff = Backoff()
+                    after = max(after, place(event))
+                    self._hand_on(event)
+                raise StoreUnavailable("the subscription ended unasked")
+            except (*TROUBLE, StoreError) as error:
+                if not self._closed and not self._recover(error, backoff):
+                    return
+
+    def _subscribe(self, after: int) -> AbstractCatchupSubscription:
+        return self._client.subscribe_to_all(
+            commit_position=None if after == BEFORE_ALL else after,
+            resolve_links=True,
+            include_checkpoints=True,
+            window_size=LOOKED_AT,
+            checkpoint_interval_multiplier=1,
+            **self._asked.arguments(),
+        )
+
+    def _hand_on(self, event: RecordedEvent) -> None:
+        while not self._closed:
+            try:
+                self._arrived.put(event, timeout=1.0)
+            except Full:
+                continue
+            self._signal.arrived()
+            return
+
+    def _recover(self, error: Exception, backoff: Backoff) -> bool:
+        """Wait and reconnect; or give up with an error for who takes the records."""
+        meaning = translate(error)
+        if not isinstance(meaning, StoreUnavailable):
+            self._arrived.put(meaning)
+            return False
+        log.warning("a subscription broke, following it again: %s", meaning, extra={"action": "resubscribe"})
+        backoff.again()
+        try:
+            self._client.follow(leader(error))
+        except (*TROUBLE, StoreError) as again:
+            log.info("not yet: %s", translate(again), extra={"action": "resubscribe"})
+        return True
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._client.close()

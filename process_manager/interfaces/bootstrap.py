@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from process_manager.errors import AppError, NotAStore, ProcessManagerError
 
 if TYPE_CHECKING:
     from process_manager.adapters.clock import DrivenClock, RealClock
+    from process_manager.adapters.esdb.address import ServerAddress
     from process_manager.ports import DeadlineIndex, EventStore
     from process_manager.runtime.app import App
     from process_manager.runtime.counters import Counters
@@ -21,32 +23,41 @@ if TYPE_CHECKING:
 
 ClockName = Literal["real", "driven"]
 
-ADDRESSES = "write sqlite:///file.db, sqlite:////absolute/file.db, a path that ends in .db, or memory:"
+ADDRESSES = (
+    "write sqlite:///file.db, sqlite:////absolute/file.db, a path that ends in .db, memory:, esdb://host:2113?tls=false, "
+    "esdb://user:password@host:2113, or esdb+discover://user:password@cluster:2113"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a store is; without a path it is in memory."""
+    """Where a store is: in a file, on a server, or else in memory."""
 
-    path: Path | None
+    path: Path | None = None
+    server: "ServerAddress | None" = None
 
 
 def read_address(url: str) -> Address:
     """The address that a URL names. Raises NotAStore with what could be written instead."""
     if url in {"memory:", "memory://"}:
-        return Address(None)
-    if url.startswith(("esdb:", "esdb+discover:", "kurrentdb:")):
-        raise NotAStore(f"{url}: EventStoreDB comes with the next release; until then {ADDRESSES}")
+        return Address()
     if url.startswith("sqlite:///") and url != "sqlite:///":
         return Address(Path(url.removeprefix("sqlite:///")))
     if ":" not in url and url.endswith(".db"):
         return Address(Path(url))
-    raise NotAStore(f"{url!r} is no address of a store: {ADDRESSES}")
+    from process_manager.adapters.esdb.address import is_server, read_server
+
+    if is_server(url):
+        return Address(server=read_server(url))
+    raise NotAStore(f"{re.sub('//.*@', '//…@', url)!r} is no address of a store: {ADDRESSES}")
 
 
 def open_store(url: str, *, create: bool = True) -> "EventStore":
     """The store at an address. Raises NotAStore, and what opening its file raises."""
-    path = read_address(url).path
+    address = read_address(url)
+    if address.server is not None:
+        return _server_store(url)
+    path = address.path
     if path is None:
         from process_manager.adapters.memory import MemoryStore
 
@@ -56,6 +67,16 @@ def open_store(url: str, *, create: bool = True) -> "EventStore":
     if create and not path.exists():
         _forget_index(path)
     return SqliteStore(path, create=create)
+
+
+def _server_store(url: str) -> "EventStore":
+    try:
+        from process_manager.adapters.esdb.store import EsdbStore
+    except ModuleNotFoundError as error:
+        if error.name not in {"esdbclient", "grpc"}:
+            raise
+        raise NotAStore("EventStoreDB needs its client: pip install 'process-manager[esdb]'") from error
+    return EsdbStore(url)
 
 
 def open_log(url: str) -> "EventStore":
@@ -69,20 +90,30 @@ def open_log(url: str) -> "EventStore":
 
 
 def open_index(url: str) -> "DeadlineIndex":
-    """The deadline index that belongs to a store: in a file beside it, or in memory where there is none.
+    """The deadline index that belongs to a store: in a file beside it, in the user's cache for a server, or in memory where there is none.
 
     One worker at a time has the file; the others, who stand by, build theirs in memory from the log.
     """
     from process_manager.adapters.deadline_index import SqliteDeadlineIndex
 
-    path = read_address(url).path
-    if path is None:
-        return SqliteDeadlineIndex()
-    lock = _lock(_beside(path, ".lock"))
-    if lock is None:
+    path = _index_of(read_address(url))
+    if path is None or (lock := _lock(path.with_name(f"{path.name}.lock"))) is None:
         return SqliteDeadlineIndex()
     _held.append(lock)
-    return SqliteDeadlineIndex(_beside(path))
+    return SqliteDeadlineIndex(path)
+
+
+def _index_of(address: Address) -> Path | None:
+    if address.path is not None:
+        return _beside(address.path)
+    if address.server is None:
+        return None
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "process-manager"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder / f"{address.server.digest}.deadlines"
 
 
 _held: list[IO[bytes]] = []

@@ -6,6 +6,8 @@
   a group's Read without a thread that batches acks by a clock, and GetInfo with the connections it tells.
 """
 
+# ruff: noqa: SLF001  see above
+
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +19,7 @@ from esdbclient.common import GrpcOptions
 from esdbclient.protos.Grpc import persistent_pb2, shared_pb2
 
 from process_manager.adapters.esdb.address import ServerAddress
-from process_manager.adapters.esdb.errors import translate
+from process_manager.adapters.esdb.errors import TROUBLE, translate
 from process_manager.errors import StoreUnavailable
 
 QUERY_DEADLINE = 10.0
@@ -100,5 +102,5 @@ def connect(address: ServerAddress, name: str) -> Client:
     """A client, not yet connected. Raises NotAStore for options that cannot work, StoreUnavailable when no node is found."""
     try:
         return Client(address, name)
-    except Exception as error:
+    except TROUBLE as error:
         raise translate(error, where=address.shown) from None

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import Any
 
 import grpc
@@ -17,12 +17,11 @@ from esdbclient.common import construct_recorded_event
 
 from process_manager.adapters.esdb.backoff import Backoff
 from process_manager.adapters.esdb.client import Client
-from process_manager.adapters.esdb.errors import leader, translate
+from process_manager.adapters.esdb.errors import TROUBLE, leader, translate
 from process_manager.adapters.esdb.group_records import GroupRecord, GroupRecords
 from process_manager.adapters.esdb.groups import wants
 from process_manager.adapters.esdb.membership import Membership
 from process_manager.adapters.esdb.parking import Parking, marker_of, stream_of
-from process_manager.adapters.esdb.reading import TROUBLE
 from process_manager.adapters.esdb.records import record_of
 from process_manager.adapters.esdb.signal import Signal
 from process_manager.errors import GroupNotFound, LeaseLost, StoreError, StoreUnavailable
@@ -64,7 +63,7 @@ class EsdbConsumer:
         self._arrived: SimpleQueue[_Pushed | StoreError] = SimpleQueue()
         self._again: dict[str, _Out] = {}
         self._out: dict[int, _Out] = {}
-        self._left = False
+        self._left = Event()
         self._failed: StoreError | None = None
         self._lock = Lock()
         self._client = connect()
@@ -90,7 +89,7 @@ class EsdbConsumer:
         return found
 
     def _check(self) -> None:
-        if self._left:
+        if self._left.is_set():
             raise LeaseLost("this member has left its group: join it again")
         if self._failed:
             raise self._failed
@@ -165,9 +164,9 @@ class EsdbConsumer:
 
     def leave(self) -> None:
         with self._lock:
-            if self._left:
+            if self._left.is_set():
                 return
-            self._left = True
+            self._left.set()
         self._call.leave()
         self._client.close()
 
@@ -181,7 +180,7 @@ class EsdbConsumer:
 
     def _receive(self) -> None:
         """The thread: take in what comes, and open the call again when it breaks."""
-        while not self._left:
+        while not self._left.is_set():
             call = self._call
             try:
                 for event in call.messages():
@@ -190,14 +189,14 @@ class EsdbConsumer:
                 broken: Exception = StoreUnavailable("the server ended the call")
             except grpc.RpcError as error:
                 broken = error
-            if not self._left and not self._rejoin(broken):
+            if not self._left.is_set() and not self._rejoin(broken):
                 return
 
     def _rejoin(self, broken: Exception) -> bool:
         """Whether this member is in its group again; if not, `fetch` raises why."""
         log.warning("a member of %s was dropped, joining again: %s", self._group.name, translate(broken), extra={"action": "rejoin"})
         backoff, absent = Backoff(), Backoff(ABSENT)
-        while not self._left:
+        while not self._left.is_set():
             try:
                 self._client.follow(leader(broken))
                 call = self._open()
@@ -209,16 +208,16 @@ class EsdbConsumer:
                 continue
             with self._lock:
                 self._call = call
-                if self._left:
+                if self._left.is_set():
                     call.leave()
-            return not self._left
+            return not self._left.is_set()
         return False
 
     def _may_return(self, error: StoreError, absent: Backoff) -> bool:
         gone = isinstance(error, GroupNotFound)
         if isinstance(error, StoreUnavailable) or (gone and not self._deleted() and absent.next() is not None):
             return True
-        if not self._left:
+        if not self._left.is_set():
             self._arrived.put(error)
             self._signal.arrived()
         return False

@@ -7,7 +7,8 @@ from typing import Any
 
 from process_manager.ports import Filter
 
-NOT_THE_STORES_OWN = r"[^$][\s\S]*"
+_ANYTHING = r"[\s\S]*"  # a dot would stop at a line's end
+_NOT_THE_STORES_OWN = r"[^$]" + _ANYTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,8 @@ def server_filter(where: Filter, *, types: Iterable[str] = (), streams: Iterable
         return ServerFilter(_pattern(streams, where.stream_prefixes), by_stream=True)
     if by_type:
         return ServerFilter(_pattern([*where.types, *types], where.type_prefixes))
-    return ServerFilter(f"(?:{'|'.join([NOT_THE_STORES_OWN, *map(re.escape, types)])})")
+    return ServerFilter(f"(?:{'|'.join([_NOT_THE_STORES_OWN, *map(re.escape, types)])})")
 
 
 def _pattern(names: Iterable[str], prefixes: Iterable[str]) -> str:
-    """`[\\s\\S]*` where a dot would stop at a line's end."""
-    return f"(?:{'|'.join([*map(re.escape, sorted(names)), *(re.escape(prefix) + r'[\s\S]*' for prefix in prefixes)])})"
+    return f"(?:{'|'.join([*map(re.escape, sorted(names)), *(re.escape(prefix) + _ANYTHING for prefix in prefixes)])})"

@@ -164,6 +164,7 @@ class Pipeline:
         """Send until all are answered, or the patience is at its end."""
         backoff = Backoff(self._patience)
         while left:
+            self._client.check_open()
             broken = self._round(left)
             left = [one for one in left if one.unresolved]
             if left:
@@ -187,7 +188,6 @@ class Pipeline:
     def _current(self) -> _Call:
         """The call, or a new one on a new connection where it broke."""
         with self._lock:
-            self._client.check_open()
             try:
                 if self._call and self._call.broken:
                     broken, self._call = self._call, None

@@ -4,16 +4,16 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from queue import Empty, Full, Queue
-from threading import Thread
+from threading import Event, Thread
 
 from esdbclient import Checkpoint, RecordedEvent
 from esdbclient.common import AbstractCatchupSubscription
 
 from process_manager.adapters.esdb.backoff import Backoff
 from process_manager.adapters.esdb.client import Client
-from process_manager.adapters.esdb.errors import leader, translate
+from process_manager.adapters.esdb.errors import TROUBLE, leader, translate
 from process_manager.adapters.esdb.filtering import server_filter
-from process_manager.adapters.esdb.reading import TROUBLE, Reading
+from process_manager.adapters.esdb.reading import Reading
 from process_manager.adapters.esdb.records import place, record_of
 from process_manager.adapters.esdb.signal import Signal
 from process_manager.core.records import Record
@@ -40,7 +40,7 @@ class EsdbSubscription:
         self._where = where
         self._asked = server_filter(where)
         self._arrived: Queue[RecordedEvent | StoreError] = Queue(AHEAD)
-        self._closed = False
+        self._closed = Event()
         self._client = connect()
         self._thread = Thread(target=self._follow, args=(after,), name="pm-subscription", daemon=True)
         self._thread.start()
@@ -48,7 +48,7 @@ class EsdbSubscription:
     def next_batch(self, limit: int, timeout: float = 0.0) -> Sequence[Record]:
         until = time.monotonic() + timeout
         found: list[Record] = []
-        while not self._closed and len(found) < limit:
+        while not self._closed.is_set() and len(found) < limit:
             item = self._next(0.0 if found else until - time.monotonic())
             if item is not None:
                 found += self._take(item)
@@ -85,7 +85,7 @@ class EsdbSubscription:
     def _follow(self, after: int) -> None:
         """The thread: subscribe, hand on, and again behind the last one when the server's stream ends."""
         backoff = Backoff()
-        while not self._closed:
+        while not self._closed.is_set():
             try:
                 events = self._subscribe(after)
                 for event in events:
@@ -94,7 +94,7 @@ class EsdbSubscription:
                     self._hand_on(event)
                 raise StoreUnavailable("the subscription ended unasked")
             except (*TROUBLE, StoreError) as error:
-                if not self._closed and not self._recover(error, backoff):
+                if not self._closed.is_set() and not self._recover(error, backoff):
                     return
 
     def _subscribe(self, after: int) -> AbstractCatchupSubscription:
@@ -108,7 +108,7 @@ class EsdbSubscription:
         )
 
     def _hand_on(self, event: RecordedEvent) -> None:
-        while not self._closed:
+        while not self._closed.is_set():
             try:
                 self._arrived.put(event, timeout=1.0)
             except Full:
@@ -131,6 +131,6 @@ class EsdbSubscription:
         return True
 
     def close(self) -> None:
-        if not self._closed:
-            self._closed = True
+        if not self._closed.is_set():
+            self._closed.set()
             self._client.close()

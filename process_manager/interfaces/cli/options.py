@@ -33,7 +33,7 @@ def store_option(function: F) -> F:
     """`--store URL`."""
     return click.option(
         "--store", "url", callback=check_url, metavar="URL", envvar="PM_STORE", default=DEFAULT_STORE, show_default=True, show_envvar=True,
-        help="Where the events are: sqlite:///file.db, or memory: for a trial.",
+        help="Where the events are: sqlite:///file.db, esdb://host:2113?tls=false, or memory: for a trial.",
     )(function)  # fmt: skip
 
 

@@ -29,7 +29,7 @@ def backup(file: Path, url: str) -> None:
     store = existing_store(url)
     try:
         if not isinstance(store, SqliteStore):
-            raise CliError(f"{url}: only a store in a file can be copied", REFUSED)
+            raise CliError("only a store in a file can be copied: back a server up by its own means", REFUSED)
         store.backup(file)
     finally:
         store.close()

@@ -102,8 +102,12 @@ def test_usage_errors(pm: Any) -> None:
         assert "Usage: pm" in answer.err
 
 
-def test_other_stores_come_later(pm: Any) -> None:
-    assert "next release" in pm("list", "--store", "esdb://localhost:2113").err
+def test_a_server_without_credentials_is_told_how_to_name_it(pm: Any) -> None:
+    pytest.importorskip("esdbclient")
+    answer = pm("list", "--store", "esdb://localhost:2113")
+    assert answer.code != 0
+    assert "user:password" in answer.err
+    assert "tls=false" in answer.err
 
 
 def test_what_is_not_there(pm: Any, place: Path) -> None:

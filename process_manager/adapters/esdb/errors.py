@@ -65,9 +65,17 @@ MEANING: Mapping[str, tuple[type[StoreError], str]] = {
     "EventStoreDBClientException": (StoreError, "the client failed"),
     "closed channel": (StoreUnavailable, "the connection was closed"),
     "OSError": (NotAStore, "a file that the URL names cannot be read"),
+    "no user": (NotAStore, "a server with TLS needs user:password@ in the URL; for one without TLS add ?tls=false"),
     "ValueError": (NotAStore, "the URL cannot be used"),
 }
 """By the name of an exception class, or of a status for plain GrpcErrors; a class not listed is what its nearest listed base is."""
+
+_SAYS_ALL = {"NodeIsNotLeader", "SSLError", "no user"}
+_BAD_VALUES = (
+    ("closed channel", "closed channel"),
+    ("Channel closed", "closed channel"),
+    ("Username and password are required", "no user"),
+)
 
 IN_ANSWERS: Mapping[str, tuple[type[StoreError], str]] = {
     "event_store.client.StreamDeleted": MEANING["StreamIsDeleted"],
@@ -91,8 +99,8 @@ def translate(error: BaseException, *, where: str = "", stream: str = "", group:
         return error
     if isinstance(error, grpc.RpcError):
         error = handle_rpc_error(error)
-    kind, meaning = _row(error)
-    return _build(kind, meaning, _said(error), where=where, stream=stream, group=group)
+    role = _role(error)
+    return _build(*MEANING[role], "" if role in _SAYS_ALL else _said(error), where=where, stream=stream, group=group)
 
 
 def of_answer(type_name: str, said: str, stream: str, size: int) -> StoreError:
@@ -108,14 +116,16 @@ def leader(error: BaseException) -> str | None:
     return error.leader_grpc_target if isinstance(error, theirs.NodeIsNotLeader) else None
 
 
-def _row(error: BaseException) -> tuple[type[StoreError], str]:
+def _role(error: BaseException) -> str:
+    """Which row of the table an error is."""
     if type(error) is theirs.GrpcError and error.args and isinstance(error.args[0], grpc.Call):
-        return MEANING.get(error.args[0].code().name, MEANING["GrpcError"])
-    if isinstance(error, ValueError) and ("closed channel" in str(error) or "Channel closed" in str(error)):
-        return MEANING["closed channel"]
+        name = str(error.args[0].code().name)
+        return name if name in MEANING else "GrpcError"
+    if isinstance(error, ValueError):
+        return next((role for part, role in _BAD_VALUES if part in str(error)), "ValueError")
     for kind in type(error).__mro__:
         if kind.__name__ in MEANING:
-            return MEANING[kind.__name__]
+            return kind.__name__
     raise error
 
 
@@ -134,14 +144,12 @@ def _build(
 
 
 def _said(error: BaseException) -> str:
-    """What the server says, where that adds to the meaning."""
-    if isinstance(error, theirs.NodeIsNotLeader | theirs.SSLError) or not error.args:
-        return ""
+    """What the server or the system says of it."""
     if isinstance(error, OSError):
         return f"{error.filename} ({error.strerror})"
     if isinstance(error, ValueError):
         return _without_url(str(error))
-    first = error.args[0]
+    first = error.args[0] if error.args else ""
     return str(first.details() or "") if isinstance(first, grpc.Call) else str(first)
 
 

@@ -28,9 +28,9 @@ def consequences(turn: Iterable[Fact]) -> list[Consequence]:
     return [each for fact in turn for each in _READ.get(type(fact), _unread)(fact)]
 
 
-def _unread(fact: Fact) -> list[Consequence]:
-    """A fact that nobody outside sees, or an operator's: its receipt says that it was taken."""
-    return [Consequence("input", fact.input.type, fact.fact_type)] if isinstance(fact, facts.Receipt) else []
+def _unread(_: Fact) -> list[Consequence]:
+    """A fact that nobody outside sees."""
+    return []
 
 
 def _input(word: str) -> Callable[[Any], list[Consequence]]:
@@ -48,6 +48,12 @@ def _at(when: datetime) -> str:
 def _kept(fact: facts.InputKept) -> list[Consequence]:
     found = [Consequence("input", fact.input.type, "waits")]
     return found + ([Consequence("deadline", f"the wait of {fact.input.type}", _at(fact.until))] if fact.until else [])
+
+
+def _name(fact: Any) -> str:
+    """The deadline of a run is named by its operation too."""
+    step, _, operation = fact.name.partition("/")
+    return f"the answer of {step}" if operation and step != "pm" else str(fact.name)
 
 
 def _command(fact: facts.StepStarted) -> list[Consequence]:
@@ -71,14 +77,16 @@ _READ: dict[type[Fact], Callable[[Any], list[Consequence]]] = {
     facts.InputKept: _kept,
     facts.InputExpired: _input("expired"),
     facts.Suspended: lambda fact: [Consequence("suspension", fact.input.type, "suspended")],
+    facts.OperatorActed: lambda fact: [Consequence("input", fact.input.type, fact.action)],
     facts.StepStarted: _command,
     facts.Decided: lambda fact: [Consequence("decision", fact.question, fact.answer)],
-    facts.DeadlineSet: lambda fact: [Consequence("deadline", fact.name, _at(fact.due))],
-    facts.DeadlineCancelled: lambda fact: [Consequence("deadline", fact.name, "cancelled")],
+    facts.DeadlineSet: lambda fact: [Consequence("deadline", _name(fact), _at(fact.due))],
+    facts.DeadlineCancelled: lambda fact: [Consequence("deadline", _name(fact), "cancelled")],
     facts.JoinDecided: lambda fact: [Consequence("join", fact.join, "reached" if fact.reached else "out of reach")],
     facts.RetryPlanned: lambda fact: [Consequence("deadline", f"the next attempt of {fact.step}", _at(fact.due))],
     facts.CompensationStarted: lambda _: [Consequence("ending", "the end", "compensating")],
     facts.NothingToUndo: lambda fact: [Consequence("undo", fact.step, "nothing to undo")],
+    facts.UndoSkipped: lambda fact: [Consequence("undo", fact.step, "skipped")],
     facts.CompensationFailed: lambda fact: [Consequence("ending", f"the undo of {fact.step}", "failed")],
     facts.Ended: _ended,
 }

@@ -33,19 +33,30 @@ def story(records: Iterable[Record]) -> list[Line]:
 
 
 def _lines(records: Iterable[Record]) -> Iterator[Line]:
-    names: dict[str, str] = {}  # operation -> step and run
+    teller = Teller()
     for record in records:
-        time = _time(record)
         try:
-            fact = read_fact(record)
+            line = teller.line(read_fact(record), record.revision, _time(record))
         except MessageError as error:
-            yield Line(time, "unknown", f"{record.type}: {error}", record.revision)
-            continue
+            line = Line(_time(record), "unknown", f"{record.type}: {error}", record.revision)
+        if line is not None:
+            yield line
+
+
+class Teller:
+    """Tells the facts of one instance in their order; it remembers what operations are called."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}  # operation -> step and run
+
+    def line(self, fact: Fact, revision: int, time: datetime) -> Line | None:
+        """The line of a fact; None for one that says nothing to people."""
         if isinstance(fact, facts.StepStarted):
-            names[fact.operation or fact.id] = _run(fact)
-        if type(fact) in _TOLD:
-            kind, tell = _TOLD[type(fact)]
-            yield Line(time, kind, tell(fact, names), record.revision, getattr(fact, "step", ""))
+            self._names[fact.operation or fact.id] = _run(fact)
+        if type(fact) not in _TOLD:
+            return None
+        kind, tell = _TOLD[type(fact)]
+        return Line(time, kind, tell(fact, self._names), revision, getattr(fact, "step", ""))
 
 
 def _time(record: Record) -> datetime:
@@ -60,7 +71,7 @@ def _run(fact: Any) -> str:
 
 
 def _at(when: datetime) -> str:
-    return f"{when:%Y-%m-%d %H:%M:%S}"
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def _started(fact: facts.Started, _: dict[str, str]) -> str:
@@ -128,7 +139,7 @@ _TOLD: dict[type[Fact], tuple[Kind, Callable[[Any, dict[str, str]], str]]] = {
     facts.Suspended: ("trouble", lambda fact, _: f"{fact.input.type}: suspended, {fact.error}"),
     facts.OperatorActed: ("input", lambda fact, _: f"{fact.action} by {fact.actor}: {fact.reason}"),
     facts.StepStarted: ("command", _command),
-    facts.Decided: ("decision", lambda fact, _: f"{fact.question}? {fact.answer}, because {fact.because}"),
+    facts.Decided: ("decision", lambda fact, _: f"{fact.question.rstrip('?')}? {fact.answer}, because {fact.because}"),
     facts.DeadlineSet: ("deadline", _deadline),
     facts.DeadlineCancelled: ("deadline", lambda fact, _: f"deadline {fact.name} cancelled"),
     facts.RetryPlanned: ("deadline", lambda fact, _: f"{_run(fact)}: attempt {fact.attempt} at {_at(fact.due)}"),

@@ -1,12 +1,13 @@
 """Instances' histories as they stand in a log."""
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 import orjson
 
 from process_manager.core import facts
 from process_manager.core.block import read_fact
-from process_manager.core.facts import Fact
+from process_manager.core.facts import Fact, Receipt
 from process_manager.core.messages import Json
 from process_manager.core.records import Record
 from process_manager.ports import EventStore, Filter
@@ -31,6 +32,32 @@ def instances(store: EventStore, process: str = "") -> Iterator[str]:
             yield record.stream
 
 
+def find_command(store: EventStore, id_: str) -> Record | None:
+    """The command of this id, as an instance gave it; the log is searched from its end."""
+    found = (record for record in store.read_all(backwards=True) if record.id == id_ and not record.type.startswith("pm."))
+    record = next(found, None)
+    return record if record is not None and isinstance(read_fact(record), facts.StepStarted) else None
+
+
 def read_facts(records: Iterable[Record]) -> Iterator[tuple[Fact, int]]:
     """Records of an instance as facts with their revisions. Raises MessageError for one that cannot be read."""
     return ((read_fact(record), record.revision) for record in records)
+
+
+def until(store: EventStore, stream: str, last: int | None = None, at: datetime | None = None) -> Iterator[tuple[Fact, int]]:
+    """The facts of an instance, up to a revision or to what was decided up to a time, inclusive. Raises StreamNotFound."""
+    for fact, revision in read_facts(store.read_stream(stream, limit=None if last is None else last + 1)):
+        if at is not None and isinstance(fact, Receipt) and fact.now > at:
+            return
+        yield fact, revision
+
+
+def followed(store: EventStore, stream: str) -> Iterator[list[tuple[Fact, int]]]:
+    """The facts of an instance, and without end those that are appended from now on, as they come. Raises StreamNotFound."""
+    start = 0
+    while True:
+        seen = store.last_position()
+        if piece := list(read_facts(store.read_stream(stream, start=start))):
+            start = piece[-1][1] + 1
+            yield piece
+        store.wait(seen, timeout=1.0)

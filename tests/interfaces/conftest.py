@@ -5,12 +5,18 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from process_manager.adapters.sqlite import SqliteStore
+from process_manager.examples.order_fulfilment import app
+from process_manager.examples.order_fulfilment.demo import Demo
+from process_manager.examples.order_fulfilment.orders import Plan
+from process_manager.interfaces.bootstrap import driven_worker
 from process_manager.interfaces.cli import errors
 from process_manager.interfaces.cli.main import cli
 
@@ -62,3 +68,12 @@ def start(place: Path) -> Callable[..., subprocess.Popen[str]]:
         )  # fmt: skip
 
     return call
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a demo that was lived through once; whoever writes takes a copy."""
+    path = tmp_path_factory.mktemp("recorded") / "demo.db"
+    with closing(SqliteStore(path)) as store, closing(driven_worker(app, store)) as worker:
+        Demo(Plan(60, 1), store, worker).run()
+    return path

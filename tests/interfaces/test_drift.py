@@ -15,9 +15,6 @@ from process_manager.errors import StoreReadOnly
 from process_manager.examples.fine_collection import fine_collection
 from process_manager.examples.fine_collection.recording import Recording
 from process_manager.examples.fine_collection.replay import Replay
-from process_manager.examples.order_fulfilment import app
-from process_manager.examples.order_fulfilment.demo import Demo
-from process_manager.examples.order_fulfilment.orders import Plan
 from process_manager.interfaces.bootstrap import driven_worker, open_log
 from process_manager.ports import Block, EventStore, Filter, StreamState
 from tests.interfaces.conftest import Pm
@@ -25,15 +22,6 @@ from tests.interfaces.conftest import Pm
 ORDERS = "process_manager.examples.order_fulfilment:app"
 FINES = "process_manager.examples.fine_collection"
 SMALL = Path(__file__).parents[1] / "examples" / "fines.csv"
-
-
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A demo's file, lived through once."""
-    path = tmp_path_factory.mktemp("demo") / "demo.db"
-    with closing(SqliteStore(path)) as store, closing(driven_worker(app, store)) as worker:
-        Demo(Plan(60, 1), store, worker).run()
-    return path
 
 
 @pytest.fixture

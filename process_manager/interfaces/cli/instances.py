@@ -3,8 +3,7 @@
 import click
 
 from process_manager.interfaces.cli import output
-from process_manager.interfaces.cli.errors import NOT_FOUND, CliError
-from process_manager.interfaces.cli.options import command, existing_store, format_option, store_option
+from process_manager.interfaces.cli.options import command, existing_store, format_option, instance_argument, no_instance, store_option
 
 STATUSES = (
     "not_started", "running", "compensating", "suspended", "completed", "compensated", "compensation_failed", "aborted", "cancelled",
@@ -30,10 +29,10 @@ def list_command(process: str, status: str | None, url: str, format_: str) -> No
 
 
 @command("show", example="pm show order_fulfilment-1001\npm show order_fulfilment 1001 -o json")
-@click.argument("instance", nargs=-1, required=True)
+@instance_argument
 @store_option
 @format_option(*output.FORMATS)
-def show_command(instance: tuple[str, ...], url: str, format_: str) -> None:
+def show_command(stream: str, url: str, format_: str) -> None:
     """Tell the story of one instance, named PROCESS-KEY or PROCESS KEY. Needs no app.
 
     As data (-o json and so on) it is the records of the instance's stream.
@@ -42,24 +41,16 @@ def show_command(instance: tuple[str, ...], url: str, format_: str) -> None:
     from process_manager.errors import StreamNotFound
     from process_manager.interfaces.instances import as_rows
 
-    if len(instance) > 2:
-        raise click.UsageError("name the instance as PROCESS-KEY, or as PROCESS KEY")
-    stream = "-".join(instance)
     store = existing_store(url)
     try:
         records = store.read_stream(stream)
         if format_ == "table":
             for line in story(records):
-                click.echo(_told(str(line)))
+                click.echo(output.printable(str(line)))
         else:
             columns = ("id", "type", "stream", "revision", "position", "time", "data", "metadata")
             output.write_rows(as_rows(records), columns, format_, "id")
     except StreamNotFound as error:
-        raise CliError(f"there is no instance {stream}: pm list -o ids shows those that are there", NOT_FOUND) from error
+        raise no_instance(stream) from error
     finally:
         store.close()
-
-
-def _told(line: str) -> str:
-    """Without what could steer a terminal."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line)

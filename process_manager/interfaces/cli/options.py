@@ -12,6 +12,7 @@ from process_manager.interfaces import bootstrap
 from process_manager.interfaces.cli.errors import NOT_FOUND, CliError
 
 if TYPE_CHECKING:
+    from process_manager.core.definition import Definition
     from process_manager.ports import EventStore
     from process_manager.runtime.app import App
 
@@ -58,6 +59,30 @@ def start_option(function: F) -> F:
         help="Where the app's first consumer groups start in the log. Needed where others append to it too and it holds records for the "
         "app already; counts only while there are no groups.",
     )(function)  # fmt: skip
+
+
+def if_any_app_option(function: F) -> F:
+    """`--app MODULE:ATTRIBUTE` for commands that can do without."""
+    return click.option(
+        "--app", "app_name", metavar="MODULE:ATTR", envvar="PM_APP", default="", show_envvar=True,
+        help="The app with the process, for what its records alone do not tell.",
+    )(function)  # fmt: skip
+
+
+def instance_argument(function: F) -> F:
+    """The name of an instance in one word or two; the command takes the `stream`."""
+    return click.argument("stream", metavar="INSTANCE...", nargs=-1, required=True, callback=_stream)(function)
+
+
+def _stream(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> str:
+    if len(words) > 2 or "-" not in "-".join(words):
+        raise click.UsageError("name the instance as PROCESS-KEY, or as PROCESS KEY")
+    return "-".join(words)
+
+
+def no_instance(stream: str) -> CliError:
+    """The error for a stream that is not there."""
+    return CliError(f"there is no instance {stream}: pm list -o ids shows those that are there", NOT_FOUND)
 
 
 def format_option(*formats: str) -> Callable[[F], F]:
@@ -124,3 +149,13 @@ def read_time(ctx: click.Context, param: click.Parameter, value: str | None) -> 
 def load_app(name: str) -> "App":
     """The app that `--app` names."""
     return bootstrap.load_app(name)
+
+
+def optional_definition(app_name: str, process: str) -> "Definition | None":
+    """The definition of a process, where an app is named; None without one."""
+    if not app_name:
+        return None
+    definitions = load_app(app_name).definitions
+    if process not in definitions:
+        raise CliError(f"there is no process {process!r}: {app_name} has {', '.join(definitions) or 'none'}", NOT_FOUND)
+    return definitions[process]

@@ -94,7 +94,11 @@ def _plain(value: Any) -> str:
 def _readable(value: Any) -> str:
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-    text = _plain(value)
+    return printable(_plain(value))
+
+
+def printable(text: str) -> str:
+    """A line without what could steer a terminal."""
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 

@@ -1,0 +1,126 @@
+"""Why an instance is where it is, what it waits for, and what comes if nothing does. The definition is needed for what is to come only."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+import orjson
+
+from process_manager.core.definition import Definition
+from process_manager.core.facts import Fact, Input, Started, StepStarted
+from process_manager.core.instance import Instance
+from process_manager.core.outlook import answers, outlook
+from process_manager.core.replay import Replay
+from process_manager.core.signals import DEADLINE_PASSED, DeadlinePassed
+from process_manager.core.story import Line
+from process_manager.core.timing import Pending, pending, set_by
+from process_manager.core.turn import take
+from process_manager.core.view import called
+
+
+class Waiting(NamedTuple):
+    """Something that the instance waits for."""
+
+    what: str
+    since: datetime | None
+    due: datetime | None
+    answers: list[str]  # types of the events that end it, where the definition is known
+
+
+class Passing(NamedTuple):
+    """The deadline that passes next if nothing comes; what follows is known with the definition only."""
+
+    what: str
+    due: datetime
+    follows: list[str] | None
+
+
+class Explanation(NamedTuple):
+    """Where an instance stands."""
+
+    instance: str
+    status: str
+    since: datetime | None  # when the status became this
+    outcome: str
+    decisions: list[Line]  # of this life
+    because: list[Line]  # of the turn that changed something last
+    waiting: list[Waiting]
+    next: Passing | None
+    possible: dict[str, list[str]] | None  # by event type, what may follow; None without the definition
+
+
+class Explainer:
+    """Goes through a history and keeps what an explanation needs."""
+
+    def __init__(self, process: str, key: str, definition: Definition | None = None) -> None:
+        self._definition = definition
+        self._replay = Replay(process, key, definition.evolve if definition else None)
+        self._since: dict[str, datetime] = {}  # by operation, deadline, id of what is kept
+        self._status_since: datetime | None = None
+        self._decisions: list[Line] = []
+        self._because: list[Line] = []
+
+    def take(self, recorded: Iterable[tuple[Fact, int]]) -> None:
+        """Go through facts. Raises MessageError for one that cannot be read."""
+        for turn in self._replay.take(recorded):
+            if turn.time is None:
+                continue
+            for fact, _ in turn.turn.facts:
+                self._note(fact, turn.time)
+            self._decisions += [line for line in turn.lines if line.kind == "decision"]
+            self._because = turn.lines if turn.changes else self._because
+            if {"status", "suspended"} & turn.changes.keys():
+                self._status_since = turn.time
+
+    def _note(self, fact: Fact, now: datetime) -> None:
+        if isinstance(fact, Started):
+            self._decisions = []
+        if deadline := set_by(fact):
+            self._since[deadline.name] = now
+        if isinstance(fact, StepStarted):
+            self._since.setdefault(fact.operation or fact.id, now)
+
+    def explanation(self) -> Explanation:
+        """As far as facts were taken."""
+        instance, definition = self._replay.instance, self._definition
+        status = "suspended" if instance.suspended else instance.status
+        return Explanation(
+            instance.stream, status, self._status_since, instance.suspended or instance.outcome, self._decisions, self._because,
+            list(self._waiting(instance)), self._next(instance), None if definition is None else outlook(definition, instance),
+        )  # fmt: skip
+
+    def _waiting(self, instance: Instance) -> Iterator[Waiting]:
+        if instance.suspended:
+            yield Waiting("an operator, who decides about what suspended it", self._status_since, None, [])
+        for run in instance.runs.values():
+            if run.is_open:
+                what = f"{called(run)}: {'an answer to' if run.status == 'open' else 'the next attempt of'} {run.command.type}"
+                expected = answers(self._definition, run) if self._definition else []
+                yield Waiting(what, self._since.get(run.operation), run.due, expected)
+        for name, timer in instance.timers.items():
+            if timer.due is not None:
+                yield Waiting(f"the deadline {name}", self._since.get(name), timer.due, [])
+        for kept in instance.kept.values():
+            yield Waiting(f"its turn: {kept.input.type}, kept because {kept.reason}", kept.input.time, kept.until, [])
+
+    def _next(self, instance: Instance) -> Passing | None:
+        deadline = min(pending(instance), key=lambda each: each.due, default=None)
+        if deadline is None:
+            return None
+        return Passing(self._named(instance, deadline), deadline.due, self._if_nothing_comes(instance, deadline))
+
+    def _named(self, instance: Instance, deadline: Pending) -> str:
+        kind, _, rest = deadline.name.partition("/")
+        run = instance.runs.get(rest)
+        kept = instance.kept.get(rest)
+        return called(run) if run else f"the wait of {kept.input.type}" if kept else kind
+
+    def _if_nothing_comes(self, instance: Instance, deadline: Pending) -> list[str] | None:
+        """The definition is asked what it would do; nothing of it is kept."""
+        if self._definition is None:
+            return None
+        passed = DeadlinePassed(instance.stream, deadline.name, deadline.generation, deadline.due)
+        taken = Input("", DEADLINE_PASSED, 1, orjson.dumps(passed), b"null", passed.stream, 0, instance.taken_position + 1, deadline.due)
+        decided = take(self._definition, instance, taken, deadline.due)
+        told = (self._replay.teller.line(fact, 0, deadline.due) for fact in decided.facts)
+        return [line.text for line in told if line is not None]

@@ -1,0 +1,54 @@
+"""What can still happen to an instance, by its definition: which events it would take now, and what may follow from each."""
+
+from collections.abc import Iterator
+
+from process_manager.core.definition import Definition, Handled, join_of
+from process_manager.core.effects import Abort, Compensate, Complete
+from process_manager.core.instance import Instance, Run
+from process_manager.core.joins import holds, undecided
+from process_manager.core.reactions import Reaction
+from process_manager.core.steps import AnyStep
+
+
+def outlook(definition: Definition, instance: Instance) -> dict[str, list[str]]:
+    """By event type what may follow: types of commands, endings, joins that it may decide. [] is nothing but that it is noted."""
+    found = {type_: _follows(definition, instance, handled) for type_, handled in definition.handled.items()}
+    return {type_: sorted(set(follows)) for type_, follows in found.items() if follows is not None}
+
+
+def answers(definition: Definition, run: Run) -> list[str]:
+    """The types of the events that answer a run."""
+    step = definition.steps.get(run.step)
+    return [] if step is None else [event.message_type for event in (*step.done, *step.failed)]
+
+
+def _follows(definition: Definition, instance: Instance, handled: Handled) -> list[str] | None:
+    """None where the event would not be taken."""
+    open_steps = {run.step for run in instance.runs.values() if run.is_open}
+    asked = [step for step in (*handled.done, *handled.failed) if step.name in open_steps]
+    if asked:
+        return [each for step in asked for each in _after_answer(definition, instance, handled, step)]
+    if handled.starts is not None and (instance.status == "not_started" or (instance.ended and handled.starts.mark.again)):
+        return _announced(handled.starts)
+    if handled.answers or handled.on is None or instance.status != "running":
+        return None
+    after = handled.on.mark.after
+    return _announced(handled.on) if after is None or holds(definition, instance, after) else None
+
+
+def _after_answer(definition: Definition, instance: Instance, handled: Handled, step: AnyStep) -> Iterator[str]:
+    if step.name in definition.undo_steps:
+        yield "what it undoes is undone"
+    elif instance.status != "running":
+        return
+    elif undecided(definition, instance, step.name):
+        yield from (f"{join_of(join).name}: {' or '.join(_announced(join))}" for join in definition.joins_of(step.name))
+    if handled.reaction is not None:
+        yield from _announced(handled.reaction)
+    elif isinstance(default := step.then if handled.done else step.otherwise, Complete | Compensate | Abort):
+        yield type(default).__name__.lower()
+
+
+def _announced(reaction: Reaction) -> list[str]:
+    """What a reaction may yield, as it is written in the log."""
+    return sorted(getattr(each, "message_type", "") or each.__name__.lower() for each in reaction.announces)

@@ -1,0 +1,136 @@
+"""`pm explain` and `pm why`."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from process_manager.interfaces.cli import output
+from process_manager.interfaces.cli.errors import NOT_FOUND, CliError
+from process_manager.interfaces.cli.options import (
+    command,
+    existing_log,
+    format_option,
+    if_any_app_option,
+    instance_argument,
+    no_instance,
+    optional_definition,
+    store_option,
+)
+
+if TYPE_CHECKING:
+    from process_manager.core.explain import Explanation, Passing, Waiting
+
+
+@command("explain", example="pm explain order_fulfilment 1001 --app shop.orders:app")
+@instance_argument
+@if_any_app_option
+@store_option
+@format_option("table", "json")
+def explain_command(stream: str, app_name: str, url: str, format_: str) -> None:
+    """Say why an instance is where it is, what it waits for, since when, and what happens if nothing comes.
+
+    Without --app it says what the recorded facts tell; with it also what the next deadline would lead to and what can still
+    happen. Nothing is written.
+    """
+    from process_manager.core.explain import Explainer
+    from process_manager.errors import StreamNotFound
+    from process_manager.interfaces.histories import until
+
+    process, _, key = stream.partition("-")
+    explainer = Explainer(process, key, optional_definition(app_name, process))
+    with existing_log(url) as store:
+        try:
+            explainer.take(until(store, stream))
+        except StreamNotFound as error:
+            raise no_instance(stream) from error
+    explanation = explainer.explanation()
+    if format_ == "json":
+        output.write_json(_as_json(explanation))
+    else:
+        for line in _told(explanation, datetime.now(UTC)):
+            click.echo(output.printable(line))
+
+
+def _as_json(explanation: "Explanation") -> dict[str, object]:
+    return explanation._asdict() | {
+        "decisions": [line.text for line in explanation.decisions],
+        "because": [line.text for line in explanation.because],
+        "waiting": [each._asdict() for each in explanation.waiting],
+        "next": explanation.next and explanation.next._asdict(),
+    }
+
+
+def _told(it: "Explanation", now: datetime) -> Iterator[str]:
+    outcome = f": {it.outcome}" if it.outcome else ""
+    yield f"{it.instance} is {it.status}{_since(it.since)}{outcome}"
+    if it.decisions:
+        yield from ("", "decided:", *(f"  {line}" for line in it.decisions))
+    if it.because:
+        yield from ("", "what happened last:", *(f"  {line}" for line in it.because))
+    yield ""
+    if it.waiting:
+        yield from ("waits for:", *(f"  {_waiting(each)}" for each in it.waiting))
+    else:
+        yield "it waits for nothing"
+    if it.next is not None:
+        yield from ("", *_next(it.next, now))
+    if it.possible is not None:
+        yield from ("", *_possible(it.possible))
+
+
+def _since(time: datetime | None) -> str:
+    return f" since {_at(time)}" if time else ""
+
+
+def _at(time: datetime) -> str:
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def _waiting(each: "Waiting") -> str:
+    until = f", until {_at(each.due)}" if each.due else ""
+    answered = f"; answered by {' or '.join(each.answers)}" if each.answers else ""
+    return f"{each.what}{_since(each.since)}{until}{answered}"
+
+
+def _next(passing: "Passing", now: datetime) -> Iterator[str]:
+    late = " (that time is past: it passes as soon as a worker runs)" if passing.due < now else ""
+    yield f"if nothing comes, {passing.what} is due at {_at(passing.due)}{late}"
+    if passing.follows is None:
+        yield "  what follows then, the app knows: name it with --app"
+    else:
+        yield from (f"  {text}" for text in passing.follows)
+
+
+def _possible(possible: Mapping[str, list[str]]) -> Iterator[str]:
+    yield "what can still happen:" if possible else "nothing can happen any more but what is ignored"
+    for type_, follows in possible.items():
+        yield f"  {type_}: {' or '.join(follows) or 'it is taken'}"
+
+
+@command("why", example="pm why 5f0c9ad2-9a07-5c1e-8a52-6d3f9d1a7c11")
+@click.argument("command_id")
+@store_option
+@format_option("table", "json")
+def why_command(command_id: str, url: str, format_: str) -> None:
+    """Say why the command COMMAND_ID was given: the input, the decision and its reason, and what became of it. Needs no app."""
+    from process_manager.core.replay import Replay, as_json, settlement
+    from process_manager.interfaces.cli.replay import tell
+    from process_manager.interfaces.histories import find_command, until
+
+    with existing_log(url) as store:
+        record = find_command(store, command_id)
+        if record is None:
+            raise CliError(f"no instance gave a command {command_id}", NOT_FOUND)
+        process, _, key = record.stream.partition("-")
+        turns = list(Replay(process, key).take(until(store, record.stream)))
+    turn = next(each for each in turns if any(revision == record.revision for _, revision in each.turn.facts))
+    answer = settlement(turns, command_id)
+    if format_ == "json":
+        output.write_json({"instance": record.stream, **as_json(turn), "answer": answer and as_json(answer)})
+        return
+    click.echo(output.printable(f"{record.stream} gave {record.type} {command_id}"))
+    tell([turn, *([answer] if answer else [])])
+    if answer is None:
+        click.echo("it is not answered yet")

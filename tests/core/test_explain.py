@@ -1,0 +1,86 @@
+"""Why an instance is where it is: what the facts tell, and what the definition adds."""
+
+from process_manager import hours, minutes
+from process_manager.core.block import read_fact
+from process_manager.core.definition import Definition
+from process_manager.core.explain import Explainer, Explanation
+from process_manager.examples.order_fulfilment.messages import OrderPlaced, ReviewApproved
+from process_manager.examples.order_fulfilment.process import OrderFulfilment
+from process_manager.testing.scenario import START, Scenario, scenario
+from tests.core.samples import PAID, Noticed, began
+from tests.core.test_drift import Broken, Patient, Sale
+from tests.core.test_properties import order, reserved
+
+
+def explained(case: Scenario, definition: Definition | None = None) -> Explanation:
+    explainer = Explainer(case.definition.name, case.instance.key, definition)
+    explainer.take((read_fact(record), record.revision) for record in case.records)
+    return explainer.explanation()
+
+
+def reviewed() -> Scenario:
+    return scenario(OrderFulfilment).given(order(("a",), 5000)).after(minutes(5)).when(reserved("a"))
+
+
+def test_the_facts_alone_say_what_it_waits_for_and_since_when() -> None:
+    found = explained(reviewed())
+    assert (found.status, found.since) == ("running", START)
+    assert [line.text for line in found.decisions] == ["manual review? yes, because total 5000 > 500"]
+    assert next(line.text for line in found.because) == "inventory.stock-reserved: reserve_stock [a] is done"
+    ((what, since, due, answers),) = found.waiting
+    assert (what, answers) == ("request_review: an answer to reviews.request-review", [])
+    assert (since, due) == (START + minutes(5), START + minutes(5) + hours(24))
+    assert found.next is not None
+    assert (found.next.what, found.next.due, found.next.follows) == ("request_review", due, None)
+    assert found.possible is None
+
+
+def test_the_definition_says_what_happens_if_nothing_comes_and_what_can_still_happen() -> None:
+    found = explained(reviewed(), OrderFulfilment.definition)
+    assert found.waiting[0].answers == ["reviews.review-approved", "reviews.review-rejected"]
+    assert found.next is not None
+    assert found.next.follows == [
+        "request_review is overdue",
+        "compensating: nobody reviewed the order in time",
+        "release_stock [a]: inventory.release-stock, undoes reserve_stock [a], answer due 2026-01-02 00:15:00",
+    ]
+    assert found.possible == {"reviews.review-approved": ["payments.charge-card"], "reviews.review-rejected": ["compensate"]}
+
+
+def test_what_is_answered_is_waited_for_no_more() -> None:
+    found = explained(reviewed().when(ReviewApproved(order_id="1", reviewer="ada")))
+    assert [each.what for each in found.waiting] == ["charge_card: an answer to payments.charge-card"]
+
+
+def test_deadlines_of_its_own_and_the_next_of_several() -> None:
+    found = explained(scenario(Sale).given(began()), Sale.definition)
+    assert [each.what for each in found.waiting] == ["paying: an answer to t.pay", "the deadline patience"]
+    assert found.next is not None
+    assert (found.next.what, found.next.due) == ("paying", START + hours(1))
+    assert found.next.follows == ["paying is overdue", "deadline patience cancelled", "aborted: not paid"]
+
+
+def test_a_suspended_instance_waits_for_an_operator() -> None:
+    found = explained(scenario(Broken).given(began(), PAID))
+    assert found.status == "suspended"
+    assert "ZeroDivisionError" in found.outcome
+    assert found.waiting[0].what.startswith("an operator")
+
+
+def test_one_that_has_ended_waits_for_nothing() -> None:
+    found = explained(scenario(Sale).given(began(), PAID), Sale.definition)
+    assert (found.status, found.outcome, found.waiting, found.next, found.possible) == ("completed", "sold", [], None, {})
+
+
+def test_one_that_has_not_started_says_what_would_start_it() -> None:
+    found = explained(scenario(Patient).given(Noticed(id="1", text="early")), Patient.definition)
+    assert found.status == "not_started"
+    assert found.waiting[0].what == "its turn: t.noticed, kept because the instance has not started"
+    assert found.possible == {"t.began": ["t.pay"]}
+
+
+def test_a_join_that_is_undecided_names_what_may_follow_from_it() -> None:
+    found = explained(scenario(OrderFulfilment).given(order(("a", "b"))), OrderFulfilment.definition)
+    assert found.possible is not None
+    assert found.possible["inventory.stock-reserved"] == ["all of reserve_stock: payments.charge-card or reviews.request-review"]
+    assert OrderPlaced.message_type not in found.possible

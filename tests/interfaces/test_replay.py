@@ -1,0 +1,125 @@
+"""`pm replay`, `pm explain` and `pm why` on a recorded demo; none of them writes."""
+
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import orjson
+import pytest
+
+from process_manager.adapters.sqlite import SqliteStore
+from process_manager.core.identity import derive
+from process_manager.core.records import NewRecord
+from process_manager.interfaces.bootstrap import open_log
+from process_manager.ports import Block, StreamState
+from tests.interfaces.conftest import Pm
+
+ORDERS = "process_manager.examples.order_fulfilment:app"
+
+
+@pytest.fixture
+def demo(recorded: Path, place: Path) -> str:
+    """A copy of a recorded demo."""
+    shutil.copy(recorded, place / "demo.db")
+    return "demo.db"
+
+
+@pytest.fixture
+def undone(pm: Pm, demo: str) -> str:
+    """An instance that was compensated."""
+    return pm("list", "--store", demo, "--status", "compensated", "-o", "ids").out.split()[0]
+
+
+def records(url: str) -> list[object]:
+    with closing(open_log(url)) as store:
+        return list(store.read_all())
+
+
+def test_a_replay_tells_every_turn_and_what_it_changed(pm: Pm, demo: str, undone: str) -> None:
+    before = records(demo)
+    answer = pm("replay", *undone.split("-", 1), "--store", demo)
+    assert answer.code == 0
+    assert "orders.order-placed: started" in answer.out
+    assert "status: not_started -> running" in answer.out
+    assert "status: compensating -> compensated" in answer.out
+    assert records(demo) == before
+
+
+def test_as_data_it_ends_where_it_shall(pm: Pm, demo: str, undone: str) -> None:
+    turns = orjson.loads(pm("replay", undone, "--store", demo, "-o", "json").out)
+    assert [turn["turn"] for turn in turns] == list(range(1, len(turns) + 1))
+    some = [orjson.loads(line) for line in pm("replay", undone, "--store", demo, "--to", "1", "-o", "jsonl").out.splitlines()]
+    assert some == turns[:1]
+    assert turns[-1]["last_revision"] > turns[-1]["revision"] > 1
+    at = orjson.loads(pm("replay", undone, "--store", demo, "--at", turns[0]["time"], "-o", "json").out)
+    assert at == [turn for turn in turns if turn["time"] == turns[0]["time"]]
+
+
+def test_following_ends_on_ctrl_c(start: Callable[..., "subprocess.Popen[str]"], demo: str, undone: str) -> None:
+    process = start("replay", undone, "--store", demo, "--follow", "-o", "jsonl")
+    assert process.stdout is not None
+    assert orjson.loads(process.stdout.readline())["turn"] == 1
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+
+
+def test_following_shows_what_is_appended_meanwhile(start: Callable[..., "subprocess.Popen[str]"], demo: str, undone: str) -> None:
+    process = start("replay", undone, "--store", demo, "--follow", "-o", "jsonl")
+    assert process.stdout is not None
+    with closing(SqliteStore(demo)) as store:
+        last = [*store.read_stream(undone)][-1]
+        while orjson.loads(process.stdout.readline())["last_revision"] < last.revision:
+            pass
+        stranger = NewRecord(derive(undone), "somebody.elses", b"{}", b"{}")
+        store.append(Block(undone, [stranger], StreamState.ANY))
+    assert orjson.loads(process.stdout.readline())["revision"] == last.revision + 1
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+
+
+def test_following_has_no_end_to_stop_at(pm: Pm, demo: str, undone: str) -> None:
+    assert pm("replay", undone, "--store", demo, "--follow", "--to", "3").code == 2
+    assert pm("replay", undone, "--store", demo, "--follow", "-o", "json").code == 2
+
+
+@pytest.mark.parametrize("command", ["replay", "explain"])
+def test_an_instance_that_is_not_there(pm: Pm, demo: str, command: str) -> None:
+    answer = pm(command, "order_fulfilment", "nobody", "--store", demo)
+    assert answer.code == 4
+    assert "pm list" in answer.err
+    assert pm(command, "nonsense", "--store", demo).code == 2
+
+
+def test_an_explanation_with_and_without_the_app(pm: Pm, demo: str, undone: str) -> None:
+    before = records(demo)
+    alone = pm("explain", undone, "--store", demo)
+    assert alone.out.startswith(f"{undone} is compensated since ")
+    assert "what can still happen" not in alone.out
+    told = pm("explain", undone, "--store", demo, "--app", ORDERS)
+    assert "nothing can happen any more" in told.out
+    assert orjson.loads(pm("explain", undone, "--store", demo, "-o", "json").out)["status"] == "compensated"
+    assert records(demo) == before
+
+
+def test_an_app_without_the_process(pm: Pm, demo: str, undone: str) -> None:
+    answer = pm("explain", undone, "--store", demo, "--app", "process_manager.examples.fine_collection:app")
+    assert answer.code == 4
+    assert "fine_collection" in answer.err
+
+
+def test_why_a_command_was_given(pm: Pm, demo: str, undone: str) -> None:
+    turns = orjson.loads(pm("replay", undone, "--store", demo, "-o", "json").out)
+    turn = next(each for each in turns if each["commands"])
+    id_ = turn["commands"][0]["id"]
+    answer = orjson.loads(pm("why", id_, "--store", demo, "-o", "json").out)
+    assert answer["instance"] == undone
+    assert {name: answer[name] for name in turn} == turn
+    assert answer["answer"]["turn"] > turn["turn"]
+    assert id_ in pm("why", id_, "--store", demo).out
+    assert pm("why", derive("nothing"), "--store", demo).code == 4
+    assert pm("why", turn["input"]["id"], "--store", demo).code == 4  # an event, not a command

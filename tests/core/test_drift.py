@@ -211,3 +211,11 @@ def test_an_event_that_the_candidate_gives_to_another_instance() -> None:
         pass
 
     assert said(judged(Elsewhere, scenario(Sale).given(began(), PAID))) == ("routing", "t.paid", "1", "1-x")
+
+
+def test_what_an_operator_did_is_judged_like_any_input() -> None:
+    case = scenario(Broken).given(began(), PAID).deployed(Sale).operator("retry").then_completed("sold")
+    assert said(judged(Sale, case)) == ("suspension", "t.paid", "suspended", "")
+    assert said(judged(Broken, case)) == ("suspension", "t.paid", "", "suspended")  # tried again, it would be suspended again
+    moved = scenario(Sale).given(began()).operator("move-deadline", deadline="paying", due=START + days(1)).operator("cancel")
+    assert judged(Sale, moved) is None

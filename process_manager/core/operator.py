@@ -86,7 +86,7 @@ def _taking_again(instance: Instance, _: OperatorAction) -> str:
 
 def _cancelling(instance: Instance, _: OperatorAction) -> str:
     if instance.status == "not_started":
-        return "it has not started"
+        return "it has not started" + (": skip what suspended it" if instance.culprit else "")
     return f"it is {instance.status}" if instance.ended else ""
 
 

@@ -1,0 +1,198 @@
+"""`pm retry`, `skip`, `cancel`, `suspend`, `resume` and `compensate`: what an operator does to instances by hand."""
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from process_manager.interfaces.cli.errors import ERROR, NOT_FOUND, OK, REFUSED, CliError, say
+from process_manager.interfaces.cli.instances import STATUSES
+from process_manager.interfaces.cli.options import command, existing_store, store_option
+
+if TYPE_CHECKING:
+    from process_manager.core.signals import Action, OperatorAction
+    from process_manager.ports import EventStore
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+SHOWN = 20
+"""How many instances that are left out are named."""
+
+
+def _request(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
+    """The id of a request; one that nobody has used, where none is given."""
+    if value is None:
+        from uuid import uuid4
+
+        return str(uuid4())
+    if not re.fullmatch(r"[\w.:-]{1,100}", value, re.ASCII):
+        raise click.BadParameter("up to 100 letters, digits and . : _ -", ctx, param)
+    return value
+
+
+def _actor(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
+    import getpass
+
+    try:
+        return value or getpass.getuser()
+    except (OSError, KeyError) as error:
+        raise click.BadParameter("nobody knows who you are: say it", ctx, param) from error
+
+
+def _said(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if not value.strip():
+        raise click.BadParameter("say something", ctx, param)
+    return value.strip()
+
+
+def acting_options(function: F) -> F:
+    """Who does it, and why; how long to wait for it."""
+    for option in reversed(
+        (
+            click.option("--reason", required=True, callback=_said, metavar="TEXT", help="Why; it stands in the instance's story."),
+            click.option("--actor", callback=_actor, metavar="NAME", envvar="PM_ACTOR", help="Who does it.  [default: the system's user]"),
+            click.option("--request", callback=_request, metavar="ID", help="The same request again is done once.  [default: a new one]"),
+            click.option("--wait", "seconds", type=click.FloatRange(0), default=0.0, metavar="SECONDS",
+                         help="Wait so long for a worker to do it, and say what came of it."),
+        )
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def _command(action: "Action", doc: str) -> click.Command:
+    """The command of an action on instances."""
+
+    @command(
+        action,
+        example=f'pm {action} order_fulfilment 1001 --reason "..."\n'
+        f'pm list --status suspended -o ids | pm {action} - --reason "..."\n'
+        f'pm {action} --process order_fulfilment --status suspended --reason "..." --dry-run',
+    )
+    @click.argument("instance", nargs=-1)
+    @click.option("--process", default="", metavar="NAME", help="All instances of this process to which it applies.")
+    @click.option("--status", type=click.Choice(STATUSES), metavar="STATUS", help="All instances of this status to which it applies.")
+    @acting_options
+    @click.option("--dry-run", is_flag=True, help="Only write the ids of those to which it would be done.")
+    @click.option("--yes", is_flag=True, help="Do not ask before it is done to all that --process and --status name.")
+    @store_option
+    def run(
+        instance: tuple[str, ...], process: str, status: str | None, reason: str, actor: str, request: str, seconds: float, url: str, *,
+        dry_run: bool, yes: bool,
+    ) -> int:  # fmt: skip
+        from process_manager.core.signals import OperatorAction
+
+        if bool(instance) == bool(process or status):
+            raise click.UsageError("name an instance, or - for ids on standard input, or choose by --process and --status")
+        store = existing_store(url)
+        try:
+            chosen = named(instance) if instance else _matching(store, process, status or "")
+            asked = [OperatorAction(each, request, action, actor, reason) for each in chosen]
+            possible, left_out = _possible(store, asked)
+            if len(instance) in {1, 2} and instance != ("-",) and left_out:
+                raise CliError(f"{action}: {left_out[0]}", NOT_FOUND if left_out[0].endswith("no such instance") else REFUSED)
+            _say_left_out(left_out if instance else [], len(possible), len(asked), action)
+            if dry_run:
+                _write_ids(possible)
+                return OK
+            if not instance and possible and not yes:
+                _confirm(action, len(possible))
+            return max(carry_out(store, possible, seconds), ERROR if instance and left_out else OK)
+        finally:
+            store.close()
+
+    run.help = doc
+    return run
+
+
+def named(instance: Sequence[str]) -> list[str]:
+    """The instances of a command line: PROCESS KEY, PROCESS-KEY, or - for ids on standard input."""
+    if tuple(instance) == ("-",):
+        lines = sys.stdin.buffer.read().decode(errors="replace").splitlines()
+        return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    if len(instance) > 2:
+        raise click.UsageError("name the instance as PROCESS-KEY, or as PROCESS KEY; ids of several go to standard input, with -")
+    return ["-".join(instance)]
+
+
+def _matching(store: "EventStore", process: str, status: str) -> list[str]:
+    from process_manager.interfaces.instances import scan
+
+    return [row["instance"] for row in scan(store, process, status)]
+
+
+def _possible(store: "EventStore", asked: "list[OperatorAction]") -> "tuple[list[OperatorAction], list[str]]":
+    from process_manager.interfaces.operating import obstacle
+
+    possible, left_out = [], []
+    for each in asked:
+        why = obstacle(store, each)
+        if why:
+            left_out.append(f"{each.instance}: {why}")
+        else:
+            possible.append(each)
+    return possible, left_out
+
+
+def _say_left_out(left_out: list[str], possible: int, asked: int, action: str) -> None:
+    for line in left_out[:SHOWN]:
+        say(f"left out: {line}")
+    if len(left_out) > SHOWN:
+        say(f"left out: {len(left_out) - SHOWN:,} more")
+    if asked != 1 or not possible:
+        say(f"{action} applies to {possible:,} of {asked:,} instances")
+
+
+def _write_ids(asked: "list[OperatorAction]") -> None:
+    for each in asked:
+        click.echo(each.instance)
+
+
+def _confirm(action: str, count: int) -> None:
+    if not sys.stdin.isatty():
+        raise CliError(f"nobody can be asked whether to {action} {count:,} instances: say --yes", REFUSED)
+    if not click.confirm(f"{action} {count:,} instances?", err=True):
+        raise CliError("nothing was done", REFUSED)
+
+
+def carry_out(store: "EventStore", actions: "Sequence[OperatorAction]", seconds: float) -> int:
+    """Put actions into the log and say so; with `seconds`, what came of them. The exit code."""
+    from process_manager.interfaces.operating import ask, outcomes
+
+    asked = list(ask(store, actions))
+    again = sum(each.again for each in asked)
+    if asked:
+        say(f"asked for {len(asked):,}" + (f", {again:,} of them before" if again else "") + f", request {asked[0].action.request}")
+    if not asked or not seconds:
+        return OK
+    left = len(asked)
+    for stream, outcome in outcomes(store, asked, seconds):
+        click.echo(f"{stream}: {outcome}")
+        left -= 1
+    if left:
+        say(f"no worker has taken {left:,} of them yet: is one running?")
+    return ERROR if left else OK
+
+
+def _commands() -> Iterator[click.Command]:
+    for action, doc in _DOCS.items():
+        yield _command(action, f"{doc}\n\n{_MORE}")
+
+
+_MORE = """Name the instance as PROCESS KEY or PROCESS-KEY, give ids on standard input with -, or choose by --process and --status.
+A worker does it as soon as it gets to it, and records who did it and why. Needs no app."""
+
+_DOCS: "dict[Action, str]" = {
+    "retry": "Take again the input that suspended an instance, with the code that runs now, and then what has waited behind it; "
+    "or try again an undo that has failed.",
+    "skip": "Leave the input that suspended an instance out and go on with what has waited behind it; or go on without an undo that has "
+    "failed.",
+    "cancel": "End an instance as it is: nothing is undone, and no command is given any more.",
+    "suspend": "Let an instance stand still: what comes for it is kept until pm resume.",
+    "resume": "Let an instance go on that pm suspend has stopped.",
+    "compensate": "Undo what an instance has done, as when its process says so.",
+}
+
+retry_command, skip_command, cancel_command, suspend_command, resume_command, compensate_command = _commands()

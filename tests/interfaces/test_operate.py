@@ -1,0 +1,207 @@
+"""What operators do by hand, on the command line, with a worker between."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from process_manager.adapters.sqlite import SqliteStore
+from process_manager.ports import Filter
+from tests.interfaces.conftest import Answer, Pm
+
+TEXT = '''
+from process_manager import *
+
+class Sent(Event, type="p.sent"):
+    id: str
+    weight: str
+
+class Moved(Event, type="p.moved"):
+    id: str
+
+class Weigh(Command, type="p.weigh"):
+    id: str
+    grams: int
+
+class Weighed(Event, type="p.weighed"):
+    id: str
+
+class Unweigh(Command, type="p.unweigh"):
+    id: str
+
+class Unweighed(Event, type="p.unweighed"):
+    id: str
+
+class NotUnweighed(Event, type="p.not-unweighed"):
+    id: str
+
+class Parcel(ProcessManager, key="id"):
+    """Weighs a parcel, then waits until it was moved."""
+
+    last_call = Deadline()
+    weighing = Step(Weigh, done=Weighed, within=hours(1), then=CONTINUE, otherwise=CONTINUE)
+    unweighing = Step(Unweigh, done=Unweighed, failed=NotUnweighed, within=hours(1), needs_undo=False, retry=Retry(1))
+
+    @starts
+    def sent(self, event: Sent) -> Effects[Weigh]:
+        yield self.last_call.after(days(2))
+        yield Weigh(id=event.id, grams=GRAMS(event.weight))
+
+    @on(after=weighing)
+    def moved(self, _: Moved) -> Effects[Complete]:
+        yield Complete("moved")
+
+    @due(last_call)
+    def too_late(self) -> Effects[Compensate]:
+        yield Compensate("too late")
+
+    @undo(weighing)
+    def back(self, c: Weigh) -> Effects[Unweigh]:
+        yield Unweigh(id=c.id)
+
+@handles(Weigh)
+def weigh(command: Weigh) -> Weighed:
+    return Weighed(id=command.id)
+
+@handles(Unweigh)
+def unweigh(command: Unweigh) -> Unweighed | NotUnweighed:
+    return NotUnweighed(id=command.id) if STUCK else Unweighed(id=command.id)
+
+app = App("parcels", processes=[Parcel], handlers=[weigh, unweigh])
+'''
+
+
+def event(type_: str, key: str, **data: str) -> str:
+    return json.dumps({"id": f"{type_}-{key}", "type": f"p.{type_}", "stream": f"parcel_{type_}-{key}", "data": {"id": key, **data}})
+
+
+@pytest.fixture
+def parcels(pm: Pm, place: Path) -> Callable[..., Answer]:
+    """`pm`, with one parcel that is moved, and two, 2 and 3, that the first version of the code could not take."""
+    Path("parcels_first.py").write_text("GRAMS, STUCK = int, True" + TEXT)
+    Path("parcels_mended.py").write_text("GRAMS, STUCK = (lambda text: int(float(text))), False" + TEXT)
+    lines = [event("sent", "1", weight="5"), event("sent", "2", weight="1.5"), event("sent", "3", weight="2.5"), event("moved", "1")]
+    assert pm("publish", "-", input="\n".join(lines)).code == 0
+    run(pm, "parcels_first")
+    return pm
+
+
+def run(pm: Pm, module: str) -> None:
+    assert pm("run", "--app", f"{module}:app", "--until-idle", "--only", "processes,handlers").code == 0
+
+
+def statuses(pm: Pm) -> dict[str, str]:
+    return {row["key"]: row["status"] for row in json.loads(pm("list", "-o", "json").out)}
+
+
+def actions() -> list[dict[str, Any]]:
+    store = SqliteStore("process-manager.db")
+    try:
+        return [json.loads(record.data) for record in store.read_all(where=Filter(types=frozenset({"pm.operator-action"})))]
+    finally:
+        store.close()
+
+
+def test_retry_after_a_mend_of_the_code(parcels: Pm) -> None:
+    assert statuses(parcels) == {"1": "completed", "2": "suspended", "3": "suspended"}
+    answer = parcels("retry", "parcel", "2", "--reason", "it reads fractions now", "--actor", "ann")
+    assert (answer.code, answer.out) == (0, "")
+    assert "asked for 1" in answer.err
+    run(parcels, "parcels_mended")
+    assert statuses(parcels) == {"1": "completed", "2": "running", "3": "suspended"}
+    story = parcels("show", "parcel-2").out
+    assert "retry by ann: it reads fractions now" in story
+    assert "weighing: p.weigh" in story
+
+
+def test_a_filter_shows_its_count_and_asks_first(parcels: Pm) -> None:
+    filtered = ("skip", "--process", "parcel", "--status", "suspended", "--reason", "never mind")
+    dry = parcels(*filtered, "--dry-run")
+    assert (dry.code, dry.out) == (0, "parcel-2\nparcel-3\n")
+    assert "skip applies to 2 of 2 instances" in dry.err
+    refused = parcels(*filtered)
+    assert refused.code == 3
+    assert "say --yes" in refused.err
+    assert actions() == []
+    assert parcels(*filtered, "--yes").code == 0
+    assert [(each["instance"], each["action"], each["reason"]) for each in actions()] == [
+        ("parcel-2", "skip", "never mind"), ("parcel-3", "skip", "never mind"),
+    ]  # fmt: skip
+
+
+def test_a_filter_leaves_out_those_to_which_it_does_not_apply(parcels: Pm) -> None:
+    answer = parcels("cancel", "--process", "parcel", "--reason", "closing down", "--yes")
+    assert answer.code == 0
+    assert "cancel applies to 0 of 3 instances" in answer.err  # one has ended, two have not started
+    assert actions() == []
+
+
+def test_ids_come_from_standard_input(parcels: Pm) -> None:
+    answer = parcels("retry", "-", "--reason", "mended", input="parcel-2\n\nparcel-3\nparcel-9\nparcel-1\nparcel-2\n")
+    assert answer.code == 1
+    assert "left out: parcel-9: there is no such instance" in answer.err
+    assert "left out: parcel-1: nothing is suspended" in answer.err
+    assert [each["instance"] for each in actions()] == ["parcel-2", "parcel-3"]
+
+
+def test_a_request_is_done_once(parcels: Pm) -> None:
+    for _ in range(2):
+        assert parcels("retry", "parcel-2", "--reason", "mended", "--actor", "ann", "--request", "ticket-7").code == 0
+        run(parcels, "parcels_mended")
+    assert len(actions()) == 1
+    other = parcels("cancel", "parcel-2", "--reason", "mended", "--actor", "ann", "--request", "ticket-7")
+    assert other.code == 1
+    assert "was used before, for retry by ann" in other.err
+    assert parcels("retry", "parcel-2", "--reason", "x", "--request", "a/b").code == 2
+
+
+def test_what_does_not_apply_is_said_and_not_asked_for(parcels: Pm) -> None:
+    for command, why in (("resume", "retry it, or skip it"), ("suspend", "suspended already"), ("cancel", "has not started")):
+        answer = parcels(command, "parcel", "2", "--reason", "x")
+        assert answer.code == 3
+        assert why in answer.err
+    assert parcels("retry", "parcel", "9", "--reason", "x").code == 4
+    assert parcels("retry", "parcel_sent-1", "--reason", "x").code == 4  # a stream of something else
+    assert actions() == []
+
+
+def test_usage(parcels: Pm) -> None:
+    for wrong in (["parcel-2"], ["--reason", "x"], ["parcel-2", "--reason", " "], ["parcel-2", "--process", "parcel", "--reason", "x"]):
+        assert parcels("retry", *wrong).code == 2, wrong
+    assert parcels("retry", "a", "b", "c", "--reason", "x").code == 2
+
+
+def test_suspend_resume_compensate_and_a_failed_undo(parcels: Pm) -> None:
+    parcels("publish", "-", input=event("sent", "4", weight="1"))
+    run(parcels, "parcels_first")
+    assert parcels("suspend", "parcel", "4", "--reason", "look at it").code == 0
+    run(parcels, "parcels_first")
+    (row,) = [row for row in json.loads(parcels("list", "--status", "suspended", "-o", "json").out) if row["key"] == "4"]
+    assert row["outcome"].endswith(": look at it")
+    parcels("publish", "-", input=event("moved", "4"))
+    run(parcels, "parcels_first")
+    assert "waits, suspended" in parcels("show", "parcel", "4").out
+    assert parcels("compensate", "parcel", "4", "--reason", "lost").code == 0
+    run(parcels, "parcels_first")
+    assert statuses(parcels)["4"] == "compensation_failed"
+    assert "left out" not in parcels("retry", "parcel", "4", "--reason", "unstuck").err
+    run(parcels, "parcels_mended")
+    assert statuses(parcels)["4"] == "compensated"
+
+
+def test_wait_says_what_came_of_it(parcels: Pm, start: Callable[..., "subprocess.Popen[str]"]) -> None:
+    nobody = parcels("retry", "parcel", "2", "--reason", "x", "--wait", "0.01")
+    assert nobody.code == 1
+    assert "no worker has taken 1" in nobody.err
+    run(parcels, "parcels_first")
+    worker = start("run", "--app", "parcels_first:app")
+    try:
+        answer = parcels("retry", "parcel", "2", "--reason", "x", "--wait", "30")
+    finally:
+        worker.terminate()
+        worker.communicate(timeout=30)
+    assert answer.code == 0
+    assert answer.out.startswith("parcel-2: suspended: ValueError")

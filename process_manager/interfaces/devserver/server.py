@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import grpc
-from esdbclient.protos.Grpc import shared_pb2, streams_pb2
+from esdbclient.protos.Grpc import persistent_pb2, shared_pb2, streams_pb2
 
 from process_manager.interfaces.devserver import rpc
 from process_manager.interfaces.devserver.appending import Appending
@@ -14,9 +14,13 @@ from process_manager.interfaces.devserver.calls import Calls
 from process_manager.interfaces.devserver.deleting import Deleting
 from process_manager.interfaces.devserver.features import Gossip, supported_methods
 from process_manager.interfaces.devserver.feed import Feed
+from process_manager.interfaces.devserver.groups.consuming import Consuming
+from process_manager.interfaces.devserver.groups.manager import Manager
+from process_manager.interfaces.devserver.groups.managing import Managing
 from process_manager.interfaces.devserver.log import Log
 from process_manager.interfaces.devserver.reading import Reading
 from process_manager.interfaces.devserver.subscribing import Subscribing
+from process_manager.interfaces.devserver.wire import END
 from process_manager.interfaces.devserver.writer import Writer
 from process_manager.ports import EventStore
 
@@ -47,6 +51,8 @@ class DevServer:
         log = Log(store)
         self._writer = Writer(log)
         self._feed = Feed(store)
+        self._manager = Manager(log, self._writer)
+        self._feed.join(self._manager, END)
         self._gossip = Gossip()
         self._server = grpc.server(ThreadPoolExecutor(CALLS_AT_ONCE, "devserver"), options=_OPTIONS)
         self._server.add_generic_rpc_handlers(self._services(log))
@@ -64,8 +70,20 @@ class DevServer:
             "Delete": rpc.unary(deleting.delete, streams_pb2.DeleteReq),
             "Tombstone": rpc.unary(deleting.tombstone, streams_pb2.TombstoneReq),
         }
+        managing, consuming = Managing(self._manager), Consuming(self._manager, self._calls)
+        groups = {
+            "Create": rpc.unary(managing.create, persistent_pb2.CreateReq),
+            "Update": rpc.unary(managing.update, persistent_pb2.UpdateReq),
+            "Delete": rpc.unary(managing.delete, persistent_pb2.DeleteReq),
+            "Read": rpc.duplex(consuming.read, persistent_pb2.ReadReq),
+            "GetInfo": rpc.unary(managing.get_info, persistent_pb2.GetInfoReq),
+            "List": rpc.unary(managing.list_, persistent_pb2.ListReq),
+            "ReplayParked": rpc.unary(managing.replay_parked, persistent_pb2.ReplayParkedReq),
+            "RestartSubsystem": rpc.unary(managing.restart_subsystem, shared_pb2.Empty),
+        }
         return (
             rpc.service("streams.Streams", streams),
+            rpc.service("persistent_subscriptions.PersistentSubscriptions", groups),
             rpc.service("gossip.Gossip", {"Read": rpc.unary(self._gossip.read, shared_pb2.Empty)}),
             rpc.service("server_features.ServerFeatures", {"GetSupportedMethods": rpc.unary(supported_methods, shared_pb2.Empty)}),
         )
@@ -87,6 +105,7 @@ class DevServer:
         self._calls.close()
         self._server.stop(GRACE).wait()
         self._feed.close()
+        self._manager.actor.close()
         self._writer.close()
 
     def __enter__(self) -> Self:

@@ -38,3 +38,17 @@ def test_a_subscription_gets_what_was_there_and_what_comes(client: EventStoreDBC
         client.append_to_stream("orders-2", current_version=StreamState.ANY, events=events(1))
 
         assert [it.stream_name for it in [*first, next(subscription)]] == ["orders-1", "orders-1", "orders-2"]
+
+
+def test_a_group_on_all_delivers_what_its_filter_lets_through_and_parks_what_is_refused(client: EventStoreDBClient) -> None:
+    client.create_subscription_to_all("workers", filter_include=("Happened",), from_end=False)
+    client.append_to_stream("orders-1", current_version=StreamState.ANY, events=[NewEvent(type="Other", data=b"{}"), *events(2)])
+    with client.read_subscription_to_all("workers") as consumer:
+        done, refused = next(consumer), next(consumer)
+        consumer.ack(done)
+        consumer.nack(refused, action="park")
+
+    assert [it.type for it in (done, refused)] == ["Happened", "Happened"]
+    parked = "$persistentsubscription-$all::workers-parked"
+    assert [it.link and it.link.data for it in client.get_stream(parked, resolve_links=True)] == [b"2@orders-1"]
+    assert [it.group_name for it in client.list_subscriptions()] == ["workers"]

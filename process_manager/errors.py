@@ -8,6 +8,7 @@
     ├── ReactionError              a reaction yielded what it may not
     ├── MessageError
     │   ├── UndecodableMessage     bytes that are not the message they claim to be
+    │   │   └── NotCorrelated      no instance carries its correlation id yet
     │   └── NewerFact              written by a newer version of this library or app
     ├── HandlerError               a command handler broke the one-command-one-aggregate rule
     └── StoreError
@@ -88,6 +89,10 @@ class UndecodableMessage(MessageError):
         super().__init__(f"cannot decode a {type_}: {reason}")
         self.type = type_
         self.reason = reason
+
+
+class NotCorrelated(UndecodableMessage):
+    """The message is routed by `$correlationId`, and no instance carries this one yet."""
 
 
 class NewerFact(MessageError):

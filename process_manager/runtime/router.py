@@ -15,7 +15,7 @@ from process_manager.core.messages import Event, Json
 from process_manager.core.records import NewRecord, Record
 from process_manager.core.routing import correlation_of
 from process_manager.core.signals import ADDRESSED
-from process_manager.errors import StreamNotFound, UndecodableMessage
+from process_manager.errors import NotCorrelated, StreamNotFound, UndecodableMessage
 from process_manager.ports import Block, EventStore, StreamState
 
 CORRELATED = "pm.correlated"
@@ -65,7 +65,7 @@ class Router:
                 self._by_type.setdefault(type_, []).append(definition)
 
     def incoming(self, record: Record) -> Incoming:
-        """Decode a record. Raises UndecodableMessage, NewerFact."""
+        """Decode a record. Raises UndecodableMessage, its NotCorrelated, NewerFact."""
         metadata = read_metadata(record.type, record.metadata)
         decode_json(record.type, record.data)
         taken = input_of(record, metadata)
@@ -105,7 +105,7 @@ class Router:
             starts = [type_ for type_, handled in definition.handled.items() if handled.starts is not None]
             if any(definition.routes[type_].by_correlation for type_ in starts):
                 return correlation
-            raise UndecodableMessage(
+            raise NotCorrelated(
                 definition.name, f"no instance carries the correlation id {correlation!r} yet; replay it when there is one"
             ) from None
         return str(orjson.loads(record.data)["key"])

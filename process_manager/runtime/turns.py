@@ -13,8 +13,9 @@ from process_manager.core.instance import Instance
 from process_manager.core.records import NewRecord
 from process_manager.core.snapshot import snapshot
 from process_manager.core.turn import Turn, suspend, take
-from process_manager.errors import LeaseLost, NewerFact, StoreError, StoreUnavailable, StreamDeleted, UndecodableMessage
+from process_manager.errors import LeaseLost, NewerFact, NotCorrelated, StoreError, StoreUnavailable, StreamDeleted, UndecodableMessage
 from process_manager.ports import MAX_APPEND, Appended, Block, Clock, Consumer, Delivery, EventStore, Nack, StreamState
+from process_manager.runtime.awaiting import Awaiting
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.instances import Instances
 from process_manager.runtime.router import Incoming, Router, Target
@@ -76,6 +77,7 @@ class TurnRunner:
         self._counters = counters
         self._instances = Instances(store)
         self._suspects = Suspects(store)
+        self._awaiting = Awaiting()
         self._held: list[tuple[float, Delivery]] = []
         self._aside: set[int] = set()  # deliveries of the batch, by identity, that were parked or are held
 
@@ -102,7 +104,7 @@ class TurnRunner:
             self._release()
             deliveries = self._consumer.fetch(BATCH)
             suspects = [each for each in deliveries if each.retries >= ALONE_FROM]
-            usual = [each for each in deliveries if each.retries < ALONE_FROM]
+            usual = [*self._awaiting.due(deliveries), *(each for each in deliveries if each.retries < ALONE_FROM)]
             if usual:
                 self._take(usual)
             for each in suspects:
@@ -120,6 +122,7 @@ class TurnRunner:
         """Forget what is cached and hand back what is in flight, so that it comes again, here or elsewhere."""
         self._instances.clear()
         self._held.clear()
+        self._awaiting.clear()
         if self._rejoin is not None:
             with suppress(StoreError):
                 self._consumer.leave()
@@ -156,11 +159,16 @@ class TurnRunner:
 
     def _decoded(self, delivery: Delivery) -> Incoming | None:
         try:
-            return self._router.incoming(delivery.record)
+            incoming = self._router.incoming(delivery.record)
         except NewerFact as error:
             self._hold([delivery], error)
         except UndecodableMessage as error:
-            self._park([delivery], str(error))
+            early = isinstance(error, NotCorrelated) and not self._store.features.single_active  # another worker may have the start
+            if not (early and self._awaiting.keeps(delivery)):
+                self._park([delivery], str(error))
+        else:
+            self._awaiting.taken(delivery)
+            return incoming
         return None
 
     def _hold(self, deliveries: Sequence[Delivery], error: NewerFact) -> None:

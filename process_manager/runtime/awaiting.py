@@ -1,0 +1,48 @@
+"""Inputs that wait a little in a worker's hands for what another worker is about to write."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from process_manager.ports import Delivery
+
+WAIT = 20.0
+"""Seconds for which an input waits; less than a group's message timeout, so that it is not delivered to somebody else meanwhile."""
+
+AGAIN = 0.1
+"""Seconds between two tries."""
+
+
+class Awaiting:
+    """What is tried again from time to time, until it has waited long enough."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._since: dict[int, tuple[float, Delivery]] = {}  # by position
+        self._tried = 0.0
+
+    def keeps(self, delivery: Delivery) -> bool:
+        """Whether this one, which cannot be taken yet, goes on waiting."""
+        position = delivery.record.position
+        since = self._since.get(position, (self._monotonic(), delivery))[0]
+        if self._monotonic() - since > WAIT:
+            del self._since[position]
+            return False
+        self._since[position] = (since, delivery)
+        return True
+
+    def due(self, fetched: Sequence[Delivery]) -> list[Delivery]:
+        """What is to be tried now, but for what was delivered again."""
+        now = self._monotonic()
+        if now - self._tried < AGAIN:
+            return []
+        self._tried = now
+        again = {delivery.record.position for delivery in fetched}
+        return [delivery for position, (_, delivery) in self._since.items() if position not in again]
+
+    def taken(self, delivery: Delivery) -> None:
+        """This one waits no longer."""
+        self._since.pop(delivery.record.position, None)
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._since.clear()

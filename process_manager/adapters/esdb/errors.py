@@ -43,7 +43,8 @@ MEANING: Mapping[str, tuple[type[StoreError], str]] = {
     "MaximumSubscriptionsReached": (StoreError, FULL),
     "ServiceUnavailable": (StoreUnavailable, "no answer"),
     "DiscoveryFailed": (StoreUnavailable, "no node of the cluster answers, or it has no leader now"),
-    "DeadlineExceeded": (StoreUnavailable, "no answer in time"),
+    "GrpcDeadlineExceeded": (StoreUnavailable, "no answer in time"),
+    "AppendDeadlineExceeded": (StoreUnavailable, "no answer in time"),
     "AbortedByServer": (StoreUnavailable, "the server gave up"),
     "CancelledByClient": (StoreUnavailable, "the call was cancelled"),
     "InternalError": (StoreUnavailable, "the server failed"),
@@ -80,7 +81,7 @@ _BAD_VALUES = (
 IN_ANSWERS: Mapping[str, tuple[type[StoreError], str]] = {
     "event_store.client.StreamDeleted": MEANING["StreamIsDeleted"],
     "event_store.client.AccessDenied": MEANING["AccessDeniedError"],
-    "event_store.client.Timeout": MEANING["DeadlineExceeded"],
+    "event_store.client.Timeout": MEANING["AppendDeadlineExceeded"],
     "event_store.client.Unknown": MEANING["UnknownError"],
     "event_store.client.InvalidTransaction": MEANING["InvalidTransactionError"],
     "event_store.client.MaximumAppendSizeExceeded": MEANING["MaximumAppendSizeExceededError"],

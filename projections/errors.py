@@ -1,0 +1,11 @@
+"""What can go wrong on the read side."""
+
+from process_manager.errors import ProcessManagerError
+
+
+class ProjectionError(ProcessManagerError):
+    """Views cannot be kept or read; the message says what to do."""
+
+
+class Overtaken(ProjectionError):
+    """Another process has moved these projections on; read their positions again."""

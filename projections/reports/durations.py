@@ -1,0 +1,40 @@
+"""How long steps and whole instances take."""
+
+from datetime import timedelta
+from typing import NamedTuple
+
+from sqlalchemy import Connection, select
+
+from projections.reports.quantiles import Quantiles, quantiles
+from projections.reports.scope import Scope
+from projections.shipped.instances import INSTANCES
+from projections.shipped.steps import STEPS
+
+
+class Duration(NamedTuple):
+    """Of a step from its first command to its answer, for each way it ended; of a process, where `step` is empty, from start to end."""
+
+    process: str
+    step: str
+    status: str
+    attempts: int  # in all
+    runs: int
+    median: timedelta
+    p90: timedelta
+    p99: timedelta
+    longest: timedelta
+
+
+def durations(connection: Connection, scope: Scope) -> list[Duration]:
+    """Of what has ended, by process and step."""
+    whole = select(INSTANCES.c.process, INSTANCES.c.status, INSTANCES.c.ended - INSTANCES.c.started).where(INSTANCES.c.ended.is_not(None))
+    spans: dict[tuple[str, str, str], list[int]] = {}
+    attempts: dict[tuple[str, str, str], int] = {}
+    for process, status, span in connection.execute(scope.instances(whole)):
+        spans.setdefault((process, "", status), []).append(span)
+    steps = select(STEPS.c.process, STEPS.c.step, STEPS.c.status, STEPS.c.attempts, STEPS.c.ended - STEPS.c.started)
+    for process, step, status, tried, span in connection.execute(scope.of(steps.where(STEPS.c.ended.is_not(None)), STEPS, STEPS.c.started)):
+        key = (process, step, status)
+        spans.setdefault(key, []).append(span)
+        attempts[key] = attempts.get(key, 0) + tried
+    return [Duration(*key, attempts.get(key, 0), *quantiles(spans[key]))  # type: ignore[arg-type] for key in sorted(spans)]

@@ -1,0 +1,33 @@
+"""What went wrong, grouped by reason."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection, distinct, func, select
+
+from projections.reports.scope import Scope
+from projections.shipped.failures import FAILURES
+from projections.times import moment
+
+
+class Failure(NamedTuple):
+    """A reason for which something failed: how often, and in how many instances."""
+
+    process: str
+    kind: str
+    step: str
+    reason: str
+    times: int
+    instances: int
+    first: datetime
+    last: datetime
+
+
+def failures(connection: Connection, scope: Scope) -> list[Failure]:
+    """Reasons by process, the most frequent first."""
+    f = FAILURES.c
+    what = (f.process, f.kind, f.step, f.reason)
+    query = select(*what, func.count(), func.count(distinct(f.instance)), func.min(f.failed), func.max(f.failed))
+    found = connection.execute(scope.of(query, FAILURES, f.failed).group_by(*what))
+    rows = [Failure(*row[:-2], first=moment(row[-2]), last=moment(row[-1])) for row in found]
+    return sorted(rows, key=lambda row: (row.process, -row.times, row))

@@ -1,0 +1,69 @@
+"""What waits, for what and since when."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection, select
+
+from projections.reports.scope import Scope
+from projections.shipped.commands import COMMANDS
+from projections.shipped.deadlines import DEADLINES
+from projections.shipped.instances import INSTANCES, SHOWN_OUTCOME, SHOWN_STATUS
+from projections.times import moment
+
+ENDED = ("completed", "compensated", "aborted")
+
+
+class Waiting(NamedTuple):
+    """One thing that an instance waits for. `what` is operator, answer, deadline, retry, expiry or event."""
+
+    instance: str
+    process: str
+    version: int
+    status: str
+    what: str
+    waits_for: str
+    since: datetime
+    due: datetime | None
+
+
+def waiting(connection: Connection, scope: Scope) -> list[Waiting]:
+    """Instances that have not ended, each with all it waits for; what waits longest first.
+
+    One that waits for no answer, deadline or operator waits for an event from outside.
+    """
+    found = [*_operators(connection, scope), *_answers(connection, scope), *_deadlines(connection, scope)]
+    named = {row.instance for row in found}
+    found += [row for row in _others(connection, scope) if row.instance not in named]
+    return sorted(found, key=lambda row: (row.since, row.instance, row.what, row.waits_for))
+
+
+_OF = (INSTANCES.c.instance, INSTANCES.c.process, INSTANCES.c.version, SHOWN_STATUS)
+_GOES_ON = INSTANCES.c.status.not_in(ENDED)
+
+
+def _operators(connection: Connection, scope: Scope) -> list[Waiting]:
+    query = select(*_OF, SHOWN_OUTCOME, INSTANCES.c.updated).where(SHOWN_STATUS.in_(("suspended", "compensation_failed")))
+    return [Waiting(*row[:4], "operator", row[4], moment(row[5]), None) for row in connection.execute(scope.instances(query))]
+
+
+def _answers(connection: Connection, scope: Scope) -> list[Waiting]:
+    c = COMMANDS.c
+    query = select(*_OF, c.step, c.run, c.issued, c.due).where(c.status == "outstanding", c.instance == INSTANCES.c.instance, _GOES_ON)
+    found = connection.execute(scope.instances(query))
+    return [Waiting(*row[:4], "answer", _named(row[4], row[5]), moment(row[6]), row[7] and moment(row[7])) for row in found]
+
+
+def _named(step: str, run: str) -> str:
+    return f"{step} [{run}]" if run else step
+
+
+def _deadlines(connection: Connection, scope: Scope) -> list[Waiting]:
+    d = DEADLINES.c
+    query = select(*_OF, d.kind, d.about, d.set_at, d.due).where(d.kind != "answer", d.instance == INSTANCES.c.instance)
+    return [Waiting(*row[:6], moment(row[6]), moment(row[7])) for row in connection.execute(scope.instances(query))]
+
+
+def _others(connection: Connection, scope: Scope) -> list[Waiting]:
+    query = select(*_OF, INSTANCES.c.updated).where(_GOES_ON)
+    return [Waiting(*row[:4], "event", "", moment(row[4]), None) for row in connection.execute(scope.instances(query))]

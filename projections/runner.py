@@ -1,0 +1,132 @@
+"""Keeps projections up to date: builds those that are missing, then follows the log."""
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+
+from process_manager.ports import BEFORE_ALL, EventStore
+from projections import views as database
+from projections.errors import Overtaken, ProjectionError
+from projections.follower import Follower, first_id
+from projections.projection import Projection
+from projections.views import BESIDE, Place, Views
+
+BATCH = 20_000
+"""Records in one transaction, while there are so many."""
+
+Progress = Callable[[int], None]
+"""Is told the position now and then."""
+
+
+def _silent(_position: int) -> None:
+    """Nobody wants to know."""
+
+
+class Runner:
+    """Several may run on one database: each batch is written by one of them."""
+
+    def __init__(
+        self, store: EventStore, views: Views, projections: Sequence[Projection], *, batch: int = BATCH, progress: Progress = _silent
+    ) -> None:
+        self._store = store
+        self._views = views
+        self._projections = projections
+        self._batch = batch
+        self._progress = progress
+        self._followers: list[Follower] = []
+
+    def run(self, *, until_idle: bool = False, stopping: Callable[[], bool] = lambda: False, wait: float = 0.5) -> None:
+        """Follow the log until stopped, or to its end. Raises ProjectionError."""
+        self.build_missing()
+        while not stopping():
+            if not self.step(0.0 if until_idle else wait) and until_idle:
+                return
+
+    def step(self, timeout: float = 0.0) -> bool:
+        """Move on by one batch; False when every projection is at the end of the log."""
+        try:
+            return self._step(timeout)
+        except Overtaken:
+            self.close()
+            return True
+
+    def _step(self, timeout: float) -> bool:
+        if not self._followers:
+            self._followers = self._at_their_places()
+        first, *others = self._followers
+        if not others:
+            moved = first.step(self._batch, timeout) > 0
+        else:
+            moved = True
+            first.step(self._batch, 0.0, until=others[0].position)
+            if first.position == others[0].position:
+                self.close()
+        self._progress(first.position)
+        return moved
+
+    def close(self) -> None:
+        """Let go of the subscriptions; the next step begins where the projections are."""
+        for each in self._followers:
+            each.close()
+        self._followers = []
+
+    def _at_their_places(self) -> list[Follower]:
+        """One follower for each position, the one furthest behind first."""
+        found = check(self._store, self._views, self._projections)
+        by_position: dict[int, list[Projection]] = {}
+        for each in self._projections:
+            by_position.setdefault(found[each.name].position, []).append(each)
+        return [Follower(self._store, self._views, each, position) for position, each in sorted(by_position.items())]
+
+    def build_missing(self) -> None:
+        """Build those that have no tables yet."""
+        places = self._views.places()
+        missing = [each for each in self._projections if each.name not in places]
+        if missing:
+            self.rebuild(missing)
+
+    def rebuild(self, projections: Sequence[Projection]) -> None:
+        """Build tables beside the live ones from the whole log, then put them in their place in one transaction."""
+        self.close()
+        with self._views.begin() as connection:
+            for each in projections:
+                database.create(connection, each, BESIDE, BEFORE_ALL)
+        with closing(Follower(self._store, self._views, projections, BEFORE_ALL, prefix=BESIDE)) as follower:
+            while follower.step(self._batch):
+                self._progress(follower.position)
+            while not self._swapped(follower):
+                follower.step(self._batch, 0.1)
+
+    def _swapped(self, follower: Follower) -> bool:
+        """Take the place of the live tables, unless these have moved further on in the meantime."""
+        log = first_id(self._store)
+        with self._views.begin() as connection:
+            follower.lock(connection)
+            live = database.places(connection)
+            for each in follower.projections:
+                place = live.get(each.name)
+                if place is not None and place.log == log and place.version == each.version and place.position > follower.position:
+                    return False
+            for each in follower.projections:
+                database.swap(connection, each)
+        return True
+
+
+def check(store: EventStore, views: Views, projections: Sequence[Projection]) -> dict[str, Place]:
+    """Where the projections are. Raises ProjectionError for one that is missing, of another version, or made from another log."""
+    places, log = views.places(), first_id(store)
+    for each in projections:
+        problem = trouble(each, places.get(each.name), log)
+        if problem:
+            raise ProjectionError(f"the projection {each.name} {problem}")
+    return places
+
+
+def trouble(projection: Projection, place: Place | None, log: str) -> str:
+    """Why the tables of a projection cannot be used, and what to do; empty if they can."""
+    if place is None:
+        return "has no tables yet: pm projections run builds them"
+    if place.version != projection.version:
+        return f"is at version {place.version}, the code at {projection.version}: pm projections rebuild {projection.name}"
+    if place.log not in {"", log}:
+        return f"was made from another log: pm projections rebuild {projection.name}"
+    return ""

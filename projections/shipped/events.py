@@ -1,0 +1,40 @@
+"""One row for each domain event that an instance took: its history as a sequence."""
+
+from sqlalchemy import Index, Table
+
+from process_manager.core import facts
+from process_manager.core.signals import COMMAND_PARKED, DEADLINE_PASSED
+from projections.message import Message
+from projections.projection import Projection, reads
+from projections.rows import Rows
+from projections.shipped.columns import METADATA, instance, position, process, text, time
+from projections.times import parse
+
+EVENTS = Table(
+    "events",
+    METADATA,
+    instance(primary_key=True),
+    position(primary_key=True),  # of the event itself
+    process(),
+    text("type"),
+    time("happened"),  # the event's own time
+)
+Index("events_by_time", EVENTS.c.instance, EVENTS.c.happened, EVENTS.c.position, EVENTS.c.type)
+
+_SIGNALS = frozenset({DEADLINE_PASSED, COMMAND_PARKED})
+
+
+class Events(Projection, name="events", tables=[EVENTS]):
+    """Which domain events reached which instance, with their own times; ignored ones too, each once however long it waited."""
+
+    @reads(
+        facts.Started, facts.StepCompleted, facts.StepFailed, facts.EventTaken, facts.InputIgnored, facts.InputKept, facts.Suspended,
+    )  # fmt: skip
+    def taken(self, message: Message, rows: Rows) -> None:
+        data = message.data
+        event = data["input"]
+        if not data.get("kept") and event["type"] not in _SIGNALS:
+            rows.insert(
+                EVENTS, instance=message.instance, position=event["position"], process=message.process, type=event["type"],
+                happened=parse(event["time"]),
+            )  # fmt: skip

@@ -1,0 +1,58 @@
+"""One row for each thing that went wrong."""
+
+from sqlalchemy import Index, Table
+
+from process_manager.core import facts
+from projections.message import Message
+from projections.projection import Projection, reads
+from projections.rows import Rows
+from projections.shipped.columns import METADATA, instance, position, process, text, time
+
+FAILURES = Table(
+    "failures",
+    METADATA,
+    position(primary_key=True),
+    instance(),
+    process(),
+    text("kind"),  # refused, overdue, suspended, undo failed, compensated or aborted
+    text("step"),
+    text("reason"),
+    time("failed"),
+)
+Index("failures_by_reason", FAILURES.c.process, FAILURES.c.kind, FAILURES.c.step, FAILURES.c.reason)
+
+
+class Failures(Projection, name="failures", tables=[FAILURES]):
+    """What went wrong and why: refusals, missing answers, suspended instances, undo steps that gave up, compensations, aborts."""
+
+    @reads(facts.StepFailed)
+    def refused(self, message: Message, rows: Rows) -> None:
+        _add(message, rows, "refused", message.data["input"]["type"], message.data["step"])
+
+    @reads(facts.StepOverdue)
+    def overdue(self, message: Message, rows: Rows) -> None:
+        _add(message, rows, "overdue", message.data["reason"], message.data["step"])
+
+    @reads(facts.Suspended)
+    def suspended(self, message: Message, rows: Rows) -> None:
+        _add(message, rows, "suspended", message.data["error"])
+
+    @reads(facts.CompensationFailed)
+    def undo_failed(self, message: Message, rows: Rows) -> None:
+        _add(message, rows, "undo failed", message.data["reason"], message.data["step"])
+
+    @reads(facts.CompensationStarted)
+    def compensated(self, message: Message, rows: Rows) -> None:
+        _add(message, rows, "compensated", message.data["reason"])
+
+    @reads(facts.Ended)
+    def aborted(self, message: Message, rows: Rows) -> None:
+        if message.data["status"] == "aborted":
+            _add(message, rows, "aborted", message.data["outcome"])
+
+
+def _add(message: Message, rows: Rows, kind: str, reason: str, step: str = "") -> None:
+    rows.insert(
+        FAILURES, position=message.record.position, instance=message.instance, process=message.process, kind=kind, step=step,
+        reason=reason, failed=message.time,
+    )  # fmt: skip

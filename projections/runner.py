@@ -13,6 +13,9 @@ from projections.views import BESIDE, Place, Views
 BATCH = 20_000
 """Records in one transaction, while there are so many."""
 
+IDLE = 0.5
+"""Seconds between two looks at what else is to be done, where the log stands still."""
+
 Progress = Callable[[int], None]
 """Is told the position now and then."""
 
@@ -34,12 +37,11 @@ class Runner:
         self._progress = progress
         self._followers: list[Follower] = []
 
-    def run(self, *, until_idle: bool = False, stopping: Callable[[], bool] = lambda: False, wait: float = 0.5) -> None:
-        """Follow the log until stopped, or to its end. Raises ProjectionError."""
+    def run(self, *, until_idle: bool = False) -> None:
+        """Follow the log for ever, or to its end. It may be interrupted or killed at any moment. Raises ProjectionError."""
         self.build_missing()
-        while not stopping():
-            if not self.step(0.0 if until_idle else wait) and until_idle:
-                return
+        while self.step(0.0 if until_idle else IDLE) or not until_idle:
+            pass
 
     def step(self, timeout: float = 0.0) -> bool:
         """Move on by one batch; False when every projection is at the end of the log."""

@@ -204,6 +204,16 @@ def driven_worker(app: "App", store: "EventStore", progress: "Callable[[Counters
 
 def load_app(name: str) -> "App":
     """The app that `module:attribute` names. Raises AppError that says what to do."""
+    from process_manager.runtime.app import App
+
+    found = load(name)
+    if not isinstance(found, App):
+        raise AppError([f"{name} is a {type(found).__name__}, not an App{_apps_in(sys.modules[name.partition(':')[0]])}"])
+    return found
+
+
+def load(name: str) -> object:
+    """What `module:attribute` names. Raises AppError that says what to do."""
     module_name, colon, attribute = name.partition(":")
     if not (module_name and colon and attribute):
         raise AppError([f"{name!r} names no app: write module:attribute, such as shop.orders:app"])
@@ -214,10 +224,6 @@ def load_app(name: str) -> "App":
         if not hasattr(found, part):
             raise AppError([f"{name}: {module_name} has no {attribute!r}{_apps_in(module)}"])
         found = getattr(found, part)
-    from process_manager.runtime.app import App
-
-    if not isinstance(found, App):
-        raise AppError([f"{name} is a {type(found).__name__}, not an App{_apps_in(module)}"])
     return found
 
 

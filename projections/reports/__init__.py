@@ -16,6 +16,8 @@ from projections.reports.scope import Scope
 from projections.reports.waiting import Waiting, waiting
 from projections.shipped import Commands, Deadlines, Decisions, Events, Failures, Instances, Steps
 
+__all__ = ["REPORTS", "Report", "Scope"]
+
 
 class Report(NamedTuple):
     """A report: its function, the rows' type, and the projections whose tables it reads."""

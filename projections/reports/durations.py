@@ -37,4 +37,8 @@ def durations(connection: Connection, scope: Scope) -> list[Duration]:
         key = (process, step, status)
         spans.setdefault(key, []).append(span)
         attempts[key] = attempts.get(key, 0) + tried
-    return [Duration(*key, attempts.get(key, 0), *quantiles(spans[key]))  # type: ignore[arg-type] for key in sorted(spans)]
+    return [_row(key, attempts.get(key, 0), quantiles(spans[key])) for key in sorted(spans)]
+
+
+def _row(key: tuple[str, str, str], attempts: int, of: Quantiles) -> Duration:
+    return Duration(*key, attempts, of.size, of.median, of.p90, of.p99, of.longest)

@@ -29,5 +29,5 @@ def failures(connection: Connection, scope: Scope) -> list[Failure]:
     what = (f.process, f.kind, f.step, f.reason)
     query = select(*what, func.count(), func.count(distinct(f.instance)), func.min(f.failed), func.max(f.failed))
     found = connection.execute(scope.of(query, FAILURES, f.failed).group_by(*what))
-    rows = [Failure(*row[:-2], first=moment(row[-2]), last=moment(row[-1])) for row in found]
+    rows = [Failure._make([*row[:-2], moment(row[-2]), moment(row[-1])]) for row in found]
     return sorted(rows, key=lambda row: (row.process, -row.times, row))

@@ -54,5 +54,5 @@ def outcomes(connection: Connection, scope: Scope) -> list[Outcome]:
     what = (INSTANCES.c.process, INSTANCES.c.version, SHOWN_STATUS, SHOWN_OUTCOME)
     found = connection.execute(scope.instances(select(*what, func.count())).group_by(*what)).all()
     total = sum(row[-1] for row in found)
-    rows = [Outcome(*row, share=row[-1] / total) for row in found]
+    rows = [Outcome._make([*row, row[-1] / total]) for row in found]
     return sorted(rows, key=lambda row: (row.process, -row.instances, row))

@@ -37,7 +37,7 @@ class Scope:
         if self.version is not None:
             found.append(INSTANCES.c.version == self.version)
         if self.status:
-            found.append(SHOWN_STATUS == literal(self.status))
+            found.append(literal(self.status) == SHOWN_STATUS)
         return found
 
     def _span(self, time: "Column[Any]") -> list[ColumnElement[bool]]:

@@ -44,14 +44,14 @@ _GOES_ON = INSTANCES.c.status.not_in(ENDED)
 
 def _operators(connection: Connection, scope: Scope) -> list[Waiting]:
     query = select(*_OF, SHOWN_OUTCOME, INSTANCES.c.updated).where(SHOWN_STATUS.in_(("suspended", "compensation_failed")))
-    return [Waiting(*row[:4], "operator", row[4], moment(row[5]), None) for row in connection.execute(scope.instances(query))]
+    return [Waiting._make([*row[:4], "operator", row[4], moment(row[5]), None]) for row in connection.execute(scope.instances(query))]
 
 
 def _answers(connection: Connection, scope: Scope) -> list[Waiting]:
     c = COMMANDS.c
     query = select(*_OF, c.step, c.run, c.issued, c.due).where(c.status == "outstanding", c.instance == INSTANCES.c.instance, _GOES_ON)
     found = connection.execute(scope.instances(query))
-    return [Waiting(*row[:4], "answer", _named(row[4], row[5]), moment(row[6]), row[7] and moment(row[7])) for row in found]
+    return [Waiting._make([*row[:4], "answer", _named(row[4], row[5]), moment(row[6]), row[7] and moment(row[7])]) for row in found]
 
 
 def _named(step: str, run: str) -> str:
@@ -61,9 +61,9 @@ def _named(step: str, run: str) -> str:
 def _deadlines(connection: Connection, scope: Scope) -> list[Waiting]:
     d = DEADLINES.c
     query = select(*_OF, d.kind, d.about, d.set_at, d.due).where(d.kind != "answer", d.instance == INSTANCES.c.instance)
-    return [Waiting(*row[:6], moment(row[6]), moment(row[7])) for row in connection.execute(scope.instances(query))]
+    return [Waiting._make([*row[:6], moment(row[6]), moment(row[7])]) for row in connection.execute(scope.instances(query))]
 
 
 def _others(connection: Connection, scope: Scope) -> list[Waiting]:
     query = select(*_OF, INSTANCES.c.updated).where(_GOES_ON)
-    return [Waiting(*row[:4], "event", "", moment(row[4]), None) for row in connection.execute(scope.instances(query))]
+    return [Waiting._make([*row[:4], "event", "", moment(row[4]), None]) for row in connection.execute(scope.instances(query))]

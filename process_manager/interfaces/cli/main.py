@@ -27,6 +27,8 @@ _COMMANDS = {
     "compensate": ("operate", "Undo what an instance has done."),
     "diagram": ("check", "Draw a process as Mermaid or DOT."),
     "check": ("check", "Check an app and say what is in it."),
+    "report": ("report", "Report on instances: outcomes, durations, decisions, what waits, and more."),
+    "projections": ("projections", "Keep the views that reports and lists read."),
     "parked": ("parked", "List, show and replay what was set aside."),
     "store": ("store", "Look after a store."),
     "completion": ("completion", "Print the completion script for a shell."),

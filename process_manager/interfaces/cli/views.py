@@ -1,0 +1,67 @@
+"""Options and openings that the commands of the read side share."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from process_manager.interfaces.cli.errors import NOT_FOUND, CliError, say
+
+if TYPE_CHECKING:
+    from process_manager.ports import EventStore
+    from projections.projection import Projection
+    from projections.views import Views
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PATIENCE = 30.0
+"""Seconds that --wait waits."""
+
+
+def views_option(function: F) -> F:
+    """`--views URL`."""
+    return click.option(
+        "--views", "views_url", metavar="URL", envvar="PM_VIEWS", show_envvar=True,
+        help="The database for the views, as SQLAlchemy writes it. Default: sqlite:///shop.views.db beside a store shop.db.",
+    )(function)  # fmt: skip
+
+
+def wait_option(function: F) -> F:
+    """`--wait`."""
+    return click.option(
+        "--wait", is_flag=True, help=f"First wait for the views to include all that is in the log now, at most {PATIENCE:g} seconds."
+    )(function)
+
+
+@contextmanager
+def opened_views(store_url: str, views_url: str | None, *, create: bool = False) -> "Iterator[Views]":
+    """The views of a store; unless they may be created, a file must be there."""
+    from process_manager.interfaces.views import open_views
+
+    views = open_views(store_url, views_url)
+    if views is None:
+        raise CliError("this store has no file beside which its views could be: name a database with --views")
+    try:
+        if not create and views.path is not None and not views.path.exists():
+            raise CliError(f"there are no views {views.path}: pm projections run --until-idle builds them", NOT_FOUND)
+        yield views
+    finally:
+        views.close()
+
+
+def ready(store: "EventStore", views: "Views", needed: "Sequence[Projection]", *, wait: bool) -> None:
+    """See that projections can be read, and say how far they are behind. Raises ProjectionError."""
+    from projections.runner import check
+    from projections.waiting import COUNTED, lag
+    from projections.waiting import wait as wait_for
+
+    if wait:
+        wait_for(store, views, needed, PATIENCE)
+    places = check(store, views, needed)
+    furthest = min(needed, key=lambda each: places[each.name].position)
+    position = places[furthest.name].position
+    behind = lag(store, furthest, position)
+    if behind:
+        count = f"more than {COUNTED:,}" if behind == COUNTED else f"{behind:,}"
+        say(f"the views are at position {position:,}, {count} records behind the log: pm projections run")

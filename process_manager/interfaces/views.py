@@ -1,0 +1,47 @@
+"""Where the views of a store are, and which projections keep them."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from process_manager.errors import AppError
+from process_manager.interfaces import bootstrap
+
+if TYPE_CHECKING:
+    from projections.projection import Projection
+    from projections.views import Views
+
+
+def default_url(store_url: str) -> str | None:
+    """The views of a store in a file: in a file beside it, `shop.views.db` beside `shop.db`. None for other stores."""
+    path = bootstrap.read_address(store_url).path
+    return None if path is None else f"sqlite:///{path.with_name(path.name.removesuffix('.db') + '.views.db')}"
+
+
+def open_views(store_url: str, views_url: str | None) -> "Views | None":
+    """The views at an address, or the default ones; None where a store has no default."""
+    url = views_url or default_url(store_url)
+    if url is None:
+        return None
+    from projections.views import Views
+
+    return Views(url)
+
+
+def load_projections(name: str | None) -> "Sequence[Projection]":
+    """The shipped projections, and those that `module:attribute` names, a projection or several. Raises AppError."""
+    from projections.shipped import SHIPPED
+
+    if name is None:
+        return SHIPPED
+    from projections.projection import Projection
+
+    found = bootstrap.load(name)
+    own = [found] if isinstance(found, Projection) else list(found) if isinstance(found, list | tuple) else []
+    if not own or not all(isinstance(each, Projection) for each in own):
+        raise AppError([f"{name} is no projection: write orders = Orders(), or a list of several"])
+    together = [*SHIPPED, *own]
+    names = [*(each.name for each in together), *(table.name for each in together for table in each.tables if table.name != each.name)]
+    twice = sorted({each for each in names if names.count(each) > 1})
+    if twice:
+        raise AppError([f"{name}: there are two projections or tables named {', '.join(twice)}: rename yours"])
+    return together

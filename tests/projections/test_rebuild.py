@@ -1,0 +1,209 @@
+"""A rebuilt projection equals the live one at the same position, row for row, wherever batches ended and whatever was killed."""
+
+import random
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Column, Engine, MetaData, String, Table, event
+
+from process_manager.adapters.memory import MemoryStore
+from process_manager.core.facts import Started
+from process_manager.core.records import Record
+from projections import Message, Projection, Rows, reads
+from projections import views as database
+from projections.errors import Overtaken, ProjectionError
+from projections.follower import Follower
+from projections.runner import Runner, check
+from projections.shipped import SHIPPED, Decisions, Instances
+from projections.views import Views
+from tests.projections.support import append, contents
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+def kill_at(engine: Engine, statement: int) -> None:
+    """Die at a statement from now on."""
+    left = [statement]
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _count(*_: object) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise Killed
+
+
+def rebuilt(store: MemoryStore, path: Path) -> dict[str, list[tuple[object, ...]]]:
+    with closing(Views(f"sqlite:///{path}")) as views:
+        Runner(store, views, SHIPPED).rebuild(SHIPPED)
+        return contents(views, SHIPPED)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 10_000))
+def test_a_rebuilt_projection_equals_the_live_one(seed: int, orders: MemoryStore, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The log grows piece by piece; runners with batches of any size follow it, die at any statement and are started again."""
+    chance, folder, records, log = random.Random(seed), tmp_path_factory.mktemp("live"), list(orders.read_all()), MemoryStore()
+    while records:
+        piece = chance.randint(1, 400)
+        append(log, records[:piece])
+        records = records[piece:]
+        with closing(Views(f"sqlite:///{folder}/live.db")) as views:
+            if chance.random() < 0.5:
+                kill_at(views.engine, chance.randint(1, 60))
+            try:
+                Runner(log, views, SHIPPED, batch=chance.randint(1, 300)).run(until_idle=True)
+            except Killed:
+                continue
+            if chance.random() < 0.3 or not records:
+                assert contents(views, SHIPPED) == rebuilt(log, folder / f"rebuilt{len(records)}.db")
+    with closing(Views(f"sqlite:///{folder}/live.db")) as views:
+        Runner(log, views, SHIPPED).run(until_idle=True)
+        assert contents(views, SHIPPED) == rebuilt(log, folder / "whole.db")
+        assert {place.position for place in views.places().values()} == {log.last_position()}
+
+
+def test_what_is_projected_is_not_nothing(orders: MemoryStore, views: Views) -> None:
+    Runner(orders, views, SHIPPED).run(until_idle=True)
+    counts = {name: len(rows) for name, rows in contents(views, SHIPPED).items()}
+    assert counts["instances"] == 60
+    assert min(counts["steps"], counts["commands"], counts["events"]) > 200
+    assert counts["decisions"] > 0
+    assert counts["failures"] > 5
+
+
+def test_readers_see_the_old_tables_until_the_new_ones_are_whole(orders: MemoryStore, views: Views) -> None:
+    Runner(orders, views, [Instances()]).run(until_idle=True)
+    before = contents(views, [Instances()])
+    seen = []
+    Runner(orders, views, [Instances()], batch=100, progress=lambda _: seen.append(contents(views, [Instances()]))).rebuild([Instances()])
+    assert len(seen) > 3
+    assert all(each == before for each in seen)
+    assert contents(views, [Instances()]) == before
+
+
+def test_a_rebuild_that_was_killed_leaves_the_live_tables_and_can_be_repeated(orders: MemoryStore, views: Views) -> None:
+    Runner(orders, views, SHIPPED).run(until_idle=True)
+    before = contents(views, SHIPPED)
+    with closing(Views(str(views.engine.url))) as dying:
+        kill_at(dying.engine, 60)
+        with pytest.raises(Killed):
+            Runner(orders, dying, SHIPPED, batch=100).rebuild(SHIPPED)
+    assert contents(views, SHIPPED) == before
+    Runner(orders, views, SHIPPED).rebuild(SHIPPED)
+    assert contents(views, SHIPPED) == before
+    assert set(views.places()) == {each.name for each in SHIPPED}
+
+
+def test_a_rebuild_while_another_process_follows_never_takes_readers_back(orders: MemoryStore, views: Views) -> None:
+    """The live tables move on after the rebuild has read everything: it catches up before it takes their place."""
+    records, log = list(orders.read_all()), MemoryStore()
+    append(log, records[:500])
+    Runner(log, views, [Instances()]).run(until_idle=True)
+
+    def grow(_position: int) -> None:
+        if records[500:] and log.last_position() < len(records) - 1:
+            append(log, records[500:])
+            live.run(until_idle=True)
+
+    live = Runner(log, views, [Instances()])
+    Runner(log, views, [Instances()], progress=grow).rebuild([Instances()])
+    assert views.places()["instances"].position == log.last_position()
+    live.run(until_idle=True)
+    assert len(contents(views, [Instances()])["instances"]) == 60
+
+
+def test_two_runners_write_every_batch_once(orders: MemoryStore, views: Views) -> None:
+    first, second = (Runner(orders, views, [Decisions()], batch=50) for _ in range(2))
+    with views.begin() as connection:
+        database.create(connection, Decisions(), "", -1)
+    busy = [True, True]
+    while any(busy):
+        busy = [first.step(), second.step()]
+    expected = sum(1 for record in orders.read_all() if record.type == "pm.decided")
+    assert len(contents(views, [Decisions()])["decisions"]) == expected > 0
+
+
+def test_a_batch_that_another_process_has_written_is_refused_whole(orders: MemoryStore, views: Views) -> None:
+    with views.begin() as connection:
+        database.create(connection, Decisions(), "", -1)
+    first, second = (Follower(orders, views, [Decisions()], -1) for _ in range(2))
+    first.step(1000)
+    before = contents(views, [Decisions()])
+    with pytest.raises(Overtaken):
+        second.step(1000)
+    assert contents(views, [Decisions()]) == before
+
+
+def test_a_new_projection_catches_up_beside_those_that_are_further_on(orders: MemoryStore, views: Views) -> None:
+    Runner(orders, views, [Instances()]).run(until_idle=True)
+    Runner(orders, views, [Instances(), Decisions()]).run(until_idle=True)
+    assert {place.position for place in views.places().values()} == {orders.last_position()}
+
+
+def test_projections_at_different_places_join_each_other(orders: MemoryStore, views: Views) -> None:
+    both = [Instances(), Decisions()]
+    with views.begin() as connection:
+        for each in both:
+            database.create(connection, each, "", -1)
+    Follower(orders, views, [Instances()], -1).step(321)
+    Runner(orders, views, both, batch=100).run(until_idle=True)
+    with closing(Views("sqlite://")) as whole:
+        Runner(orders, whole, both).rebuild(both)
+        assert contents(views, both) == contents(whole, both)
+
+
+STARTS = Table("starts", MetaData(), Column("instance", String, primary_key=True))
+
+
+class Starts(Projection, name="starts", tables=[STARTS]):
+    @reads(Started)
+    def started(self, message: Message, rows: Rows) -> None:
+        rows.insert(STARTS, instance=message.instance)
+
+
+class Fails(Projection, name="starts", tables=[STARTS]):
+    @reads(Started)
+    def started(self, message: Message, rows: Rows) -> None:
+        rows.insert(STARTS, instance=message.data["nonsense"])
+
+
+class Newer(Projection, name="starts", tables=[STARTS], version=2):
+    started = Starts.started
+
+
+def test_a_projection_that_raises_is_named_with_the_record(orders: MemoryStore, views: Views) -> None:
+    with pytest.raises(ProjectionError, match=r"Fails cannot take pm.started at position \d+ \(stream order_fulfilment-\S+\): KeyError"):
+        Runner(orders, views, [Fails()]).run(until_idle=True)
+
+
+def test_a_newer_version_asks_for_a_rebuild(orders: MemoryStore, views: Views) -> None:
+    Runner(orders, views, [Starts()]).run(until_idle=True)
+    with pytest.raises(ProjectionError, match="is at version 1, the code at 2: pm projections rebuild starts"):
+        Runner(orders, views, [Newer()]).run(until_idle=True)
+    Runner(orders, views, [Newer()]).rebuild([Newer()])
+    Runner(orders, views, [Newer()]).run(until_idle=True)
+
+
+def test_views_of_another_log_are_refused(orders: MemoryStore, views: Views) -> None:
+    Runner(orders, views, [Starts()]).run(until_idle=True)
+    other = MemoryStore()
+    append(other, list(orders.read_all())[3:9])
+    with pytest.raises(ProjectionError, match="was made from another log: pm projections rebuild starts"):
+        check(other, views, [Starts()])
+
+
+def test_what_cannot_be_decoded_is_passed_over(orders: MemoryStore, views: Views) -> None:
+    log = MemoryStore()
+    (first, *_rest) = [each for each in orders.read_all() if each.type == "pm.started"]
+    append(log, [_with(first, data=b"nonsense"), _with(first, stream="order_fulfilment-2", metadata=b"[]"), _with(first, stream="other-1")])
+    Runner(log, views, [Starts()]).run(until_idle=True)
+    assert contents(views, [Starts()]) == {"starts": [("other-1",)]}
+
+
+def _with(record: Record, **changes: object) -> Record:
+    return record._replace(**changes)  # type: ignore[arg-type]

@@ -54,6 +54,7 @@ class Rows:
         key = pending.key(full)
         if key in pending.rows:
             raise ValueError(f"{table.name} has a row {key!r} already")
+        pending.changes.pop(key, None)  # they found no row
         pending.rows[key] = full
 
     def put(self, table: Table, **row: Any) -> None:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, select
 
 from projections.reports.scope import Scope
 from projections.shipped.commands import COMMANDS
@@ -11,7 +11,7 @@ from projections.shipped.deadlines import DEADLINES
 from projections.shipped.instances import INSTANCES, SHOWN_OUTCOME, SHOWN_STATUS
 from projections.times import moment
 
-ENDED = ("completed", "compensated", "aborted")
+ENDED = ("completed", "compensated", "aborted", "cancelled")
 
 
 class Waiting(NamedTuple):
@@ -49,7 +49,9 @@ def _operators(connection: Connection, scope: Scope) -> list[Waiting]:
 
 def _answers(connection: Connection, scope: Scope) -> list[Waiting]:
     c = COMMANDS.c
-    query = select(*_OF, c.step, c.run, c.issued, c.due).where(c.status == "outstanding", c.instance == INSTANCES.c.instance, _GOES_ON)
+    deadline = and_(DEADLINES.c.instance == c.instance, DEADLINES.c.name == c.step + "/" + c.operation)  # as it stands, moved or not
+    tables = INSTANCES.join(COMMANDS, c.instance == INSTANCES.c.instance).outerjoin(DEADLINES, deadline)
+    query = select(*_OF, c.step, c.run, c.issued, DEADLINES.c.due).select_from(tables).where(c.status == "outstanding", _GOES_ON)
     found = connection.execute(scope.instances(query))
     return [Waiting._make([*row[:4], "answer", _named(row[4], row[5]), moment(row[6]), row[7] and moment(row[7])]) for row in found]
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from projections.projection import Projection
+from projections.shipped.audit import Audit
 from projections.shipped.commands import Commands
 from projections.shipped.deadlines import Deadlines
 from projections.shipped.decisions import Decisions
@@ -11,7 +12,7 @@ from projections.shipped.failures import Failures
 from projections.shipped.instances import Instances
 from projections.shipped.steps import Steps
 
-__all__ = ["SHIPPED", "Commands", "Deadlines", "Decisions", "Events", "Failures", "Instances", "Steps"]
+__all__ = ["SHIPPED", "Audit", "Commands", "Deadlines", "Decisions", "Events", "Failures", "Instances", "Steps"]
 
-SHIPPED: Sequence[Projection] = (Instances(), Steps(), Commands(), Decisions(), Deadlines(), Events(), Failures())
+SHIPPED: Sequence[Projection] = (Instances(), Steps(), Commands(), Decisions(), Deadlines(), Events(), Failures(), Audit())
 """All of them."""

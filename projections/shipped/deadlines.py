@@ -31,7 +31,11 @@ class Deadlines(Projection, name="deadlines", tables=[DEADLINES]):
     @reads(facts.DeadlineSet)
     def deadline_set(self, message: Message, rows: Rows) -> None:
         data = message.data
-        _put(message, rows, data["name"], "deadline", data["name"], data["generation"], data["due"])
+        name, generation, due = data["name"], data["generation"], data["due"]
+        if "/" in name and rows.get(DEADLINES, (message.instance, name)):  # a step's, moved by hand
+            rows.update(DEADLINES, (message.instance, name), generation=generation, due=parse(due))
+        else:
+            _put(message, rows, name, "deadline", name, generation, due)
 
     @reads(facts.StepStarted)
     def answer_awaited(self, message: Message, rows: Rows) -> None:

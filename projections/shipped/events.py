@@ -3,7 +3,7 @@
 from sqlalchemy import Index, Table
 
 from process_manager.core import facts
-from process_manager.core.signals import COMMAND_PARKED, DEADLINE_PASSED
+from process_manager.core.signals import ADDRESSED
 from projections.message import Message
 from projections.projection import Projection, reads
 from projections.rows import Rows
@@ -21,8 +21,6 @@ EVENTS = Table(
 )
 Index("events_by_time", EVENTS.c.instance, EVENTS.c.happened, EVENTS.c.position, EVENTS.c.type)
 
-_SIGNALS = frozenset({DEADLINE_PASSED, COMMAND_PARKED})
-
 
 class Events(Projection, name="events", tables=[EVENTS]):
     """Which domain events reached which instance, with their own times; ignored ones too, each once however long it waited."""
@@ -33,7 +31,7 @@ class Events(Projection, name="events", tables=[EVENTS]):
     def taken(self, message: Message, rows: Rows) -> None:
         data = message.data
         event = data["input"]
-        if not data.get("kept") and event["type"] not in _SIGNALS:
+        if not data.get("kept") and event["type"] not in ADDRESSED:
             rows.insert(
                 EVENTS, instance=message.instance, position=event["position"], process=message.process, type=event["type"],
                 happened=parse(event["time"]),

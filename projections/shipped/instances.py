@@ -1,5 +1,7 @@
 """One row for each instance: how it stands."""
 
+from typing import Any
+
 from sqlalchemy import Boolean, Column, ColumnElement, Index, Integer, Table, and_, case, literal
 
 from process_manager.core import facts
@@ -14,7 +16,7 @@ INSTANCES = Table(
     instance(primary_key=True),
     process(),
     text("key"),
-    text("status"),  # waiting (for its start), running, compensating, completed, compensated or aborted; see SHOWN_STATUS
+    text("status"),  # not_started, running, compensating, completed, compensated, aborted or cancelled; see SHOWN_STATUS
     text("suspended"),  # the error, while an operator is waited for
     Column("undo_failed", Boolean, nullable=False, default=False),
     Column("life", Integer, nullable=False, default=0),
@@ -68,10 +70,12 @@ class Instances(Projection, name="instances", tables=[INSTANCES]):
 
     @reads(facts.CompensationStarted)
     def compensating(self, message: Message, rows: Rows) -> None:
-        reason, time = message.data["reason"], message.time
+        reason, row = message.data["reason"], rows.get(INSTANCES, message.instance)
+        since = (row and row["compensating_since"]) or message.time  # recorded again where it goes on after an undo had failed
         rows.update(
-            INSTANCES, message.instance, status="compensating", outcome=reason, compensation=reason, compensating_since=time, updated=time
-        )
+            INSTANCES, message.instance, status="compensating", undo_failed=False, outcome=reason, compensation=reason,
+            compensating_since=since, updated=message.time,
+        )  # fmt: skip
 
     @reads(facts.CompensationFailed)
     def compensation_failed(self, message: Message, rows: Rows) -> None:
@@ -79,10 +83,25 @@ class Instances(Projection, name="instances", tables=[INSTANCES]):
 
     @reads(facts.Ended)
     def ended(self, message: Message, rows: Rows) -> None:
-        data = message.data
+        data, again = message.data, False
+        if data["status"] == "completed":
+            row = rows.get(INSTANCES, message.instance)
+            again = row is not None and row["status"] == "completed"  # recorded again where a failed undo is settled after the end
+        changes = {"undo_failed": False} if again else {}
         rows.update(
-            INSTANCES, message.instance, status=data["status"], outcome=data["outcome"], ended=message.time, updated=message.time
-        )  # fmt: skip
+            INSTANCES, message.instance, status=data["status"], outcome=data["outcome"], ended=message.time, updated=message.time, **changes
+        )
+
+    @reads(facts.OperatorActed)
+    def operator_acted(self, message: Message, rows: Rows) -> None:
+        data, row, changes = message.data, rows.get(INSTANCES, message.instance), dict[str, Any]()
+        if data["action"] == "suspend":
+            changes = {"suspended": f"by {data['actor']}: {data['reason']}"}
+        elif row is not None and row["suspended"] and not data["action"].endswith("-deadline"):
+            changes = {"suspended": ""}
+        elif data["action"] in {"retry", "skip"}:
+            changes = {"undo_failed": False}
+        rows.update(INSTANCES, message.instance, updated=message.time, **changes)
 
     @reads(
         facts.StepCompleted, facts.StepFailed, facts.StepOverdue, facts.EventTaken, facts.DeadlineReached, facts.InputIgnored,
@@ -96,6 +115,6 @@ def _add(message: Message, rows: Rows) -> None:
     """A row for an instance that has none yet. Nearly always the first record of a stream tells; a look into the table costs more."""
     if message.record.revision == 0 or rows.get(INSTANCES, message.instance) is None:
         rows.insert(
-            INSTANCES, instance=message.instance, process=message.process, key=message.key, status="waiting",
+            INSTANCES, instance=message.instance, process=message.process, key=message.key, status="not_started",
             first_position=message.record.position, updated=message.time,
         )  # fmt: skip

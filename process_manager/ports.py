@@ -278,7 +278,8 @@ class DeadlineChange(NamedTuple):
 class DeadlineIndex(Protocol):
     """What is pending, in order of its due time, kept outside memory so that millions of them are no burden.
 
-    It is a cache of the log, for followers of one kind: several processes may keep one index up to date together.
+    It is a cache of the log, for followers of one kind: several processes may keep one index up to date together. Methods raise
+    StoreUnavailable and StoreFull.
     """
 
     @property

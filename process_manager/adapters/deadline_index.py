@@ -1,10 +1,12 @@
 """The index of pending deadlines in a SQLite file of its own, or in memory. A cache: it may be deleted at any time."""
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from process_manager.adapters.sqlite.errors import translated
 from process_manager.ports import DeadlineChange, PendingDeadline
 
 _SCHEMA = """
@@ -35,11 +37,13 @@ class SqliteDeadlineIndex:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self._db = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
-        self._db.execute("pragma busy_timeout = 5000")
-        self._db.execute("pragma journal_mode = wal")
-        self._db.execute("pragma synchronous = normal")
-        self._db.executescript(_SCHEMA)
+        self._path = str(path or ":memory:")
+        with translated(self._path):
+            self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+            self._db.execute("pragma busy_timeout = 5000")
+            self._db.execute("pragma journal_mode = wal")
+            self._db.execute("pragma synchronous = normal")
+            self._db.executescript(_SCHEMA)
 
     @property
     def position(self) -> int:
@@ -53,10 +57,9 @@ class SqliteDeadlineIndex:
     def begin(self, followed: str, last: int) -> None:
         what, position = self._db.execute("select what, position from followed").fetchone()
         if what != followed or position > last:
-            self._db.execute("begin immediate")
-            self._db.execute("delete from deadlines")
-            self._db.execute("update followed set what = ?, position = -1, time = null", (followed,))
-            self._db.execute("commit")
+            with self._transaction():
+                self._db.execute("delete from deadlines")
+                self._db.execute("update followed set what = ?, position = -1, time = null", (followed,))
 
     def apply(self, changes: Mapping[tuple[str, str], DeadlineChange], position: int, time: datetime | None = None) -> None:
         gone = [(*key, change.position) for key, change in changes.items() if change.pending is None]
@@ -66,15 +69,22 @@ class SqliteDeadlineIndex:
             if (each := change.pending) is not None
         ]
         micros = time and _micros(time)
-        self._db.execute("begin immediate")
-        try:
+        with self._transaction():
             self._db.executemany(_CLEAR, gone)
             self._db.executemany(_SET, come)
             self._db.execute(_MOVE, (position, micros, micros))
-            self._db.execute("commit")
-        except BaseException:
-            self._db.execute("rollback")
-            raise
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with translated(self._path):
+            self._db.execute("begin immediate")
+            try:
+                yield
+                self._db.execute("commit")
+            except BaseException:
+                if self._db.in_transaction:  # a full disk has ended it already
+                    self._db.execute("rollback")
+                raise
 
     def due(self, until: datetime, limit: int) -> Sequence[PendingDeadline]:
         rows = self._db.execute(_DUE, (_micros(until), limit))

@@ -18,7 +18,7 @@ from process_manager.core.identity import derive, record_id
 from process_manager.core.records import NewRecord, Record
 from process_manager.core.signals import DEADLINE_PASSED, TIME_PASSED, DeadlinePassed
 from process_manager.core.timing import ANSWERED, cleared_by, expiry_name, run_deadline, set_by
-from process_manager.errors import MessageError
+from process_manager.errors import MessageError, StoreError
 from process_manager.ports import Block, Clock, DeadlineChange, DeadlineIndex, EventStore, Filter, PendingDeadline, StreamState
 from process_manager.runtime.counters import Counters
 
@@ -56,9 +56,9 @@ class DeadlineRunner:
         self._clock = clock
         self._counters = counters
         commands = (step.command.message_type for each in definitions.values() for step in each.steps.values())
-        where = Filter(types=frozenset({*FACTS, *commands, TIME_PASSED}))
-        index.begin(derive(*sorted(definitions), "", *sorted(where.types)), store.last_position())
-        self._subscription = store.subscribe(after=index.position, where=where)
+        self._where = Filter(types=frozenset({*FACTS, *commands, TIME_PASSED}))
+        index.begin(derive(*sorted(definitions), "", *sorted(self._where.types)), store.last_position())
+        self._subscription = store.subscribe(after=index.position, where=self._where)
 
     @property
     def busy(self) -> bool:
@@ -69,15 +69,24 @@ class DeadlineRunner:
         self._index.close()
 
     def step(self) -> int:
-        """Catch up with the log, then fire what is due; how many deadlines passed."""
-        while records := self._subscription.next_batch(FOLLOW):
-            self._follow(records)
+        """Catch up with the log, then fire what is due; how many deadlines passed. Raises StoreError."""
+        self._catch_up()
         now = self._clock.now(self._index.time or EPOCH)
         fired = 0
         while pending := self._index.due(now, FIRE):
             self._fire(pending)
             fired += len(pending)
         return fired
+
+    def _catch_up(self) -> None:
+        """What was read and did not come into the index is read again the next time."""
+        try:
+            while records := self._subscription.next_batch(FOLLOW):
+                self._follow(records)
+        except StoreError:
+            self._subscription.close()
+            self._subscription = self._store.subscribe(after=self._index.position, where=self._where)
+            raise
 
     def next_due(self) -> datetime | None:
         """When the earliest pending deadline is due."""

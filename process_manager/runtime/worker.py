@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from process_manager.errors import GroupNotFound, StoreError, StoreUnavailable
+from process_manager.errors import GroupNotFound, StoreError, StoreFull, StoreUnavailable
 from process_manager.ports import Consumer, EventStore
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.deadlines import DeadlineRunner
@@ -118,7 +118,7 @@ class Worker:
                 self._retire()
                 self._progress(self.counters)
             self._failing_since, self._trouble = 0.0, ""
-        except (StoreUnavailable, GroupNotFound) as error:  # a group of today may be about to come back
+        except (StoreUnavailable, StoreFull, GroupNotFound) as error:  # a group of today may be about to come back
             self._wait_for_store(error)
             return 1
         finally:

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 import orjson
+import pytest
 
 from process_manager.adapters.deadline_index import SqliteDeadlineIndex
+from process_manager.errors import StoreFull
 from process_manager.examples.order_fulfilment.messages import StockReserved
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.ports import DeadlineChange, PendingDeadline
@@ -122,3 +125,23 @@ def test_more_than_one_page_of_the_log_is_followed_before_anything_fires(shop: S
     shop.clock.advance(timedelta(minutes=10))
 
     assert shop.deadlines.step() == 0
+
+
+def test_a_full_disk_under_the_index_loses_no_deadline(shop: Shop, tmp_path: Path) -> None:
+    """What could not be taken in is read again when there is room."""
+    index = SqliteDeadlineIndex(tmp_path / "deadlines")
+    runner = DeadlineRunner(shop.store, {"order_fulfilment": OrderFulfilment.definition}, index, shop.clock, Counters())
+    for key in range(300):
+        shop.place(str(key), "a")
+    shop.settle()
+    (pages,) = index._db.execute("pragma page_count").fetchone()
+    index._db.execute(f"pragma max_page_count = {pages + 1}")
+    with pytest.raises(StoreFull):
+        runner.step()
+    assert index.count() == 0
+
+    index._db.execute("pragma max_page_count = 1000000")
+    runner.step()
+
+    assert index.count() == 300
+    runner.close()

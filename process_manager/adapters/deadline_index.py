@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from process_manager.adapters.sqlite.errors import translated
 from process_manager.ports import DeadlineChange, PendingDeadline
@@ -87,8 +88,11 @@ class SqliteDeadlineIndex:
                 raise
 
     def due(self, until: datetime, limit: int) -> Sequence[PendingDeadline]:
-        rows = self._db.execute(_DUE, (_micros(until), limit))
-        return [PendingDeadline(instance, name, generation, _datetime(due), *rest) for instance, name, generation, due, *rest in rows]
+        return [_pending(row) for row in self._db.execute(_DUE, (_micros(until), limit))]
+
+    def pending(self) -> Iterator[PendingDeadline]:
+        """All that is pending, earliest first; as many as there are, in bounded memory."""
+        return map(_pending, self._db.execute(_DUE, (_micros(datetime.max.replace(tzinfo=UTC)), -1)))
 
     def next_due(self) -> datetime | None:
         micros = self._db.execute("select min(due) from deadlines").fetchone()[0]
@@ -99,6 +103,11 @@ class SqliteDeadlineIndex:
 
     def close(self) -> None:
         self._db.close()
+
+
+def _pending(row: tuple[Any, ...]) -> PendingDeadline:
+    instance, name, generation, due, *rest = row
+    return PendingDeadline(instance, name, generation, _datetime(due), *rest)
 
 
 def _micros(when: datetime) -> int:

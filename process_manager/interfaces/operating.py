@@ -46,15 +46,21 @@ def current(store: EventStore, stream: str) -> Instance:
 
 def obstacle(store: EventStore, action: OperatorAction) -> str:
     """Why an action cannot be, as things stand; "" when it can, or stands in the log already."""
-    try:
-        if any(True for _ in store.read_stream(action.stream, limit=1)):
-            return ""
-    except StreamNotFound:
-        pass
+    if asked_before(store, action) is not None:
+        return ""
     try:
         return refusal(current(store, action.instance), action)
     except StreamNotFound:
         return "there is no such instance"
+
+
+def asked_before(store: EventStore, action: OperatorAction) -> OperatorAction | None:
+    """What the same request of this instance stands for in the log already."""
+    try:
+        (record,) = store.read_stream(action.stream, limit=1)
+    except StreamNotFound:
+        return None
+    return OperatorAction.read(record.data)
 
 
 def ask(store: EventStore, actions: Iterable[OperatorAction]) -> Iterator[Asked]:

@@ -108,7 +108,7 @@ class DeadlineRunner:
                 if changes[answered[record.id]].pending is None:
                     del changes[answered[record.id]]
             elif record.stream.partition("-")[0] in self._processes:
-                for name, pending in _changes(record, answered):
+                for name, pending in changes_of(record, answered):
                     changes.setdefault((record.stream, name), DeadlineChange(record.position, pending))
         self._index.apply(changes, self._subscription.position, time)
 
@@ -134,7 +134,7 @@ class DeadlineRunner:
         return Block(passed.stream, [record], StreamState.NO_STREAM)
 
 
-def _changes(record: Record, answered: dict[str, tuple[str, str]]) -> list[tuple[str, PendingDeadline | None]]:
+def changes_of(record: Record, answered: dict[str, tuple[str, str]]) -> list[tuple[str, PendingDeadline | None]]:
     """What a record of an instance's stream does to its deadlines, by name; notes which operation it answers."""
     if record.type in ANSWERED:
         receipt = orjson.loads(record.data)

@@ -25,6 +25,7 @@ _COMMANDS = {
     "suspend": ("operate", "Let an instance stand still."),
     "resume": ("operate", "Let an instance go on that was told to stand still."),
     "compensate": ("operate", "Undo what an instance has done."),
+    "deadlines": ("deadlines", "List, move and cancel deadlines that are pending."),
     "diagram": ("check", "Draw a process as Mermaid or DOT."),
     "check": ("check", "Check an app and say what is in it."),
     "report": ("report", "Report on instances: outcomes, durations, decisions, what waits, and more."),

@@ -78,7 +78,7 @@ def ends_of(store: EventStore, tag: str, after: int) -> Ends:
         category = record.stream.partition("-")[0]
         if category in app.definitions:
             instances.setdefault(record.stream, []).append(record)
-        elif not record.type.startswith("pm."):
+        elif not record.type.startswith("pm.") and not record.stream.startswith("$"):  # a server's own
             ends.effects[record.type] += 1
             if operation := orjson.loads(record.metadata).get("operation"):
                 operations[f"{operation} ({record.type} in {record.stream})"] += 1

@@ -173,6 +173,13 @@ def build(
     )  # fmt: skip
 
 
+def join_in(app: "App", store: "EventStore", only: "Collection[RoleName] | None", *, start: str | None, take_over: bool) -> None:
+    """Create what an app's workers need on a store, or refuse, as `build` does, before any of them is started."""
+    from process_manager.runtime import wiring
+
+    wiring.join_in(app, store, only or wiring.ROLES, start=start_after(store, start), take_over=take_over)
+
+
 def start_after(store: "EventStore", start: str | None) -> int | None:
     """The position that `start` or `now` means, or that is written as a number."""
     from process_manager.ports import BEFORE_ALL

@@ -10,10 +10,10 @@ QUIET = 5.0
 
 
 class Progress:
-    """Shows where a long task is."""
+    """Shows where a long task is; `alone` says that nobody else writes to the terminal meanwhile."""
 
-    def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
+    def __init__(self, *, alone: bool = True) -> None:
+        self._terminal = alone and sys.stderr.isatty()
         self._shown = time.monotonic()
         self._text = ""
         self._dirty = False

@@ -4,7 +4,7 @@ import logging
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -14,6 +14,7 @@ from process_manager.interfaces.cli.errors import ERROR, INTERRUPTED, OK, REFUSE
 from process_manager.interfaces.cli.events import Events, opened
 from process_manager.interfaces.cli.options import app_option, command, load_app, start_option, store_option
 from process_manager.interfaces.cli.progress import Progress
+from process_manager.interfaces.cli.team import Team, stop_with_parent
 
 if TYPE_CHECKING:
     from process_manager.ports import EventStore
@@ -43,6 +44,11 @@ def _roles(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 @click.option("--take-over", is_flag=True, help="Own the commands that another app has handled so far; stop that app first.")
 @click.option("--until-idle", is_flag=True, help="Stop when every input in the log is taken.")
 @click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N",
+    help="Run N processes; one that dies is started again. On a file one works and the others stand by.",
+)  # fmt: skip
+@click.option("--worker", "number", hidden=True, help="This is one of --workers; it ends with its stdin.")
+@click.option(
     "--clock", type=click.Choice(["real", "driven"]), default="real", show_default=True,
     help="The time on the wall, or the time that the log says. A driven one with --until-idle takes everything in the log first, and "
     "only then jumps from deadline to deadline to the last: feed recorded events with --feed, for deadlines to pass between them.",
@@ -58,27 +64,40 @@ def _roles(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 )  # fmt: skip
 def run_command(
     app_name: str, url: str, only: "tuple[RoleName, ...] | None", start: str | None, take_over: bool, until_idle: bool,
-    clock: bootstrap.ClockName, feed: str | None, metrics_port: int | None,
+    workers: int, number: str | None, clock: bootstrap.ClockName, feed: str | None, metrics_port: int | None,
 ) -> int:  # fmt: skip
     """Run the processes, handlers and deadlines of an app.
 
     Ctrl-C and SIGTERM finish the batch and leave. Start it again at any time, after a kill too: it goes on where it was.
-    A second worker on the same file stands by.
+    Any number of workers may run on one store: where several can be active they compete, on a file the others stand by.
     """
     if feed is not None and (clock != "driven" or only):
         raise click.UsageError("--feed needs --clock driven and every role: leave --only out" if only else "--feed needs --clock driven")
     set_up_logging()
     app = load_app(app_name)
-    progress = Progress()
+    if workers > 1:
+        if clock == "driven" or metrics_port is not None:
+            raise click.UsageError("--workers goes with the real clock and without --metrics: start several pm run instead")
+        with closing(_shared(url)) as store:
+            bootstrap.join_in(app, store, only, start=start, take_over=take_over)
+            if store.features.single_active:
+                say("one worker is active on this store, the others stand by")
+        roles = ["--only", ",".join(only)] if only else []
+        command_line = ["run", "--app", app_name, *roles, *(["--until-idle"] if until_idle else [])]
+        return Team(command_line, workers, {"PM_STORE": url}).run()
+    progress = Progress(alone=not number)
+    name = f"worker {number}: " if number else ""
     with ExitStack() as stack:
         events = None if feed is None else _ordered(stack.enter_context(opened(feed)), feed, progress)
         store = bootstrap.open_store(url)
         stack.callback(store.close)
         worker = bootstrap.build(
-            app, url, store, clock=clock, only=only, progress=lambda counters: progress.show(summary(counters)),
+            app, url, store, clock=clock, only=only, progress=lambda counters: progress.show(name + summary(counters)),
             start=start, take_over=take_over,
         )  # fmt: skip
         with stopped_by_signals(worker) as got, _observed(worker, store, metrics_port):
+            if number:
+                stop_with_parent(worker.stop)
             try:
                 if events is not None:
                     _feed(worker, store, events)
@@ -87,10 +106,27 @@ def run_command(
             finally:
                 worker.close()
                 progress.clear()
-    say(summary(worker.counters))
+    say(name + summary(worker.counters))
+    for next_step in _next_steps(worker.counters):
+        say(next_step)
     if signal.SIGINT in got:
         return INTERRUPTED
     return ERROR if events is not None and events.bad else OK
+
+
+def _shared(url: str) -> "EventStore":
+    store = bootstrap.open_store(url)
+    if store.features.shared:
+        return store
+    store.close()
+    raise CliError(f"{url} is in the memory of one process: several workers need a store that they share", REFUSED)
+
+
+def _next_steps(counters: "Counters") -> Iterator[str]:
+    if counters.suspended:
+        yield "suspended instances wait for somebody: pm list --status suspended shows them"
+    if counters.parked:
+        yield "what was parked waits for a mend and a replay: pm parked list shows it and why"
 
 
 @contextmanager

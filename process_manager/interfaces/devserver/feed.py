@@ -10,7 +10,7 @@ from process_manager.interfaces.devserver.log import ALL
 from process_manager.ports import EventStore
 
 PAGE = 500
-PATIENCE = 0.25  # seconds: how late it notices that the server stops
+PATIENCE = 0.1  # seconds: how late it notices that the server stops
 
 
 class Follower(Protocol):

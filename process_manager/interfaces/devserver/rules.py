@@ -101,6 +101,11 @@ class Rules:
         record = new_record(str(uuid.uuid4()), TOMBSTONE, b"", is_json=False)
         return refused or [Block(stream, [record], StreamState.ANY)]
 
+    @staticmethod
+    def set_metadata(stream: str, data: bytes) -> Plan:
+        """Other metadata for a stream."""
+        return [_metadata(stream, data)]
+
     def truncate(self, stream: str, before: int) -> Plan:
         """Nothing below this revision is readable any more."""
         return [_metadata(stream, self._log.index.limits(stream).with_truncate_before(before))]

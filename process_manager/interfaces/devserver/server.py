@@ -26,6 +26,7 @@ from process_manager.ports import EventStore
 
 CALLS_AT_ONCE = 512  # a long call holds a thread, which costs little while it waits
 LARGEST_REQUEST = 16 * 1024 * 1024
+SYSTEM_STREAM = "$stats"  # a new database begins with a record of the system's, and there are clients that rely on it
 GRACE = 0.5  # seconds for the last answers to leave
 
 _OPTIONS = [
@@ -50,6 +51,8 @@ class DevServer:
         self._calls = Calls()
         log = Log(store)
         self._writer = Writer(log)
+        if store.last_position() < 0:
+            self._writer.wait(SYSTEM_STREAM, lambda rules: rules.set_metadata(SYSTEM_STREAM, b'{"$maxAge":86400}'))
         self._feed = Feed(store)
         self._manager = Manager(log, self._writer)
         self._feed.join(self._manager, END)

@@ -15,17 +15,17 @@ def evaluate(definition: Definition, instance: Instance, join: Join, now: dateti
     runs = [run for step in join.steps for run in instance.runs_of(step.name) if not run.undoes]
     done = sum(run.status == "done" for run in runs)
     possible = done + sum(run.is_open for run in runs)
-    announced = _announced(definition, instance, join)
+    complete = announced(definition, instance, join)
     if join.count is None:
         if possible < len(runs):
             return False
-        return True if announced and done == len(runs) else None
+        return True if complete and done == len(runs) else None
     if not runs:
-        return True if announced else None
+        return True if complete else None
     count = join.count if isinstance(join.count, int) else join.count(definition.cls(instance, now))
     if done >= count:
         return True
-    return False if announced and possible < count else None
+    return False if complete and possible < count else None
 
 
 def undecided(definition: Definition, instance: Instance, step: str) -> bool:
@@ -44,5 +44,6 @@ def holds(definition: Definition, instance: Instance, join: Join) -> bool:
     return evaluate(definition, instance, join, instance.taken_at or datetime.min.replace(tzinfo=UTC)) is True
 
 
-def _announced(definition: Definition, instance: Instance, join: Join) -> bool:
+def announced(definition: Definition, instance: Instance, join: Join) -> bool:
+    """Whether a reaction that may start each step of a join has run."""
     return not any(definition.announcing[step.name].isdisjoint(instance.reactions) for step in join.steps)

@@ -205,3 +205,22 @@ def test_wait_says_what_came_of_it(parcels: Pm, start: Callable[..., "subprocess
         worker.communicate(timeout=30)
     assert answer.code == 0
     assert answer.out.startswith("parcel-2: suspended: ValueError")
+
+
+def test_check_tells_before_a_deploy_which_instances_need_what_is_gone(parcels: Pm) -> None:
+    parcels("publish", "-", input=event("sent", "7", weight="1"))
+    assert parcels("run", "--app", "parcels_first:app", "--until-idle", "--only", "processes").code == 0
+    Path("parcels_without.py").write_text(
+        "GRAMS, STUCK = int, True" + TEXT.replace("weighing", "measuring").replace("last_call", "final_call")
+    )
+    fits = parcels("check", "--app", "parcels_mended:app", "--store", "process-manager.db")
+    assert (fits.code, fits.out) == (0, "")
+    assert "all 4 instances can go on" in fits.err
+    answer = parcels("check", "--app", "parcels_without:app", "--store", "process-manager.db", "-o", "json")
+    assert answer.code == 5
+    assert [(row["instance"], row["kind"], row["name"]) for row in json.loads(answer.out)] == [
+        ("parcel-7", "step", "weighing"), ("parcel-7", "deadline", "last_call"),
+    ]  # fmt: skip
+    assert "1 of 4 instances" in answer.err
+    assert parcels("check", "--app", "parcels_without:app", "--store", "process-manager.db", "-o", "ids").out == "parcel-7\n"
+    assert parcels("check", "--app", "parcels_without:app", "--store", "other.db").code == 4

@@ -1,12 +1,23 @@
 """`pm check` and `pm diagram`."""
 
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from process_manager.interfaces.cli import output
-from process_manager.interfaces.cli.errors import NOT_FOUND, CliError, say
-from process_manager.interfaces.cli.options import DEFAULT_STORE, app_option, check_url, command, existing_store, format_option, load_app
+from process_manager.interfaces.cli.errors import DIFFERS, NOT_FOUND, OK, CliError, say
+from process_manager.interfaces.cli.options import (
+    DEFAULT_STORE,
+    app_option,
+    check_url,
+    command,
+    existing_log,
+    existing_store,
+    format_option,
+    load_app,
+)
 
 if TYPE_CHECKING:
     from process_manager.core.definition import Definition
@@ -14,17 +25,47 @@ if TYPE_CHECKING:
     from process_manager.runtime.app import App
 
 
-@command("check", example="pm check --app shop.orders:app")
+def _check_store(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    return None if value is None else check_url(ctx, param, value)
+
+
+@command("check", example="pm check --app shop.orders:app\npm check --app shop.orders:app --store sqlite:///shop.db -o ids")
 @app_option
+@click.option("--store", "url", callback=_check_store, metavar="URL", help="Check that the instances in this store can go on with the app.")
 @format_option("table", "json", "jsonl", "csv", "ids")
-def check_command(app_name: str, format_: str) -> None:
-    """Check an app: say what it holds, or everything that is wrong with it (exit code 1)."""
+def check_command(app_name: str, url: str | None, format_: str) -> int:
+    """Check an app: say what it holds, or everything that is wrong with it (exit code 1).
+
+    With --store, before a deploy: list what instances there still need and the app no longer has, such as a step that is outstanding, a
+    deadline that is set, a join that is decided. The exit code is 5 when there is any.
+    """
     app = load_app(app_name)
+    return _check_instances(app, url, format_) if url else _check_app(app, app_name, format_)
+
+
+def _check_instances(app: "App", url: str, format_: str) -> int:
+    from process_manager.interfaces.fitting import COLUMNS, Fitting
+
+    with existing_log(url) as store:
+        fitting = Fitting(store, app.definitions)
+        rows = fitting.rows()
+        if format_ == "ids":
+            rows = (next(each) for _, each in groupby(rows, itemgetter("instance")))
+        output.write_rows(rows, COLUMNS, format_, "instance")
+    if not fitting.misfits:
+        say(f"all {fitting.instances:,} instances can go on with the app")
+        return OK
+    say(f"{fitting.misfits:,} of {fitting.instances:,} instances need what the app no longer has: keep it until they have ended")
+    return DIFFERS
+
+
+def _check_app(app: "App", app_name: str, format_: str) -> int:
     rows = [_row(definition, app) for definition in app.definitions.values()]
     columns = ("process", "version", "steps", "starts", "events", "commands_without_handler")
     output.write_rows(rows, columns, format_, "process")
     handlers = len(app.handlers)
     say(f"{app_name} is in order: {len(rows)} process{'es' if len(rows) != 1 else ''}, {handlers} handler{'s' if handlers != 1 else ''}")
+    return OK
 
 
 def _row(definition: "Definition", app: "App") -> dict[str, Any]:

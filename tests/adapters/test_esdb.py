@@ -8,11 +8,10 @@ pytest.importorskip("esdbclient", reason="the esdb extra is not installed")
 
 from process_manager.adapters.esdb.store import EsdbStore
 from process_manager.ports import EventStore
-from process_manager.testing.contract.appending import AppendContract, AppendManyContract
-from process_manager.testing.contract.reading import ReadAllContract, ReadStreamContract, SubscriptionContract
+from process_manager.testing.store_contract import StoreContract
 from tests.adapters.esdb_server import server_url
 
 
-class TestEsdb(AppendContract, AppendManyContract, ReadStreamContract, ReadAllContract, SubscriptionContract):
+class TestEsdb(StoreContract):
     def open_store(self, place: Path) -> EventStore:
         return EsdbStore(server_url())

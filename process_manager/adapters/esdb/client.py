@@ -47,6 +47,7 @@ class Client(EventStoreDBClient):
         alive: GrpcOptions = (
             ("grpc.keepalive_time_ms", options.KeepAliveInterval or 10_000),
             ("grpc.keepalive_timeout_ms", options.KeepAliveTimeout or 10_000),
+            ("grpc.http2.ping_timeout_ms", options.KeepAliveTimeout or 10_000),
         )
         return super()._construct_grpc_channel(grpc_target, (*grpc_options, *_CHANNEL, *alive))
 

@@ -44,7 +44,7 @@ POLL = 0.05
 class EsdbStore:
     """An `EventStore` on an EventStoreDB server or cluster."""
 
-    features = Features(durable=True, single_active=False, shared=True, common_log=True)
+    features = Features(durable=True, single_active=False, shared=True, common_log=True, pushes=True)
 
     def __init__(self, url: str, *, patience: float = PATIENCE) -> None:
         """Connect. Raises NotAStore for a URL that cannot work, StoreUnavailable when no server answers, AccessDenied."""
@@ -54,7 +54,9 @@ class EsdbStore:
         self._lock = Lock()
         self._clients: WeakSet[Client] = WeakSet()
         self._parts: WeakSet[EsdbConsumer | EsdbSubscription] = WeakSet()
-        self._end = finalize(self, _close_all, self._clients)  # at the latest when the process ends, which open channels would hold up
+        self._end = finalize(
+            self, _close, self._parts, self._clients
+        )  # at the latest when the process ends, which open channels would hold up
         self._reading = Reading(self._connect("pm"), patience)
         try:
             self._reading.last_position(min(patience, AT_START))
@@ -144,13 +146,13 @@ class EsdbStore:
     def close(self) -> None:
         with self._lock:
             self._closed = True
-        for part in list(self._parts):
-            part.leave() if isinstance(part, EsdbConsumer) else part.close()
         if hasattr(self, "_pipeline"):
             self._pipeline.close()
         self._end()
 
 
-def _close_all(clients: "WeakSet[Client]") -> None:
+def _close(parts: "WeakSet[EsdbConsumer | EsdbSubscription]", clients: "WeakSet[Client]") -> None:
+    for part in list(parts):
+        part.leave() if isinstance(part, EsdbConsumer) else part.close()
     for client in list(clients):
         client.close()

@@ -1,0 +1,67 @@
+"""A TCP proxy in front of a server, that can cut its connections or let them fall silent."""
+
+import socket
+from contextlib import suppress
+from threading import Event, Lock, Thread
+
+
+class Proxy:
+    """Listens on a port of its own; a context manager."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._lock = Lock()
+        self._pairs: list[tuple[socket.socket, socket.socket, Event]] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.accepted = 0
+        Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(self._target)
+                silent = Event()
+                with self._lock:
+                    self.accepted += 1
+                    self._pairs.append((near, far, silent))
+                for pair in ((near, far), (far, near)):
+                    Thread(target=self._pump, args=(*pair, silent), daemon=True).start()
+
+    def _pump(self, source: socket.socket, target: socket.socket, silent: Event) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                if not silent.is_set():
+                    target.sendall(data)
+        _shut(source, target)
+
+    def cut(self) -> None:
+        """Break every connection there is; new ones work."""
+        with self._lock:
+            pairs, self._pairs = self._pairs, []
+        for near, far, _ in pairs:
+            _shut(near, far)
+
+    def stall(self) -> None:
+        """Let nothing more through on any connection there is, and do not say so; new ones work."""
+        with self._lock:
+            for *_, silent in self._pairs:
+                silent.set()
+
+    def close(self) -> None:
+        self._listener.close()
+        self.cut()
+
+    def __enter__(self) -> "Proxy":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _shut(*sockets: socket.socket) -> None:
+    for one in sockets:
+        with suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)
+        one.close()

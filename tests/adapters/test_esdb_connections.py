@@ -1,0 +1,233 @@
+"""Connections that are cut, fall silent, or end with a server that is killed and comes back."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from itertools import islice, pairwise
+from pathlib import Path
+from threading import Event, Thread
+from urllib.parse import urlsplit
+
+import pytest
+
+pytest.importorskip("esdbclient", reason="the esdb extra is not installed")
+
+from process_manager.adapters.esdb.store import EsdbStore
+from process_manager.core.records import Record
+from process_manager.errors import StoreError, StoreUnavailable
+from process_manager.ports import Appended, Block, StreamState
+from process_manager.testing.contract.support import PATIENCE, eventually, ids, only, put, some, unique
+from tests.adapters.esdb_proxy import Proxy
+from tests.adapters.esdb_server import server_url
+
+pytestmark = pytest.mark.skipif("ESDB_URI" in os.environ, reason="these cut and kill servers of their own")
+
+QUICK = "keepAliveInterval=300&keepAliveTimeout=300"
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    parts = urlsplit(server_url())
+    assert parts.hostname is not None
+    assert parts.port is not None
+    with Proxy(parts.hostname, parts.port) as running:
+        yield running
+
+
+@pytest.fixture
+def store(proxy: Proxy) -> Iterator[EsdbStore]:
+    with closing(EsdbStore(f"esdb://127.0.0.1:{proxy.port}?tls=false&{QUICK}")) as store:
+        yield store
+
+
+@pytest.fixture
+def type_() -> str:
+    return unique("test.Happened")
+
+
+@contextmanager
+def meanwhile(act: Callable[[], None], every: float) -> Iterator[None]:
+    """Do something again and again in another thread."""
+    done = Event()
+
+    def run() -> None:
+        while not done.wait(every):
+            act()
+
+    thread = Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+class TestCuts:
+    """Every connection breaks, again and again."""
+
+    def test_appends_are_written_once_each(self, proxy: Proxy, store: EsdbStore) -> None:
+        streams = [unique("order") for _ in range(20)]
+        with meanwhile(proxy.cut, 0.15):
+            for version in range(15):
+                expected = StreamState.NO_STREAM if version == 0 else version - 1
+                answers = store.append_many([Block(stream, some(1), expected) for stream in streams])
+                assert all(isinstance(answer, Appended) for answer in answers)
+                time.sleep(0.02)  # so that cuts fall between and inside the appends
+        assert proxy.accepted > 4
+        for stream in streams:
+            assert [it.revision for it in store.read_stream(stream)] == list(range(15))
+
+    def test_a_read_goes_on_where_it_broke(self, proxy: Proxy, store: EsdbStore, type_: str) -> None:
+        records = [it for _ in range(6) for it in put(store, unique("order"), some(500, type_))]
+        for backwards in (False, True):
+            reading = store.read_all(where=only(type_), backwards=backwards)
+            found = list(islice(reading, 10))
+            proxy.cut()
+            found += reading
+            assert found == (records[::-1] if backwards else records)
+        stream = records[-1].stream
+        reading = store.read_stream(stream, backwards=True)
+        first = next(reading)
+        proxy.cut()
+        assert [first.revision, *(it.revision for it in reading)] == list(range(499, -1, -1))
+
+    def test_a_reconnect_of_one_thread_ends_no_read_of_another(self, store: EsdbStore, type_: str) -> None:
+        """esdbclient would close the connection under it, and the read would end as if complete."""
+        records = [it for _ in range(6) for it in put(store, unique("order"), some(500, type_))]
+        reading = store.read_all(where=only(type_))
+        first = next(reading)
+        store._reading._client.reconnect()
+        assert [first, *reading] == records
+
+    def test_a_subscription_goes_on_behind_its_last_record(self, proxy: Proxy, store: EsdbStore, type_: str) -> None:
+        with closing(EsdbStore(server_url())) as other:
+            subscription = store.subscribe(after=store.last_position(), where=only(type_))
+            found: list[Record] = []
+            for number in range(6):
+                put(other, unique("order"), some(50, type_))
+                proxy.cut()
+                while len(found) < 50 * (number + 1):
+                    more = subscription.next_batch(1000, timeout=PATIENCE)
+                    assert more
+                    found += more
+            assert ids(found) == ids(list(other.read_all(where=only(type_))))
+            assert all(earlier.position < later.position for earlier, later in pairwise(found))
+            subscription.close()
+
+
+class TestSilence:
+    """A connection that is half dead: nothing comes, and nobody says so."""
+
+    def test_a_subscription_notices(self, proxy: Proxy, store: EsdbStore, type_: str) -> None:
+        with closing(EsdbStore(server_url())) as other:
+            subscription = store.subscribe(after=other.last_position(), where=only(type_))
+            put(other, unique("order"), some(1, type_))
+            assert len(subscription.next_batch(5, timeout=PATIENCE)) == 1
+            proxy.stall()
+            before = proxy.accepted
+            (record,) = put(other, unique("order"), some(1, type_))
+            eventually(lambda: proxy.accepted > before)
+            assert ids(subscription.next_batch(5, timeout=PATIENCE)) == [record.id]
+            subscription.close()
+
+    def test_an_append_notices(self, proxy: Proxy, store: EsdbStore) -> None:
+        stream = unique("order")
+        put(store, stream, some(1))
+        proxy.stall()
+        assert store.append(Block(stream, some(1), 0)).revision == 1
+
+    def test_a_read_notices(self, proxy: Proxy, store: EsdbStore) -> None:
+        stream = unique("order")
+        put(store, stream, some(3))
+        proxy.stall()
+        assert len(list(store.read_stream(stream))) == 3
+        assert store.last_position() > 0
+
+
+class TestClosing:
+    """The end of a store."""
+
+    def test_calls_after_closing_are_refused(self, store: EsdbStore, proxy: Proxy) -> None:
+        stream = unique("order")
+        put(store, stream, some(3))
+        reading = store.read_stream(stream)
+        subscription = store.subscribe()
+        store.close()
+        before = proxy.accepted
+        for act in (store.last_position, store.groups, lambda: list(reading), lambda: store.wait(0, 0.1), store.subscribe):
+            with pytest.raises(StoreUnavailable, match="closed"):
+                act()
+        assert list(subscription.next_batch(1)) == []
+        assert proxy.accepted == before
+
+    def test_a_process_that_forgets_to_close_ends(self) -> None:
+        code = (
+            "import sys; from process_manager.adapters.esdb.store import EsdbStore; from process_manager.ports import *\n"
+            "from process_manager.testing.contract.support import some, unique\n"
+            "store = EsdbStore(sys.argv[1]); subscription = store.subscribe()\n"
+            "store.append(Block(unique('order'), some(1), StreamState.NO_STREAM)); print(len(subscription.next_batch(1, 5)))\n"
+        )
+        done = subprocess.run([sys.executable, "-c", code, server_url()], capture_output=True, text=True, timeout=30, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def serving(port: int, path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`pm store serve` as a process."""
+    command = ["-m", "process_manager.interfaces.cli.main", "store", "serve", "--port", str(port), "--store", f"sqlite:///{path}"]
+    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def reachable(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_server_killed_and_started_again_under_appends_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    port, stop, written = free_port(), Event(), list[int]()
+    failed: list[StoreError] = []
+    streams = [unique("order") for _ in range(10)]
+
+    def work(store: EsdbStore) -> None:
+        version = -1
+        while not stop.is_set():
+            expected = StreamState.NO_STREAM if version < 0 else version
+            try:
+                answers = store.append_many([Block(stream, some(1), expected) for stream in streams])
+                failed.extend(it for it in answers if isinstance(it, StoreError))
+            except StoreError as error:
+                failed.append(error)
+                return
+            version += 1
+            written.append(version)
+
+    with serving(port, tmp_path / "a.db"):
+        eventually(lambda: reachable(port))
+        store = EsdbStore(f"esdb://127.0.0.1:{port}?tls=false")
+        thread = Thread(target=work, args=(store,))
+        thread.start()
+        eventually(lambda: len(written) > 20)
+    with serving(port, tmp_path / "a.db"):
+        before = len(written)
+        eventually(lambda: len(written) > before + 20)
+        stop.set()
+        thread.join()
+        assert failed == []
+        for stream in streams:
+            assert [it.revision for it in store.read_stream(stream)] == list(range(written[-1] + 1))
+        store.close()

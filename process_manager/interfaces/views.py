@@ -1,6 +1,7 @@
 """Where the views of a store are, and which projections keep them."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from process_manager.errors import AppError
@@ -11,20 +12,20 @@ if TYPE_CHECKING:
     from projections.views import Views
 
 
-def default_url(store_url: str) -> str | None:
-    """The views of a store in a file: in a file beside it, `shop.views.db` beside `shop.db`. None for other stores."""
+def default_path(store_url: str) -> Path | None:
+    """Where the views of a store in a file are: in a file beside it, `shop.views.db` beside `shop.db`. None for other stores."""
     path = bootstrap.read_address(store_url).path
-    return None if path is None else f"sqlite:///{path.with_name(path.name.removesuffix('.db') + '.views.db')}"
+    return None if path is None else path.with_name(path.name.removesuffix(".db") + ".views.db")
 
 
 def open_views(store_url: str, views_url: str | None) -> "Views | None":
     """The views at an address, or the default ones; None where a store has no default."""
-    url = views_url or default_url(store_url)
-    if url is None:
+    path = default_path(store_url)
+    if views_url is None and path is None:
         return None
     from projections.views import Views
 
-    return Views(url)
+    return Views(views_url or f"sqlite:///{path}")
 
 
 def load_projections(name: str | None) -> "Sequence[Projection]":

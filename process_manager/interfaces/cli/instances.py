@@ -1,9 +1,24 @@
 """`pm list` and `pm show`."""
 
+from itertools import islice
+
 import click
 
 from process_manager.interfaces.cli import output
-from process_manager.interfaces.cli.options import command, existing_store, format_option, instance_argument, no_instance, store_option
+from process_manager.interfaces.cli.errors import say
+from process_manager.interfaces.cli.options import (
+    command,
+    existing_log,
+    existing_store,
+    format_option,
+    instance_argument,
+    no_instance,
+    store_option,
+)
+from process_manager.interfaces.cli.views import listed, views_option, wait_option
+
+SHOWN = 100
+"""Rows of a table, unless --limit says otherwise; data is always whole."""
 
 STATUSES = (
     "not_started", "running", "compensating", "suspended", "completed", "compensated", "compensation_failed", "aborted", "cancelled",
@@ -15,17 +30,30 @@ STATUSES = (
 @click.option(
     "--status", type=click.Choice(STATUSES), metavar="STATUS", help=f"Only instances that are {', '.join(STATUSES[:-1])} or {STATUSES[-1]}."
 )
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help=f"At most N instances. Default: {SHOWN} in a table, else all.")
+@wait_option
+@views_option
 @store_option
 @format_option(*output.FORMATS)
-def list_command(process: str, status: str | None, url: str, format_: str) -> None:
-    """List the instances of processes, oldest first. Needs no app."""
+def list_command(
+    process: str, status: str | None, limit: int | None, views_url: str | None, url: str, format_: str, *, wait: bool
+) -> None:  # fmt: skip
+    """List the instances of processes, oldest first. Needs no app.
+
+    It reads the views where they are at most 1,000 records behind the log, and says so; else it reads the log itself.
+    """
     from process_manager.interfaces.instances import COLUMNS, scan
 
-    store = existing_store(url)
-    try:
-        output.write_rows(scan(store, process, status or ""), COLUMNS, format_, "instance", hidden=("process", "key"))
-    finally:
-        store.close()
+    limit = limit or (SHOWN if format_ == "table" else None)
+    with existing_log(url) as store:
+        found = listed(store, url, views_url, process, status or "", limit, wait=wait)
+        if found is None:
+            scanned = list(scan(store, process, status or "")) if limit else scan(store, process, status or "")
+            found = (islice(scanned, limit), len(scanned) if isinstance(scanned, list) else 0)
+        rows, total = found
+        output.write_rows(rows, COLUMNS, format_, "instance", hidden=("process", "key"))
+    if limit and total > limit:
+        say(f"{limit:,} of {total:,} instances; --limit shows more")
 
 
 @command("show", example="pm show order_fulfilment-1001\npm show order_fulfilment 1001 -o json")

@@ -1,6 +1,6 @@
 """`pm list` and `pm show`."""
 
-from itertools import islice
+from contextlib import closing
 
 import click
 
@@ -8,7 +8,6 @@ from process_manager.interfaces.cli import output
 from process_manager.interfaces.cli.errors import say
 from process_manager.interfaces.cli.options import (
     command,
-    existing_log,
     existing_store,
     format_option,
     instance_argument,
@@ -45,13 +44,13 @@ def list_command(
     from process_manager.interfaces.instances import COLUMNS, scan
 
     limit = limit or (SHOWN if format_ == "table" else None)
-    with existing_log(url) as store:
+    with closing(existing_store(url)) as store:
         found = listed(store, url, views_url, process, status or "", limit, wait=wait)
         if found is None:
-            scanned = list(scan(store, process, status or "")) if limit else scan(store, process, status or "")
-            found = (islice(scanned, limit), len(scanned) if isinstance(scanned, list) else 0)
-        rows, total = found
-        output.write_rows(rows, COLUMNS, format_, "instance", hidden=("process", "key"))
+            rows = list(scan(store, process, status or ""))
+            found = rows[:limit], len(rows)
+    rows, total = found
+    output.write_rows(rows, COLUMNS, format_, "instance", hidden=("process", "key"))
     if limit and total > limit:
         say(f"{limit:,} of {total:,} instances; --limit shows more")
 

@@ -73,7 +73,7 @@ def ready(store: "EventStore", views: "Views", needed: "Sequence[Projection]", *
 
 def listed(
     store: "EventStore", store_url: str, views_url: str | None, process: str, status: str, limit: int | None, *, wait: bool
-) -> "tuple[Iterator[Row], int] | None":
+) -> "tuple[list[Row], int] | None":
     """The instances as the views have them, at most `limit`, and how many there are; None where the views cannot tell."""
     from process_manager.interfaces.views import default_path
 
@@ -92,7 +92,7 @@ def listed(
         with views.read() as connection:
             rows = instances(connection, scope, limit)
             total = count(connection, scope) if limit == len(rows) else len(rows)
-    return (row._asdict() for row in rows), total
+    return [row._asdict() for row in rows], total
 
 
 def _fresh(store: "EventStore", views: "Views") -> bool:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from process_manager.ports import DeadlineIndex, EventStore
     from process_manager.runtime.app import App
     from process_manager.runtime.counters import Counters
+    from process_manager.runtime.reconcile import Pass
     from process_manager.runtime.wiring import RoleName
     from process_manager.runtime.worker import Worker
 
@@ -171,6 +172,16 @@ def build(
         app, store, pick_clock(clock), open_index(url), member=_member(), only=only or ROLES, progress=progress,
         start=start_after(store, start), take_over=take_over,
     )  # fmt: skip
+
+
+def reconcile(app: "App", store: "EventStore", since: str | None, types: "Collection[str]") -> "Pass":
+    """A pass over what the app's processes have been through; `since` as `start_after` takes it. Raises GroupNotFound."""
+    from process_manager.runtime.reconcile import Pass
+    from process_manager.runtime.wiring import process_share
+
+    collect_less()
+    after = start_after(store, since)
+    return Pass(store, app.definitions, process_share(app), pick_clock("real"), since=after, types=types or None)
 
 
 def join_in(app: "App", store: "EventStore", only: "Collection[RoleName] | None", *, start: str | None, take_over: bool) -> None:

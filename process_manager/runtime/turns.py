@@ -68,14 +68,18 @@ class TurnRunner:
         counters: Counters,
         *,
         rejoin: Callable[[], Consumer] | None = None,
+        leased: bool = True,
+        instances: Instances | None = None,
     ) -> None:
+        """`leased` appends are refused when the consumer is not the active one any more; `instances` may be shared with others."""
         self._store = store
         self._consumer = consumer
+        self._leased = leased
         self._rejoin = rejoin
         self._router = router
         self._clock = clock
         self._counters = counters
-        self._instances = Instances(store)
+        self._instances = instances or Instances(store)
         self._suspects = Suspects(store)
         self._awaiting = Awaiting()
         self._held: list[tuple[float, Delivery]] = []
@@ -264,6 +268,9 @@ class TurnRunner:
 
     def _count_turn(self, turn: Turn) -> None:
         counters = self._counters
+        if not turn.records:  # ignored where there is no stream
+            counters.ignored += 1
+            return
         counters.turns += 1
         for fact in turn.facts:
             match fact:
@@ -300,13 +307,14 @@ class TurnRunner:
 
     def _append(self, blocks: Sequence[Block]) -> Sequence[Appended | StoreError]:
         """An append of unknown result is repeated with the bytes in hand: decided again, it could differ."""
+        lease = self._consumer if self._leased else None
         for wait in INSIST:
             try:
-                return self._store.append_many(blocks, self._consumer)
+                return self._store.append_many(blocks, lease)
             except StoreUnavailable as error:
                 log.warning("repeating %d blocks: %s", len(blocks), error, extra={"action": "append_repeated"})
                 time.sleep(wait)
-        return self._store.append_many(blocks, self._consumer)
+        return self._store.append_many(blocks, lease)
 
     def _refused(self, work: Work, error: StoreError) -> None:
         """A conflict means: somebody else wrote, or wrote it already; drop what is cached, load, decide again."""

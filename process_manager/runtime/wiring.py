@@ -12,7 +12,9 @@ from process_manager.runtime.deadlines import DeadlineRunner
 from process_manager.runtime.groups import Share, ensure_group
 from process_manager.runtime.handler_runner import HandlerRunner
 from process_manager.runtime.handlers import Handler, bind_handlers, call_settings, command_types, quick_settings
+from process_manager.runtime.instances import Instances
 from process_manager.runtime.owners import own
+from process_manager.runtime.reconcile import Sweep
 from process_manager.runtime.router import Router, input_types
 from process_manager.runtime.turns import TurnRunner
 from process_manager.runtime.worker import Role, Worker
@@ -25,7 +27,7 @@ def shares(app: App, only: Collection[RoleName] = ROLES) -> list[Share]:
     """What an app takes from the log: inputs of its processes, commands of quick handlers, and of those that are run beside them."""
     found: list[Share] = []
     if "processes" in only and app.definitions:
-        found.append(Share(app.name, "processes", input_types(app.definitions), GroupSettings()))
+        found.append(process_share(app))
     if "handlers" in only:
         quick, calls = _handlers(app)
         if quick:
@@ -33,6 +35,11 @@ def shares(app: App, only: Collection[RoleName] = ROLES) -> list[Share]:
         if calls:
             found.append(Share(app.name, "calls", command_types(calls), call_settings(calls)))
     return found
+
+
+def process_share(app: App) -> Share:
+    """What the processes of an app take."""
+    return Share(app.name, "processes", input_types(app.definitions), GroupSettings())
 
 
 def join_in(
@@ -64,11 +71,14 @@ def build_worker(
     counters = Counters()
     groups = join_in(app, store, only, start=start, take_over=take_over)
     roles: dict[str, Role] = {}
+    sweep = None
     if "processes" in groups:
-        router = Router(app.definitions, store)
+        router, instances = Router(app.definitions, store), Instances(store)
         for group in groups["processes"]:
             join = partial(store.join, group, member)
-            roles[group] = TurnRunner(store, join(), router, clock, counters, rejoin=join)
+            roles[group] = TurnRunner(store, join(), router, clock, counters, rejoin=join, instances=instances)
+        if not store.features.single_active:
+            sweep = Sweep(store, app.definitions, process_share(app), clock, instances)
     quick, calls = _handlers(app)
     for group in groups.get("handlers", ()):
         join = partial(store.join, group, member)
@@ -80,7 +90,7 @@ def build_worker(
     if "deadlines" in only and app.definitions:
         deadlines = DeadlineRunner(store, app.definitions, index, clock, counters)
     older = [group for names in groups.values() for group in names[1:]]
-    return Worker(store, roles, deadlines, counters, progress, older)
+    return Worker(store, roles, deadlines, counters, progress, older, sweep)
 
 
 def _handlers(app: App) -> tuple[list[Handler], list[Handler]]:

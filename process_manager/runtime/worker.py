@@ -11,6 +11,7 @@ from process_manager.ports import Consumer, EventStore
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.deadlines import DeadlineRunner
 from process_manager.runtime.groups import drained
+from process_manager.runtime.reconcile import Sweep
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Worker:
     """Runs roles, each with the name of its consumer group, on a store.
 
     `progress` is called with the counters at most twice a second, and once at the end.
-    The groups named in `older` go when they are drained.
+    The groups named in `older` go when they are drained. `sweep` looks now and then for what delivery has missed.
     """
 
     def __init__(
@@ -58,10 +59,12 @@ class Worker:
         counters: Counters,
         progress: Callable[[Counters], None] | None = None,
         older: Collection[str] = (),
+        sweep: Sweep | None = None,
     ) -> None:
         self.counters = counters
         self.deadlines = deadlines
         self._store = store
+        self._sweep = sweep
         self._roles = dict(roles)
         self._older = dict.fromkeys(older, False)  # and whether nothing was found in it lately
         self._progress = progress or (lambda _: None)
@@ -111,8 +114,8 @@ class Worker:
         try:
             count = sum([self._step(name, role) for name, role in list(self._roles.items())])
             now = time.monotonic()
-            if self.deadlines is not None and (not count or now - self._swept > SWEEP):
-                count += self.deadlines.step()
+            if not count or now - self._swept > SWEEP:
+                count += sum([each.step() for each in (self.deadlines, self._sweep) if each is not None])
             if now - self._swept > SWEEP:
                 self._swept = now
                 self._retire()

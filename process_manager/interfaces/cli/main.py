@@ -13,6 +13,7 @@ _COMMANDS = {
     "demo": ("demo", "Run orders through the shipped example, from placed to shipped or undone."),
     "publish": ("publish", "Publish events from JSON Lines or CloudEvents; twice is once."),
     "run": ("run", "Run an app: its processes, handlers and deadlines."),
+    "reconcile": ("reconcile", "Offer recorded events again and take what was missed."),
     "list": ("instances", "List the instances of processes."),
     "show": ("instances", "Tell the story of one instance."),
     "replay": ("replay", "Go through an instance's history step by step."),

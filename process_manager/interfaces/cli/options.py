@@ -46,7 +46,8 @@ def app_option(function: F) -> F:
     )(function)  # fmt: skip
 
 
-def _check_start(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+def check_start(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """A callback for an option that holds a place in the log."""
     if value is None or value in {"start", "now"} or value.isdecimal():
         return value
     raise click.BadParameter(f"{value!r} is neither start nor now nor a position", ctx, param)
@@ -55,7 +56,7 @@ def _check_start(ctx: click.Context, param: click.Parameter, value: str | None) 
 def start_option(function: F) -> F:
     """`--from start|now|POSITION`."""
     return click.option(
-        "--from", "start", callback=_check_start, metavar="start|now|POSITION",
+        "--from", "start", callback=check_start, metavar="start|now|POSITION",
         help="Where the app's first consumer groups start in the log. Needed where others append to it too and it holds records for the "
         "app already; counts only while there are no groups.",
     )(function)  # fmt: skip

@@ -1,0 +1,142 @@
+"""A pass over the log that offers what the consumer group has been through to the processes once more.
+
+Delivery is at least once at best, and servers have skipped records. What was taken has its receipt and stays as it is, so a pass may be
+made at any time, beside any number of workers; what has none is taken now, and told.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+
+from process_manager.core.definition import Definition
+from process_manager.core.records import Record
+from process_manager.errors import StoreError
+from process_manager.ports import Clock, Delivery, EventStore, Filter, Nack
+from process_manager.runtime.counters import Counters
+from process_manager.runtime.groups import Share, followed
+from process_manager.runtime.instances import Instances
+from process_manager.runtime.router import Router
+from process_manager.runtime.turns import TurnRunner, Work
+
+log = logging.getLogger(__name__)
+
+BATCH = 64
+"""Records offered at once: a sweep must not hold up what is delivered."""
+
+EVERY = 600.0
+"""Seconds between two sweeps of a worker."""
+
+TOLD = 1_000
+"""Missed records that are named; the others are counted."""
+
+
+@dataclass
+class Found:
+    """What a pass has found so far."""
+
+    since: int
+    until: int
+    position: int = -1  # of the newest record that was offered
+    offered: int = 0
+    parked: int = 0  # left alone, as they are parked
+    missed: int = 0  # had no receipt and were taken now
+    named: list[Record] = field(default_factory=list)  # the first of them
+    unread: list[tuple[Record, str]] = field(default_factory=list)  # could not be taken, and why
+
+
+class Pass(TurnRunner):
+    """Offers the records of the log after `since`, or, without it, each from where on the app takes its type.
+
+    It ends where the group of the app's processes has got to: what stands behind that is under way to a worker, and not missed.
+    Raises GroupNotFound.
+    """
+
+    def __init__(
+        self, store: EventStore, definitions: Mapping[str, Definition], share: Share, clock: Clock, *,
+        since: int | None = None, types: Collection[str] | None = None, instances: Instances | None = None,
+    ) -> None:  # fmt: skip
+        begins = followed(store, share) if since is None else dict.fromkeys(share.types, since)
+        begins = {type_: after for type_, after in begins.items() if type_ in (types or share.types)}
+        self.found = Found(min(begins.values(), default=-1), store.group(share.group).checkpoint)
+        self._parked = {parked.record.id for parked in store.parked(share.group)}
+        consumer = _LogConsumer(self._offered(store, begins), self.found)
+        router = Router(definitions, store)
+        super().__init__(store, consumer, router, clock, Counters(), leased=False, instances=instances)
+
+    def _offered(self, store: EventStore, begins: Mapping[str, int]) -> Iterator[Record]:
+        after = self.found.since if self.found.since >= 0 else None
+        for record in store.read_all(after=after, where=Filter(types=frozenset(begins))) if begins else ():
+            if record.position > self.found.until:
+                return
+            if record.id in self._parked:
+                self.found.parked += 1
+            elif record.position > begins[record.type]:
+                yield record
+
+    def _count(self, work: Work) -> None:
+        super()._count(work)
+        for record in [delivery.record for turn, delivery in work.turns if turn.records]:
+            self.found.missed += 1
+            if len(self.found.named) < TOLD:
+                self.found.named.append(record)
+            log.warning("missed until now: %s %s", record.type, record.id, extra={"action": "missed", "stream": work.target.stream})
+
+
+class _LogConsumer:
+    """Stands where a runner has its group: hands records out once, and has nothing to acknowledge."""
+
+    active = True
+
+    def __init__(self, records: Iterator[Record], found: Found) -> None:
+        self._records = records
+        self._found = found
+
+    def fetch(self, limit: int, timeout: float = 0.0) -> Sequence[Delivery]:  # noqa: ARG002  the port's signature
+        deliveries = [Delivery(record) for record in islice(self._records, min(limit, BATCH))]
+        self._found.offered += len(deliveries)
+        if deliveries:
+            self._found.position = deliveries[-1].record.position
+        return deliveries
+
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
+        """Nothing is in flight."""
+
+    def nack(self, deliveries: Sequence[Delivery], action: Nack, reason: str = "") -> None:
+        if action is Nack.PARK and len(self._found.unread) < TOLD:
+            self._found.unread += [(each.record, reason) for each in deliveries]
+
+    def leave(self) -> None:
+        """There is no group."""
+
+
+class Sweep:
+    """A worker's passes over what its group has been through since the last one; one batch with each step."""
+
+    def __init__(
+        self, store: EventStore, definitions: Mapping[str, Definition], share: Share, clock: Clock, instances: Instances, *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self._make = partial(Pass, store, definitions, share, clock, instances=instances)
+        self._monotonic = monotonic
+        self._since = store.group(share.group).checkpoint
+        self._next = monotonic() + EVERY
+        self._pass: Pass | None = None
+
+    def step(self) -> int:
+        """Offer a batch, if it is time; how many records it held. Raises StoreError, and begins the pass anew."""
+        if self._pass is None:
+            if self._monotonic() < self._next:
+                return 0
+            self._pass = self._make(since=self._since)
+        try:
+            count = self._pass.step()
+        except StoreError:
+            self._pass = None
+            raise
+        if not count:
+            self._since, self._next = self._pass.found.until, self._monotonic() + EVERY
+            self._pass = None
+        return count

@@ -1,0 +1,144 @@
+"""What delivery has missed is found by a pass over the log, and nothing else is touched."""
+
+from collections.abc import Callable
+
+import pytest
+
+from process_manager.adapters.clock import RealClock
+from process_manager.adapters.deadline_index import SqliteDeadlineIndex
+from process_manager.adapters.memory import MemoryStore
+from process_manager.core.records import NewRecord
+from process_manager.examples.order_fulfilment import messages as m
+from process_manager.examples.order_fulfilment.process import OrderFulfilment
+from process_manager.ports import Block, EventStore, StreamState
+from process_manager.runtime.groups import Share, ensure_group
+from process_manager.runtime.instances import Instances
+from process_manager.runtime.reconcile import EVERY, Found, Pass, Sweep
+from process_manager.runtime.wiring import build_worker, process_share
+from tests.runtime.test_worker import app, place, status
+
+SHARE = process_share(app)
+
+
+def skip(store: EventStore, key: str) -> None:
+    """An order that the group acknowledges without anybody having taken it."""
+    place(store, key)
+    ensure_group(store, SHARE)
+    consumer = store.join(SHARE.group, "a faulty server")
+    consumer.ack(consumer.fetch(99))
+    consumer.leave()
+
+
+def reconcile(store: EventStore, since: int | None = None, types: list[str] | None = None, share: Share = SHARE) -> Found:
+    run = Pass(store, app.definitions, share, RealClock(), since=since, types=types)
+    while run.step():
+        pass
+    return run.found
+
+
+def work(store: EventStore) -> None:
+    worker = build_worker(app, store, RealClock(), SqliteDeadlineIndex())
+    worker.run(until_idle=True)
+    worker.close()
+
+
+def test_what_was_missed_is_taken_and_told(store: EventStore) -> None:
+    """It goes on from there as if it had never been missed."""
+    place(store, "1")
+    work(store)
+    skip(store, "2")
+    work(store)
+    assert status(store, "2") == "not_started"
+
+    found = reconcile(store)
+    assert (found.missed, [record.stream for record in found.named]) == (1, ["order-2"])
+    work(store)
+    assert status(store, "2") == "completed"
+
+
+def test_a_second_pass_finds_and_writes_nothing(store: EventStore) -> None:
+    """Everything has its receipt."""
+    for key in "123":
+        place(store, key)
+    work(store)
+    last = store.last_position()
+
+    found = reconcile(store)
+    assert found.offered >= 3 * 5
+    assert found.missed == 0
+    assert store.last_position() == last
+
+
+def test_what_is_under_way_to_a_worker_is_not_missed(store: EventStore) -> None:
+    """The pass ends where the group has got to."""
+    ensure_group(store, SHARE)
+    place(store, "1")
+    found = reconcile(store)
+    assert (found.offered, status(store, "1")) == (0, "not_started")
+
+
+def test_what_came_before_the_apps_start_is_left_alone_unless_asked_for(store: EventStore) -> None:
+    """History acts again only when somebody says so."""
+    place(store, "1")
+    ensure_group(store, SHARE, start=store.last_position())
+    place(store, "2")
+    work(store)
+
+    assert reconcile(store).missed == 0
+    assert status(store, "1") == "not_started"
+    assert reconcile(store, since=-1, types=[m.CardCharged.message_type]).missed == 0
+    assert reconcile(store, since=-1).missed == 1
+    assert status(store, "1") == "running"
+
+
+def test_what_is_parked_is_left_to_its_replay(store: EventStore) -> None:
+    """And what cannot be read is told, not parked."""
+    bad = NewRecord("00000000-0000-4000-8000-000000000001", m.OrderPlaced.message_type, b"{}", b"")
+    store.append(Block("order-bad", [bad], StreamState.NO_STREAM))
+    work(store)
+    store.append(Block("order-worse", [bad._replace(id="00000000-0000-4000-8000-000000000002")], StreamState.NO_STREAM))
+    consumer = store.join(SHARE.group, "a faulty server")
+    consumer.ack(consumer.fetch(9))
+    consumer.leave()
+
+    found = reconcile(store)
+    assert (found.parked, [record.stream for record, _ in found.unread]) == (1, ["order-worse"])
+    assert store.group(SHARE.group).parked == 1
+
+
+def test_a_workers_sweep_finds_what_was_missed_since_the_last_one() -> None:
+    """Not before it is time, and nothing twice."""
+    now = [0.0]
+    store = MemoryStore(single_active=False)
+    ensure_group(store, SHARE)
+    sweep = Sweep(store, app.definitions, SHARE, RealClock(), Instances(store), monotonic=lambda: now[0])
+    skip(store, "1")
+    assert sweep.step() == 0
+    assert status(store, "1") == "not_started"
+
+    now[0] += EVERY
+    settle(sweep.step)
+    assert status(store, "1") == "running"
+    skip(store, "2")
+    now[0] += EVERY
+    assert sweep.step() <= 2
+    settle(sweep.step)
+    assert status(store, "2") == "running"
+
+
+def settle(step: Callable[[], int]) -> None:
+    while step():
+        pass
+
+
+def test_a_worker_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside its other work, where several compete."""
+    monkeypatch.setattr("process_manager.runtime.reconcile.EVERY", 0.0)
+    store = MemoryStore(single_active=False)
+    worker = build_worker(app, store, RealClock(), SqliteDeadlineIndex())
+    skip(store, "1")
+    for _ in range(99):
+        worker.step()
+    worker.close()
+    assert status(store, "1") == "completed"
+    assert OrderFulfilment.definition.name in app.definitions

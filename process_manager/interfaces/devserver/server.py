@@ -19,6 +19,7 @@ from process_manager.interfaces.devserver.groups.manager import Manager
 from process_manager.interfaces.devserver.groups.managing import Managing
 from process_manager.interfaces.devserver.log import Log
 from process_manager.interfaces.devserver.reading import Reading
+from process_manager.interfaces.devserver.security import USER, Guard, Security, is_loopback
 from process_manager.interfaces.devserver.subscribing import Subscribing
 from process_manager.interfaces.devserver.wire import END
 from process_manager.interfaces.devserver.writer import Writer
@@ -45,9 +46,13 @@ class PortTaken(OSError):
 
 
 class DevServer:
-    """Serves a store until it is closed; the store stays open. Raises PortTaken."""
+    """Serves a store until it is closed; the store stays open. Raises PortTaken, and ValueError for an address that others
+    reach without `security`."""
 
-    def __init__(self, store: EventStore, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, store: EventStore, host: str = "127.0.0.1", port: int = 0, security: Security | None = None) -> None:
+        if security is None and not is_loopback(host):
+            raise ValueError(f"{host} can be reached from outside: that needs TLS and a password")
+        self._security = security
         self._calls = Calls()
         log = Log(store)
         self._writer = Writer(log)
@@ -57,9 +62,11 @@ class DevServer:
         self._manager = Manager(log, self._writer)
         self._feed.join(self._manager, END)
         self._gossip = Gossip()
-        self._server = grpc.server(ThreadPoolExecutor(CALLS_AT_ONCE, "devserver"), options=_OPTIONS)
+        guards = [Guard(security.password)] if security else []
+        self._server = grpc.server(ThreadPoolExecutor(CALLS_AT_ONCE, "devserver"), interceptors=guards, options=_OPTIONS)
         self._server.add_generic_rpc_handlers(self._services(log))
-        self.host, self.port = host, self._bind(host, port)
+        self.host = f"[{host}]" if ":" in host else host
+        self.port = self._bind(f"{self.host}:{port}")
         self._gossip.host, self._gossip.port = host, self.port
         self._server.start()
 
@@ -91,22 +98,29 @@ class DevServer:
             rpc.service("server_features.ServerFeatures", {"GetSupportedMethods": rpc.unary(supported_methods, shared_pb2.Empty)}),
         )
 
-    def _bind(self, host: str, port: int) -> int:
+    def _bind(self, address: str) -> int:
         try:
-            bound = self._server.add_insecure_port(f"{host}:{port}")
+            if self._security:
+                return int(self._server.add_secure_port(address, self._security.credentials()))
+            return int(self._server.add_insecure_port(address))
         except RuntimeError as error:
-            raise PortTaken(f"{host}:{port} cannot be bound: another program has it, or this machine has no such address") from error
-        return int(bound)
+            self._end()
+            raise PortTaken(f"{address} cannot be bound: another program has it, or this machine has no such address") from error
 
     @property
     def url(self) -> str:
-        """What clients connect to."""
+        """What clients connect to, but for the password."""
+        if self._security:
+            return f"esdb://{USER}:PASSWORD@{self.host}:{self.port}?tls=true&tlsCaFile={self._security.certificate}"
         return f"esdb://{self.host}:{self.port}?tls=false"
 
     def close(self) -> None:
         """End all calls, with UNAVAILABLE; what was taken is written."""
         self._calls.close()
         self._server.stop(GRACE).wait()
+        self._end()
+
+    def _end(self) -> None:
         self._feed.close()
         self._manager.actor.close()
         self._writer.close()
@@ -118,6 +132,6 @@ class DevServer:
         self.close()
 
 
-def serve(store: EventStore, host: str = "127.0.0.1", port: int = 0) -> DevServer:
+def serve(store: EventStore, host: str = "127.0.0.1", port: int = 0, security: Security | None = None) -> DevServer:
     """Serve an open store; port 0 takes a free one. Use it as a context manager, or close it."""
-    return DevServer(store, host, port)
+    return DevServer(store, host, port, security)

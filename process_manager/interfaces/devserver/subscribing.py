@@ -143,8 +143,8 @@ class Subscribing:
 
     def _items(self, source: _Source, live: _Live, mailbox: Mailbox[list[Item] | None]) -> Iterator[list[Item] | None]:
         """Items in order; None where it has caught up."""
-        while not mailbox.ended:
-            yield from self._history(source, live)
+        while True:
+            yield from self._history(source, live, mailbox)
             told = source.is_there
             if told:
                 yield None
@@ -155,11 +155,13 @@ class Subscribing:
                 if not told:
                     told = True
                     yield None
+            else:
+                return
 
-    def _history(self, source: _Source, live: _Live) -> Iterator[list[Item]]:
+    def _history(self, source: _Source, live: _Live, mailbox: Mailbox[list[Item] | None]) -> Iterator[list[Item]]:
         """What is there, until the feed takes over."""
         joined = False
-        while not joined:
+        while not (joined or mailbox.ended):
             last = self._log.store.last_position()
             yield from source.history()
             joined = self._feed.join(live, last)

@@ -174,14 +174,14 @@ def build(
     )  # fmt: skip
 
 
-def reconcile(app: "App", store: "EventStore", since: str | None, types: "Collection[str]") -> "Pass":
+def reconcile(app: "App", store: "EventStore", clock: ClockName, since: str | None, types: "Collection[str]") -> "Pass":
     """A pass over what the app's processes have been through; `since` as `start_after` takes it. Raises GroupNotFound."""
     from process_manager.runtime.reconcile import Pass
     from process_manager.runtime.wiring import process_share
 
     collect_less()
     after = start_after(store, since)
-    return Pass(store, app.definitions, process_share(app), pick_clock("real"), since=after, types=types or None)
+    return Pass(store, app.definitions, process_share(app), pick_clock(clock), since=after, types=types or None)
 
 
 def join_in(app: "App", store: "EventStore", only: "Collection[RoleName] | None", *, start: str | None, take_over: bool) -> None:

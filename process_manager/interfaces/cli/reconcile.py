@@ -30,8 +30,11 @@ SHOWN = 20
     "Default: each type from where on the app has taken it.",
 )  # fmt: skip
 @click.option("--type", "types", multiple=True, metavar="TYPE", help="Only events of this type; may be repeated.")
+@click.option(
+    "--clock", type=click.Choice(["real", "driven"]), default="real", show_default=True, help="As the workers of this store have it."
+)
 @format_option("table", "json")
-def reconcile_command(app_name: str, url: str, since: str | None, types: tuple[str, ...], format_: str) -> None:
+def reconcile_command(app_name: str, url: str, since: str | None, types: tuple[str, ...], clock: bootstrap.ClockName, format_: str) -> None:
     """Offer recorded events to the processes again, and take what was missed.
 
     What was taken has its receipt and stays as it is, so this may be run at any time, while workers run too. It ends where the workers
@@ -43,7 +46,7 @@ def reconcile_command(app_name: str, url: str, since: str | None, types: tuple[s
     with closing(existing_store(url)) as store:
         _check_types(types, {type_ for definition in app.definitions.values() for type_ in definition.handled})
         progress = Progress()
-        run = bootstrap.reconcile(app, store, since, types)
+        run = bootstrap.reconcile(app, store, clock, since, types)
         while run.step():
             progress.show(f"{run.found.offered:,} offered, {run.found.missed:,} had been missed, at position {run.found.position:,}")
         progress.clear()

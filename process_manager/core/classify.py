@@ -44,9 +44,14 @@ def classify(definition: Definition, instance: Instance, taken: Input) -> Verdic
         return _early(handled, "the next life has not started")
     if instance.status != "running":
         return _late(handled, f"the instance is {instance.status}")
-    if instance.life > 1 and taken.position < instance.ended_position:
+    if _earlier(instance, taken):
         return _late(handled, "it belongs to an earlier life")
     return _now(definition, handled, instance, taken)
+
+
+def _earlier(instance: Instance, taken: Input) -> bool:
+    """Whether an event stands before the life that an instance is in: before the end of the last one, while that is known."""
+    return instance.life > 1 and taken.position < (instance.started_position if instance.ended else instance.ended_position)
 
 
 def _answer(handled: Handled, instance: Instance, taken: Input) -> Verdict | None:
@@ -57,6 +62,8 @@ def _answer(handled: Handled, instance: Instance, taken: Input) -> Verdict | Non
         return _answer_to(handled, run)
     if cause is not None:
         return Verdict("ignore", reason=f"it answers {cause}, which this instance did not ask for")
+    if _earlier(instance, taken):
+        return _late(handled, "it belongs to an earlier life")
     open_runs = [run for run in _meant(handled, instance, taken) if run.is_open]
     if len(open_runs) == 1:
         verdict = _answer_to(handled, open_runs[0])
@@ -105,6 +112,8 @@ def _starting(handled: Handled, instance: Instance, taken: Input, reaction: Reac
         return _late(handled, f"the instance is {instance.status}")
     if instance.status != "running":
         verdict = _late(handled, f"the instance is {instance.status}")
+    elif _earlier(instance, taken):
+        verdict = _late(handled, "it belongs to an earlier life")
     elif taken.type in instance.events:
         verdict = Verdict("ignore", reason="the instance was started by such an event before")
     else:

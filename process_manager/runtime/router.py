@@ -15,7 +15,7 @@ from process_manager.core.messages import Event, Json
 from process_manager.core.records import NewRecord, Record
 from process_manager.core.routing import correlation_of
 from process_manager.core.signals import ADDRESSED
-from process_manager.errors import NotCorrelated, StreamNotFound, UndecodableMessage
+from process_manager.errors import NewerFact, NotCorrelated, StreamNotFound, UndecodableMessage
 from process_manager.ports import Block, EventStore, StreamState
 
 CORRELATED = "pm.correlated"
@@ -83,6 +83,8 @@ class Router:
         return handled is not None and handled.starts is not None and not handled.starts.mark.again
 
     def _addressed(self, taken: Input) -> list[Target]:
+        if taken.version > 1:
+            raise NewerFact(taken.type, taken.version, 1)
         try:
             process, _, key = ADDRESSED[taken.type](taken.data).instance.partition("-")
         except (AttributeError, LookupError, TypeError, ValueError) as error:

@@ -14,7 +14,9 @@ from process_manager.core import facts
 from process_manager.core.block import read_fact
 from process_manager.core.fold import fold
 from process_manager.core.instance import Instance, Run
+from process_manager.core.signals import Action
 from process_manager.core.snapshot import references, restore, snapshot
+from process_manager.core.timing import pending
 from process_manager.examples.order_fulfilment.messages import (
     CardCharged,
     CardDeclined,
@@ -192,6 +194,41 @@ def test_a_quorum_ends_and_keeps_nothing_that_it_does_not_need(need: int, more: 
     kept = [run for run in runs if run.status == "done" and run.undo != "done"]
     assert len(kept) == (need if case.instance.status == "completed" else 0), case.story
     assert all(run.undo == "done" for run in runs if run.status == "overdue"), case.story
+
+
+ACTIONS: tuple[Action, ...] = ("suspend", "resume", "retry", "skip", "compensate", "cancel", "move-deadline")
+
+
+class Attended(World):
+    """A world in which somebody steps in by hand too, whether it makes sense or not."""
+
+    def act(self, choice: int, which: int) -> None:
+        if choice < 6:
+            super().act(choice, which)
+            return
+        due = [each.name for each in pending(self.case.instance)]
+        name, action = due[which % len(due)] if due else "", ACTIONS[which % len(ACTIONS)]
+        self.case.operator(action, deadline=name, due=self.case.now + timedelta(hours=1))
+
+    def settle(self) -> Scenario:
+        for action in ("resume", "retry"):
+            self.case.operator(action)
+        return super().settle()
+
+
+@settings(deadline=None, max_examples=200)
+@given(lines, st.sampled_from([50, 5000]), actions)
+def test_whatever_is_done_by_hand_every_order_ends(skus: tuple[str, ...], total: int, moves: list[tuple[int, int]]) -> None:
+    world = Attended(scenario(OrderFulfilment).given(order(skus, total)))
+    for choice, which in moves:
+        world.act(choice, which)
+    case = world.settle()
+    assert not case.instance.suspended, case.story
+    assert case.instance.kept == {}, case.story
+    assert case.instance.status in FINAL | {"cancelled"}, case.story
+    if case.instance.status == "compensated":
+        done = [run for run in case.instance.runs.values() if run.undoable and run.status == "done"]
+        assert all(run.undo in {"done", "skipped"} for run in done), case.story
 
 
 def ids(case: Scenario) -> list[str]:

@@ -37,7 +37,7 @@ class DispatchToSingle(_Rotating):
     """One consumer until it is full, then the next."""
 
     def choose(self, message: Message) -> Consumer | None:  # noqa: ARG002  all are alike
-        for _ in self._consumers:
+        for _ in range(len(self._consumers)):
             if self._consumers[0].has_room:
                 return self._consumers[0]
             self._consumers.rotate(-1)
@@ -48,7 +48,7 @@ class RoundRobin(_Rotating):
     """All consumers in turn, leaving out those that are full."""
 
     def choose(self, message: Message) -> Consumer | None:  # noqa: ARG002  all are alike
-        for _ in self._consumers:
+        for _ in range(len(self._consumers)):
             consumer = self._consumers[0]
             self._consumers.rotate(-1)
             if consumer.has_room:

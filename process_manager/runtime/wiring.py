@@ -1,6 +1,7 @@
 """Roles put together to a worker, from an app and the adapters that somebody else has chosen."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Literal, get_args
 
@@ -43,16 +44,19 @@ def process_share(app: App) -> Share:
 
 
 def join_in(
-    app: App, store: EventStore, only: Collection[RoleName] = ROLES, *, start: int | None = None, take_over: bool = False
-) -> Mapping[str, Sequence[str]]:
+    app: App, store: EventStore, only: Collection[RoleName] = ROLES, *, start: int | None = None, take_over: bool = False,
+    change: Callable[[GroupSettings], GroupSettings] | None = None,
+) -> Mapping[str, Sequence[str]]:  # fmt: skip
     """Make sure that the app may run on the store: its consumer groups by role, the one of today's types first.
 
-    `start` is the position after which a first group begins, `take_over` makes the app the owner of commands that another one handles.
+    `start` is the position after which a first group begins, `take_over` makes the app the owner of commands that another one handles,
+    `change` makes the settings of new groups others than the usual.
     Raises StartNotNamed, CommandOwned.
     """
     if "handlers" in only:
         own(store, app.name, app.handled_commands, take_over=take_over)
-    return {share.role: [share.group, *ensure_group(store, share, start)] for share in shares(app, only)}
+    chosen = [replace(share, settings=change(share.settings)) if change else share for share in shares(app, only)]
+    return {share.role: [share.group, *ensure_group(store, share, start)] for share in chosen}
 
 
 def build_worker(

@@ -32,6 +32,7 @@ _COMMANDS = {
     "report": ("report", "Report on instances: outcomes, durations, decisions, what waits, and more."),
     "projections": ("projections", "Keep the views that reports and lists read."),
     "parked": ("parked", "List, show and replay what was set aside."),
+    "subscriptions": ("subscriptions", "List, show, create, change and delete consumer groups."),
     "store": ("store", "Look after a store."),
     "completion": ("completion", "Print the completion script for a shell."),
 }

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+ROLES = ("processes", "handlers", "deadlines")
+
 DEFAULT_STORE = "sqlite:///process-manager.db"
 
 
@@ -44,6 +46,22 @@ def app_option(function: F) -> F:
         "--app", "app_name", metavar="MODULE:ATTR", envvar="PM_APP", required=True, show_envvar=True,
         help="The app with your processes and handlers, such as shop.orders:app.",
     )(function)  # fmt: skip
+
+
+def _roles(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """Names of roles, with commas between them."""
+    if value is None:
+        return None
+    chosen = tuple(part.strip() for part in value.split(",") if part.strip())
+    wrong = [part for part in chosen if part not in ROLES]
+    if wrong or not chosen:
+        raise click.BadParameter(f"{', '.join(wrong) or 'nothing'} is no role: choose from {', '.join(ROLES)}", ctx, param)
+    return chosen
+
+
+def roles_option(function: F) -> F:
+    """`--only ROLES`."""
+    return click.option("--only", callback=_roles, metavar="ROLES", help=f"Only some of {','.join(ROLES)}.")(function)
 
 
 def check_start(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:

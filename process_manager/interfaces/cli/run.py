@@ -12,7 +12,7 @@ import click
 from process_manager.interfaces import bootstrap
 from process_manager.interfaces.cli.errors import ERROR, INTERRUPTED, OK, REFUSED, CliError, say
 from process_manager.interfaces.cli.events import Events, opened
-from process_manager.interfaces.cli.options import app_option, command, load_app, start_option, store_option
+from process_manager.interfaces.cli.options import app_option, command, load_app, roles_option, start_option, store_option
 from process_manager.interfaces.cli.progress import Progress
 from process_manager.interfaces.cli.team import Team, stop_with_parent
 
@@ -22,24 +22,11 @@ if TYPE_CHECKING:
     from process_manager.runtime.wiring import RoleName
     from process_manager.runtime.worker import Worker
 
-ROLES = ("processes", "handlers", "deadlines")
-
-
-def _roles(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    """Names of roles, with commas between them."""
-    if value is None:
-        return None
-    chosen = tuple(part.strip() for part in value.split(",") if part.strip())
-    wrong = [part for part in chosen if part not in ROLES]
-    if wrong or not chosen:
-        raise click.BadParameter(f"{', '.join(wrong) or 'nothing'} is no role: choose from {', '.join(ROLES)}", ctx, param)
-    return chosen
-
 
 @command("run", example="pm run --app shop.orders:app --store sqlite:///shop.db\npm run --app shop.orders:app --until-idle")
 @app_option
 @store_option
-@click.option("--only", callback=_roles, metavar="ROLES", help=f"Run only some of {','.join(ROLES)}.")
+@roles_option
 @start_option
 @click.option("--take-over", is_flag=True, help="Own the commands that another app has handled so far; stop that app first.")
 @click.option("--until-idle", is_flag=True, help="Stop when every input in the log is taken.")

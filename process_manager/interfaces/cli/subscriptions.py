@@ -1,0 +1,180 @@
+"""`pm subscriptions`."""
+
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from process_manager.interfaces import bootstrap
+from process_manager.interfaces.cli import output
+from process_manager.interfaces.cli.errors import NOT_FOUND, REFUSED, CliError, say
+from process_manager.interfaces.cli.options import (
+    app_option,
+    command,
+    existing_store,
+    format_option,
+    group,
+    load_app,
+    roles_option,
+    start_option,
+    store_option,
+)
+
+if TYPE_CHECKING:
+    from process_manager.ports import EventStore, GroupInfo, GroupSettings
+    from process_manager.runtime.wiring import RoleName
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+COLUMNS = (
+    "name", "consumers", "in_flight", "parked", "lag", "oldest", "checkpoint", "message_timeout", "max_retries", "strategy", "buffer",
+)  # fmt: skip
+FORMATS = ("table", "json", "jsonl", "ids")
+
+
+@group("subscriptions", example="pm subscriptions list\npm subscriptions show shop.handlers.1f0c9ad2aa")
+def subscriptions_command() -> None:
+    """The consumer groups through which workers take what is theirs from the log."""
+
+
+def _settings_options(function: F) -> F:
+    for option in (
+        click.option("--max-retries", type=click.IntRange(0), metavar="N", help="Deliveries after the first, before the store parks."),
+        click.option("--in-flight", type=click.IntRange(1), metavar="N", help="Where several compete: what one may hold unacknowledged."),
+        click.option("--strategy", metavar="NAME", help="Where several compete: who gets what, such as PinnedByCorrelation or RoundRobin."),
+        click.option("--message-timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
+                     help="What is not acknowledged for so long is delivered again."),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+@command("list", example="pm subscriptions list\npm subscriptions list -o json")
+@store_option
+@format_option(*FORMATS)
+def list_groups(url: str, format_: str) -> None:
+    """List the consumer groups: who works in them, what they hold, and how long the oldest record has waited. Needs no app."""
+    with closing(existing_store(url)) as store:
+        rows = [_row(info) for info in store.groups()]
+    if format_ == "table":
+        rows = [row | {"oldest": _age(row["oldest"])} for row in rows]
+    output.write_rows(rows, COLUMNS, format_, "name", hidden=("message_timeout", "max_retries", "strategy", "buffer"))
+
+
+@command("show", example="pm subscriptions show shop.handlers.1f0c9ad2aa\npm subscriptions show shop.processes")
+@click.argument("name")
+@store_option
+def show_group(name: str, url: str) -> None:
+    """Show the group NAME with its settings, its members and the types that it delivers, as JSON."""
+    with closing(existing_store(url)) as store:
+        info = _find(store, name)
+    where = info.where
+    filter_ = {"types": sorted(where.types), "type_prefixes": where.type_prefixes, "stream_prefixes": where.stream_prefixes}
+    output.write_json(_row(info) | {"members": list(info.members), **filter_})
+
+
+@command(
+    "create",
+    example="pm subscriptions create --app shop.orders:app --from now\npm subscriptions create --app shop.orders:app --in-flight 64",
+)
+@app_option
+@store_option
+@roles_option
+@start_option
+@_settings_options
+def create_groups(app_name: str, url: str, only: "tuple[RoleName, ...] | None", start: str | None, **given: Any) -> None:
+    """Create the groups that an app's workers need, where they are not there yet, without running any."""
+    app = load_app(app_name)
+    with closing(bootstrap.open_store(url)) as store:
+        before = {info.name for info in store.groups()}
+        bootstrap.join_in(app, store, only, start=start, change=lambda settings: _changed(settings, given))
+        created = [info.name for info in store.groups() if info.name not in before]
+    for name in created:
+        click.echo(name)
+    if not created:
+        say("all of them were there")
+
+
+@command("update", example="pm subscriptions update shop.calls.1f0c9ad2aa --message-timeout 120")
+@click.argument("name")
+@_settings_options
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@store_option
+def update_group(name: str, url: str, *, yes: bool, **given: Any) -> None:
+    """Change settings of the group NAME. Its consumers may lose what they hold in their hands, which then is delivered again."""
+    if all(value is None for value in given.values()):
+        raise click.UsageError("say what is to change: --message-timeout, --strategy, --in-flight or --max-retries")
+    with closing(existing_store(url)) as store:
+        info = _find(store, name)
+        _confirm(f"change {info.name}, in which {info.consumers} consumers work?", yes=yes)
+        store.update_group(info.name, _changed(info.settings, given))
+    say(f"{info.name} is changed")
+
+
+@command("delete", example="pm subscriptions delete shop.handlers.1f0c9ad2aa")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask, and delete it under its consumers too.")
+@store_option
+def delete_group(name: str, url: str, *, yes: bool) -> None:
+    """Delete the group NAME, with how far it has come and what it has parked.
+
+    An app that is started again makes its groups anew, from where it took up its types first; receipts keep it from acting twice.
+    """
+    with closing(existing_store(url)) as store:
+        info = _find(store, name)
+        if info.consumers and not yes:
+            raise CliError(f"{info.consumers} consumers work in {info.name}: stop them, or say --yes", REFUSED)
+        _confirm(f"delete {info.name}, with {info.lag:,} records that wait and {info.parked:,} that are parked?", yes=yes)
+        store.delete_group(info.name)
+    say(f"{info.name} is deleted")
+
+
+for each in (list_groups, show_group, create_groups, update_group, delete_group):
+    subscriptions_command.add_command(each)
+
+
+def _find(store: "EventStore", name: str) -> "GroupInfo":
+    """The group of this name, or the only one whose name starts so."""
+    infos = store.groups()
+    found = [info for info in infos if info.name == name] or [info for info in infos if info.name.startswith(f"{name}.")]
+    if len(found) == 1:
+        return found[0]
+    told = ", ".join(info.name for info in found or infos) or "none"
+    raise CliError(f"{'several groups are' if found else 'no group is'} called {name!r}: there are {told}", NOT_FOUND)
+
+
+def _changed(settings: "GroupSettings", given: dict[str, Any]) -> "GroupSettings":
+    changes = {name: value for name, value in given.items() if value is not None}
+    if "message_timeout" in changes:
+        changes["message_timeout"] = timedelta(seconds=changes["message_timeout"])
+    return replace(settings, **changes)
+
+
+def _confirm(question: str, *, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise CliError("there is no terminal to ask at: say --yes", REFUSED)
+    if not click.confirm(question, err=True):
+        raise click.Abort
+
+
+def _row(info: "GroupInfo") -> output.Row:
+    settings = info.settings
+    return {
+        "name": info.name, "consumers": info.consumers, "in_flight": info.in_flight, "parked": info.parked, "lag": info.lag,
+        "oldest": None if info.oldest is None else output.micros(info.oldest), "checkpoint": info.checkpoint,
+        "message_timeout": settings.message_timeout.total_seconds(), "max_retries": settings.max_retries,
+        "strategy": settings.strategy, "buffer": settings.in_flight,
+    }  # fmt: skip
+
+
+def _age(oldest: datetime | None) -> str:
+    if oldest is None:
+        return ""
+    seconds = max(0, (datetime.now(UTC) - oldest).total_seconds())
+    return f"{timedelta(seconds=round(seconds))} ago"

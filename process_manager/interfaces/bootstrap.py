@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
-from process_manager.errors import AppError, NotAStore, ProcessManagerError
+from process_manager.errors import AppError, NotAStore, ProcessManagerError, StoreReadOnly
 
 if TYPE_CHECKING:
     from process_manager.adapters.clock import DrivenClock, RealClock
@@ -88,6 +88,14 @@ def open_log(url: str) -> "EventStore":
     from process_manager.adapters.sqlite import SqliteStore
 
     return SqliteStore(path, create=False, read_only=True)
+
+
+def refuse_imported(store: "EventStore", url: str) -> None:
+    """Raise StoreReadOnly for a log of imported histories: what is appended there would act on what is past."""
+    from process_manager.interfaces.histories import imported
+
+    if imported(store) is not None:
+        raise StoreReadOnly(f"{url} holds imported histories, on which nothing may run: look at them, or name another store")
 
 
 def open_index(url: str) -> "DeadlineIndex":

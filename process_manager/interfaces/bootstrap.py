@@ -85,9 +85,11 @@ def open_log(url: str) -> "EventStore":
     path = read_address(url).path
     if path is None:
         return open_store(url)
+    from process_manager.adapters.memory import MemoryStore
     from process_manager.adapters.sqlite import SqliteStore
 
-    return SqliteStore(path, create=False, read_only=True)
+    empty = path.exists() and not path.stat().st_size  # as `touch` leaves it: no store yet, and not made one by looking
+    return MemoryStore() if empty else SqliteStore(path, create=False, read_only=True)
 
 
 def refuse_imported(store: "EventStore", url: str) -> None:
@@ -175,6 +177,7 @@ def build(
     """A worker for an app on the open store of an address; `start` as `start_after` takes it."""
     from process_manager.runtime.wiring import ROLES, build_worker
 
+    refuse_imported(store, url)
     collect_less()
     return build_worker(
         app, store, pick_clock(clock), open_index(url), member=_member(), only=only or ROLES, progress=progress,

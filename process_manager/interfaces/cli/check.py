@@ -14,9 +14,9 @@ from process_manager.interfaces.cli.options import (
     check_url,
     command,
     existing_log,
-    existing_store,
     format_option,
     load_app,
+    no_instance,
 )
 
 if TYPE_CHECKING:
@@ -113,10 +113,8 @@ def _records(process: str, key: str, url: str) -> "list[Record]":
     from process_manager.errors import StreamNotFound
 
     stream = key if key.startswith(f"{process}-") else f"{process}-{key}"
-    store = existing_store(url)
-    try:
-        return list(store.read_stream(stream))
-    except StreamNotFound as error:
-        raise CliError(f"there is no instance {stream}", NOT_FOUND) from error
-    finally:
-        store.close()
+    with existing_log(url) as store:
+        try:
+            return list(store.read_stream(stream))
+        except StreamNotFound as error:
+            raise no_instance(stream) from error

@@ -1,14 +1,12 @@
 """`pm list` and `pm show`."""
 
-from contextlib import closing
-
 import click
 
 from process_manager.interfaces.cli import output
 from process_manager.interfaces.cli.errors import say
 from process_manager.interfaces.cli.options import (
     command,
-    existing_store,
+    existing_log,
     format_option,
     instance_argument,
     no_instance,
@@ -44,7 +42,7 @@ def list_command(
     from process_manager.interfaces.instances import COLUMNS, scan
 
     limit = limit or (SHOWN if format_ == "table" else None)
-    with closing(existing_store(url)) as store:
+    with existing_log(url) as store:
         found = listed(store, url, views_url, process, status or "", limit, wait=wait)
         if found is None:
             rows = list(scan(store, process, status or ""))
@@ -68,16 +66,14 @@ def show_command(stream: str, url: str, format_: str) -> None:
     from process_manager.errors import StreamNotFound
     from process_manager.interfaces.instances import as_rows
 
-    store = existing_store(url)
-    try:
-        records = store.read_stream(stream)
-        if format_ == "table":
-            for line in story(records):
-                click.echo(output.printable(str(line)))
-        else:
-            columns = ("id", "type", "stream", "revision", "position", "time", "data", "metadata")
-            output.write_rows(as_rows(records), columns, format_, "id")
-    except StreamNotFound as error:
-        raise no_instance(stream) from error
-    finally:
-        store.close()
+    with existing_log(url) as store:
+        try:
+            records = store.read_stream(stream)
+            if format_ == "table":
+                for line in story(records):
+                    click.echo(output.printable(str(line)))
+            else:
+                columns = ("id", "type", "stream", "revision", "position", "time", "data", "metadata")
+                output.write_rows(as_rows(records), columns, format_, "id")
+        except StreamNotFound as error:
+            raise no_instance(stream) from error

@@ -27,6 +27,8 @@ _COMMANDS = {
     "resume": ("operate", "Let an instance go on that was told to stand still."),
     "compensate": ("operate", "Undo what an instance has done."),
     "deadlines": ("deadlines", "List, move and cancel deadlines that are pending."),
+    "export": ("transfer", "Write instances' histories as JSON Lines, masked if need be."),
+    "import": ("transfer", "Read exported histories into a new file, to look at."),
     "diagram": ("check", "Draw a process as Mermaid or DOT."),
     "check": ("check", "Check an app and say what is in it."),
     "report": ("report", "Report on instances: outcomes, durations, decisions, what waits, and more."),

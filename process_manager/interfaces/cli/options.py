@@ -132,9 +132,11 @@ def group(name: str, *, example: str) -> Callable[[F], click.Group]:
 
 
 def existing_store(url: str) -> "EventStore":
-    """The store at an address that must hold one already."""
+    """The store at an address that must hold one already, and may be written to. Raises StoreReadOnly for imported histories."""
     _must_exist(url)
-    return bootstrap.open_store(url, create=False)
+    store = bootstrap.open_store(url, create=False)
+    bootstrap.refuse_imported(store, url)
+    return store
 
 
 @contextmanager

@@ -28,6 +28,7 @@ def publish_command(file: str, url: str) -> int:
         events = Events(source, progress)
         store = bootstrap.open_store(url)
         try:
+            bootstrap.refuse_imported(store, url)
             publisher = Publisher(store)
             for batch in batches(event for _, event in events.read()):
                 publisher.publish(batch)

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from process_manager.interfaces.cli.errors import REFUSED, CliError, say
-from process_manager.interfaces.cli.options import command, existing_store, group, store_option
+from process_manager.interfaces.cli.options import command, existing_log, group, store_option
 from process_manager.interfaces.cli.serve import serve
 
 
@@ -26,13 +26,10 @@ def backup(file: Path, url: str) -> None:
         raise CliError(f"{file} exists: a backup goes to a new file", REFUSED)
     from process_manager.adapters.sqlite import SqliteStore
 
-    store = existing_store(url)
-    try:
+    with existing_log(url) as store:
         if not isinstance(store, SqliteStore):
             raise CliError("only a store in a file can be copied: back a server up by its own means", REFUSED)
         store.backup(file)
-    finally:
-        store.close()
     say(f"{url} is copied to {file}, {file.stat().st_size:,} bytes")
 
 

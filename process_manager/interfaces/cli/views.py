@@ -63,9 +63,8 @@ def ready(store: "EventStore", views: "Views", needed: "Sequence[Projection]", *
     if wait:
         wait_for(store, views, needed, PATIENCE)
     places = check(store, views, needed)
-    furthest = min(needed, key=lambda each: places[each.name].position)
-    position = places[furthest.name].position
-    behind = lag(store, furthest, position)
+    position = min(places[each.name].position for each in needed)
+    behind = max(lag(store, each, places[each.name].position) for each in needed)
     if behind:
         count = f"more than {COUNTED:,}" if behind == COUNTED else f"{behind:,}"
         say(f"the views are at position {position:,}, {count} records behind the log: pm projections run")

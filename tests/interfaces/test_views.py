@@ -1,0 +1,215 @@
+"""`pm projections`, `pm report`, and `pm list` from the views."""
+
+import csv
+import io
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from process_manager.examples.order_fulfilment import app
+from process_manager.examples.order_fulfilment.demo import Demo
+from process_manager.examples.order_fulfilment.messages import OrderPlaced
+from process_manager.examples.order_fulfilment.orders import Plan
+from process_manager.interfaces.bootstrap import driven_worker, open_store
+from process_manager.interfaces.cli.report import NAMES
+from process_manager.ports import EventStore
+from process_manager.testing.contract.support import eventually
+from projections.reports import REPORTS
+from projections.shipped import SHIPPED
+from projections.views import Views
+from tests.projections.support import publish
+
+STORE = ("--store", "demo.db")
+OWN = '''
+from sqlalchemy import Column, MetaData, String, Table
+from projections import Message, Projection, Rows, reads
+
+placed = Table("placed", MetaData(), Column("order_id", String, primary_key=True))
+
+class Placed(Projection, name="placed", tables=[placed]):
+    """Which orders were placed."""
+
+    @reads("orders.order-placed")
+    def add(self, message: Message, rows: Rows) -> None:
+        rows.insert(placed, order_id=message.data["order_id"])
+
+orders = Placed()
+wrong = 1
+'''
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of forty orders."""
+    path = tmp_path_factory.mktemp("demo") / "demo.db"
+    with closing(open_store(str(path))) as store, closing(driven_worker(app, store)) as worker:
+        Demo(Plan(orders=40, seed=1), store, worker).run()
+    return path
+
+
+@pytest.fixture
+def store(place: Path, demo: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EventStore]:
+    """A copy of it in the working directory."""
+    for name in ("PM_VIEWS", "PM_PROJECTIONS"):
+        monkeypatch.delenv(name, raising=False)
+    Path("demo.db").write_bytes(demo.read_bytes())
+    with closing(open_store("demo.db")) as opened:
+        yield opened
+
+
+def data(answer: Any) -> Any:
+    assert answer.code == 0, answer.err
+    return orjson.loads(answer.out)
+
+
+def place_order(store: EventStore) -> None:
+    publish(store, "order-new", OrderPlaced(order_id="new", lines=(), total=Decimal(1), card="card"))
+
+
+def test_the_names_of_reports_are_known_without_importing_them() -> None:
+    assert tuple(REPORTS) == NAMES
+
+
+def test_projections_are_listed(pm: Any, place: Path) -> None:
+    rows = data(pm("projections", "list", "-o", "json"))
+    assert [each["name"] for each in rows] == [each.name for each in SHIPPED]
+    assert all(each["reads"] and each["tables"] and each["what"] for each in rows)
+
+
+def test_views_are_built_beside_the_store_and_are_current(pm: Any, store: EventStore) -> None:
+    assert pm("report", "overview", *STORE).code == 4
+    assert pm("projections", "run", "--until-idle", *STORE).code == 0
+    assert Path("demo.views.db").exists()
+    rows = data(pm("projections", "status", *STORE, "-o", "json"))
+    assert {(each["position"], each["lag"], each["state"]) for each in rows} == {(store.last_position(), 0, "current")}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_report_in_every_format(pm: Any, store: EventStore, name: str) -> None:
+    pm("projections", "run", "--until-idle", *STORE)
+    rows = data(pm("report", name, *STORE, "-o", "json"))
+    lines = pm("report", name, *STORE, "-o", "jsonl").out.splitlines()
+    assert [orjson.loads(line) for line in lines] == rows
+    assert len(list(csv.DictReader(io.StringIO(pm("report", name, *STORE, "-o", "csv").out)))) == len(rows)
+    table = pm("report", name, *STORE)
+    if name == "waiting":  # every order of the demo has its end
+        assert (rows, table.err) == ([], "nothing to show\n")
+    else:
+        assert rows
+        assert len(table.out.splitlines()) == 1 + min(len(rows), 50)
+
+
+def test_reports_say_what_the_list_says(pm: Any, store: EventStore) -> None:
+    pm("projections", "run", "--until-idle", *STORE)
+    listed = Counter(each["status"] for each in data(pm("list", *STORE, "-o", "json")))
+    outcomes: Counter[str] = Counter()
+    for each in data(pm("report", "outcomes", *STORE, "-o", "json")):
+        outcomes[each["status"]] += each["instances"]
+    assert outcomes == listed
+    undone = data(pm("report", "compensations", *STORE, "-o", "json"))
+    assert sum(each["compensated"] for each in undone) == listed["compensated"] > 0
+    refused = data(pm("report", "failures", *STORE, "-o", "json"))
+    assert sum(each["times"] for each in refused if each["kind"] == "compensated") == listed["compensated"]
+
+
+def test_a_log_that_goes_on_leaves_the_views_behind_and_that_is_said(pm: Any, store: EventStore) -> None:
+    Path("own.py").write_text(OWN)
+    pm("projections", "run", "--until-idle", "--projections", "own:orders", *STORE)
+    place_order(store)
+    rows = data(pm("projections", "status", "--projections", "own:orders", *STORE, "-o", "json"))
+    assert {each["name"]: each["lag"] for each in rows}["placed"] == 1
+    assert "records behind the log: pm projections run" in pm("report", "waiting", *STORE).err
+
+
+def test_what_was_written_before_is_in_a_read_that_waits(pm: Any, store: EventStore, start: Callable[..., subprocess.Popen[str]]) -> None:
+    """A runner in a process of its own follows; `--wait` returns when it has what was in the log. On an idle log it returns at once."""
+    Path("own.py").write_text(OWN)
+    runner = start("projections", "run", "--projections", "own:orders", *STORE)
+    try:
+        eventually(lambda: pm("projections", "status", *STORE).code == 0)
+        for _ in range(2):
+            answer = pm("projections", "status", "--wait", "--projections", "own:orders", *STORE, "-o", "json")
+            assert {each["lag"] for each in data(answer)} == {0}
+        place_order(store)
+        answer = pm("projections", "status", "--wait", "--projections", "own:orders", *STORE, "-o", "json")
+        assert {each["name"]: each["lag"] for each in data(answer)}["placed"] == 0
+    finally:
+        runner.send_signal(signal.SIGINT)
+        runner.communicate(timeout=20)
+        assert runner.returncode == 130
+
+
+def test_waiting_for_a_runner_that_is_not_there_ends(pm: Any, store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("process_manager.interfaces.cli.views.PATIENCE", 0.05)
+    Path("own.py").write_text(OWN)
+    pm("projections", "run", "--until-idle", "--projections", "own:orders", *STORE)
+    place_order(store)
+    answer = pm("projections", "status", "--wait", "--projections", "own:orders", *STORE)
+    assert answer.code == 1
+    assert "still behind after 0.05 s; does pm projections run follow this store?" in answer.err
+
+
+def test_the_list_from_the_views_is_that_of_the_log(pm: Any, store: EventStore) -> None:
+    arguments = ("--status", "compensated", *STORE, "-o", "json")
+    from_log = data(pm("list", *arguments))
+    pm("projections", "run", "--until-idle", *STORE)
+    with closing(Views("sqlite:///demo.views.db")) as views, views.begin() as connection:
+        connection.exec_driver_sql("UPDATE instances SET outcome = 'seen in the views'")
+    from_views = data(pm("list", *arguments))
+    assert [each["instance"] for each in from_views] == [each["instance"] for each in from_log]
+    assert {each["outcome"] for each in from_views} == {"seen in the views"}
+
+
+def test_a_table_is_cut_and_says_so_and_data_is_whole(pm: Any, store: EventStore) -> None:
+    for _ in range(2):  # from the log, then from the views
+        answer = pm("list", "--limit", "3", *STORE)
+        assert (len(answer.out.splitlines()), answer.err) == (4, "3 of 40 instances; --limit shows more\n")
+        assert len(data(pm("list", *STORE, "-o", "json"))) == 40
+        pm("projections", "run", "--until-idle", *STORE)
+
+
+def test_as_of_needs_no_views_and_tells_of_the_past(pm: Any, store: EventStore) -> None:
+    rows = data(pm("list", *STORE, "-o", "json"))
+    started = sorted(each["started"] for each in rows)
+    then = data(pm("report", "outcomes", "--as-of", started[9], *STORE, "-o", "json"))
+    assert sum(each["instances"] for each in then) == sum(each <= started[9] for each in started)
+    assert not Path("demo.views.db").exists()
+
+
+def test_rebuild_makes_the_same_tables(pm: Any, store: EventStore) -> None:
+    pm("projections", "run", "--until-idle", *STORE)
+    before = data(pm("report", "decisions", *STORE, "-o", "json"))
+    with closing(Views("sqlite:///demo.views.db")) as views, views.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM decisions")
+    assert data(pm("report", "decisions", *STORE, "-o", "json")) == []
+    assert pm("projections", "rebuild", "decisions", *STORE).code == 0
+    assert data(pm("report", "decisions", *STORE, "-o", "json")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("projections", "rebuild"), 2, "name the projections to rebuild, or say --all"),
+        (("projections", "rebuild", "nonsense"), 4, "there is no projection nonsense: there are instances,"),
+        (("projections", "run", "--projections", "own:wrong"), 1, "own:wrong is no projection"),
+        (("projections", "run", "--projections", "own:none"), 1, "own has no 'none'"),
+        (("projections", "run", "--views", "nonsense://"), 1, "is no database for views"),
+        (("report", "overview", "--since", "yesterday"), 2, "is no time"),
+        (("report", "overview", "--zone", "Nowhere"), 2, "is no time zone"),
+        (("report", "overview", "--views", "sqlite:///none.db"), 4, "there are no views none.db"),
+    ],
+)
+def test_mistakes_are_told(pm: Any, store: EventStore, arguments: tuple[str, ...], code: int, said: str) -> None:
+    Path("own.py").write_text(OWN)
+    answer = pm(*arguments, *STORE)
+    assert answer.code == code
+    assert said in answer.err
+    assert "Traceback" not in answer.err

@@ -2,8 +2,10 @@
 
 import os
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,17 @@ def test_the_tutorials_tests_pass(trip: Path) -> None:
     done = run(trip, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_process.py", "test_crashes.py")
 
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_readmes_own_projection_and_reports_work(trip: Path) -> None:
+    """Its commands run after the tutorial's; the trip that was undone has no car any more."""
+    typed = re.findall(r"^\$ (pm (?:publish|run) .*)$|^(pm (?:projections|report) .*)$", README, re.MULTILINE)
+    for line in ["".join(each) for each in typed if "trips.db" in "".join(each)]:
+        done = run(trip, *line.split())
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+
+    with closing(sqlite3.connect(trip / "trips.views.db")) as views:
+        assert views.execute("SELECT * FROM trips ORDER BY trip_id").fetchall() == [("1", "Turin", 1), ("2", "Venice", 0)]
 
 
 def test_the_command_line_reference_is_what_help_says() -> None:

@@ -1,4 +1,4 @@
-"""The instances in a log, found by scanning it: until projections come, the only list there is."""
+"""The instances in a log, found by scanning it, for where there are no views."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime

@@ -2,17 +2,27 @@
 
 The flow is an order of one line: reserve, review (a fifth of the orders), charge (a tenth is declined and undone), ship. Everything is
 durable: fsync at each commit. The raw limit is the same records, inserted by stdlib sqlite3 into the same tables in the same batch sizes.
+
+With --store esdb://... the same flow runs on that server, whose raw limit is as many appends of two records, prepared beforehand, as messages
+of one BatchAppend call; and the time from an event to its command is taken while nothing else is to do. --store dev starts `pm store serve`.
 """
 
 import argparse
 import shutil
+import socket
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from decimal import Decimal
+from itertools import count as counter
 from pathlib import Path
+from threading import BoundedSemaphore, Thread
+from typing import Any
+from uuid import uuid4
 
 import orjson
 
@@ -29,10 +39,13 @@ from process_manager.core.records import NewRecord, Record
 from process_manager.examples.order_fulfilment import messages as m
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.interfaces.bootstrap import collect_less
-from process_manager.ports import Block, Filter, StreamState
+from process_manager.ports import Block, EventStore, Filter, StreamState
 from process_manager.runtime.wiring import build_worker
+from process_manager.runtime.worker import Worker
 
 BATCH = 512
+WINDOW = 128  # unanswered appends of the raw limit
+SAMPLES = 100  # of the time from an event to its command
 
 
 class Order(Aggregate, category="bench_order"):
@@ -84,20 +97,21 @@ def ship(command: m.ShipOrder, orders: Repository[Order]) -> None:
         order.record(m.OrderShipped(order_id=command.order_id, parcel=command.order_id))
 
 
-app = App("bench", processes=[OrderFulfilment], handlers=[reserve, release, review, charge, refund, ship])
+HANDLERS = (reserve, release, review, charge, refund, ship)
+app = App("bench", processes=[OrderFulfilment], handlers=HANDLERS)
 
 
-def orders(count: int) -> list[Block]:
+def orders(count: int, run: str = "") -> list[Block]:
     blocks = []
     for number in range(count):
         placed = m.OrderPlaced(
-            order_id=f"{number:07}",
+            order_id=f"{run}{number:07}",
             lines=(m.Line(sku="sku", quantity=1),),
             total=Decimal(900 if number % 5 == 0 else 90),
             card="declined" if number % 10 == 3 else "4000",
         )
-        record = NewRecord(derive("bench", str(number)), placed.message_type, encode(placed), b"{}")
-        blocks.append(Block(f"order-{number:07}", [record], StreamState.NO_STREAM))
+        record = NewRecord(derive("bench", f"{run}{number}"), placed.message_type, encode(placed), b"{}")
+        blocks.append(Block(f"order-{run}{number:07}", [record], StreamState.NO_STREAM))
     return blocks
 
 
@@ -105,19 +119,24 @@ def whole_flow(folder: Path, count: int) -> tuple[float, dict[str, int]]:
     """Seconds from the first order placed to the last one ended, and the worker's counts."""
     store = SqliteStore(folder / "events.db")
     worker = build_worker(app, store, RealClock(), SqliteDeadlineIndex(folder / "events.db.deadlines"))
-    placed = orders(count)
+    seconds = timed(store, worker, orders(count), -1)
+    worker.close()
+    store.close()
+    return seconds, worker.counters.as_dict()
+
+
+def timed(store: EventStore, worker: Worker, placed: list[Block], after: int) -> float:
+    """Seconds until all orders that are placed have ended; only ends behind a position count."""
     start = time.perf_counter()
-    for first in range(0, count, BATCH):
+    for first in range(0, len(placed), BATCH):
         store.append_many(placed[first : first + BATCH])
         worker.step()
     worker.run(until_idle=True)
     seconds = time.perf_counter() - start
-    ended = sum(1 for _ in store.read_all(where=Filter(types=frozenset({"pm.ended"}))))
-    if ended != count:
-        raise SystemExit(f"{ended} of {count} orders ended")
-    worker.close()
-    store.close()
-    return seconds, worker.counters.as_dict()
+    ended = sum(1 for _ in store.read_all(after=after, where=Filter(types=frozenset({"pm.ended"}))))
+    if ended != len(placed):
+        raise SystemExit(f"{ended} of {len(placed)} orders ended")
+    return seconds
 
 
 def raw_limit(folder: Path, source: Path, units: int) -> float:
@@ -199,21 +218,122 @@ def one_round(count: int) -> dict[str, float]:
     }
 
 
+def served_round(url: str, count: int) -> dict[str, float]:
+    """The flow on a server, once, beside the server's raw limit."""
+    from process_manager.adapters.esdb.store import EsdbStore  # noqa: PLC0415  the esdb extra may be absent
+
+    run = uuid4().hex[:8]
+    with closing(EsdbStore(url)) as store:
+        ours, start = App(f"bench_{run}", processes=[OrderFulfilment], handlers=HANDLERS), store.last_position()
+        worker = build_worker(ours, store, RealClock(), SqliteDeadlineIndex(), start=start, take_over=True)
+        seconds = timed(store, worker, orders(count, run), start)
+        delays = sorted(event_to_command(store, worker, orders(SAMPLES, f"{run}late")))
+        counts = worker.counters.as_dict()
+        worker.close()
+        for group in worker.groups:
+            store.delete_group(group)
+    raw = raw_appends(url, counts["turns"] + counts["handled"] + count)
+    return {
+        "orders_per_s": round(count / seconds, 1),
+        "turns_per_s": round(counts["turns"] / seconds, 1),
+        "appends_per_s": round((counts["turns"] + counts["handled"] + count) / seconds, 1),
+        "raw_appends_per_s": round(raw, 1),
+        "ratio": round((counts["turns"] + counts["handled"] + count) / seconds / raw, 3),
+        "event_to_command_p50_ms": round(delays[len(delays) // 2], 1),
+        "event_to_command_p99_ms": round(delays[len(delays) * 99 // 100], 1),
+    }
+
+
+def event_to_command(store: EventStore, worker: Worker, placed: list[Block]) -> Iterator[float]:
+    """Milliseconds from before an order is appended until who follows the commands has its first one."""
+    commands = store.subscribe(after=store.last_position(), where=Filter(types=frozenset({m.ReserveStock.message_type})))
+    working = Thread(target=worker.run)
+    working.start()
+    for block in placed:
+        start = time.perf_counter()
+        store.append(block)
+        while not commands.next_batch(1, timeout=10.0):
+            pass
+        yield (time.perf_counter() - start) * 1000
+        time.sleep(0.05)  # until the order has ended
+    worker.stop()
+    working.join()
+    commands.close()
+
+
+def raw_appends(url: str, count: int) -> float:
+    """Appends a second of two records of 350 bytes, each to a stream of its own, as messages of one BatchAppend call."""
+    from process_manager.adapters.esdb.address import read_server  # noqa: PLC0415  the esdb extra may be absent
+    from process_manager.adapters.esdb.client import connect  # noqa: PLC0415
+    from process_manager.adapters.esdb.records import append_request  # noqa: PLC0415
+
+    def block(number: int) -> Block:
+        records = [NewRecord(str(uuid4()), "bench.raw", b'{"a":"%s"}' % (b"x" * 200), b'{"b":"%s"}' % (b"x" * 130)) for _ in range(2)]
+        return Block(f"raw-{uuid4().hex}-{number}", records, StreamState.NO_STREAM)
+
+    prepared = [append_request(block(number), str(uuid4())) for number in range(count)]
+    window, client = BoundedSemaphore(WINDOW), connect(read_server(url), "bench")
+
+    def requests() -> Iterator[Any]:
+        for request in prepared:
+            window.acquire()
+            yield request
+
+    start = time.perf_counter()
+    with closing(client):
+        for number, answer in zip(counter(1), client.batch_append(requests()), strict=False):
+            if not answer.HasField("success"):
+                raise SystemExit(f"a raw append was refused: {answer.error}")
+            window.release()
+            if number == count:
+                break
+        return count / (time.perf_counter() - start)
+
+
+@contextmanager
+def server_at(store: str) -> Iterator[str]:
+    """The address of a server; `dev` starts one as a process of its own, with a file."""
+    if store != "dev":
+        yield store
+        return
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    folder = Path(tempfile.mkdtemp(prefix="bench-"))
+    command = [sys.executable, "-m", "process_manager.interfaces.cli.main", "store", "serve"]
+    process = subprocess.Popen([*command, "--port", str(port), "--store", f"sqlite:///{folder}/events.db"], stderr=subprocess.DEVNULL)
+    try:
+        while process.poll() is None and socket.socket().connect_ex(("127.0.0.1", port)):
+            time.sleep(0.05)
+        yield f"esdb://127.0.0.1:{port}?tls=false"
+    finally:
+        process.terminate()
+        process.wait()
+        shutil.rmtree(folder)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--orders", type=int, default=10_000, help="orders in a run (default 10000)")
+    parser.add_argument(
+        "--store", metavar="URL", help="an EventStoreDB server, or 'dev' to start a development server (default: a SQLite file)"
+    )
+    parser.add_argument("--orders", type=int, help="orders in a run (default 10000, on a server 2000)")
     parser.add_argument("--rounds", type=int, default=3, help="rounds; each figure is the median (default 3)")
     parser.add_argument("-o", "--output", choices=["text", "json"], default="text")
     arguments = parser.parse_args()
     collect_less()
-    rounds = [one_round(arguments.orders) for _ in range(arguments.rounds)]
+    count = arguments.orders or (2_000 if arguments.store else 10_000)
+    if arguments.store:
+        with server_at(arguments.store) as url:
+            rounds = [served_round(url, count) for _ in range(arguments.rounds)]
+    else:
+        rounds = [one_round(count) for _ in range(arguments.rounds)]
     figures = {name: sorted(each[name] for each in rounds)[len(rounds) // 2] for name in rounds[0]}
-    figures |= {"orders": arguments.orders, "rounds": arguments.rounds}
+    figures |= {"orders": count, "rounds": arguments.rounds}
     if arguments.output == "json":
         sys.stdout.write(orjson.dumps(figures).decode() + "\n")
     else:
         for name, value in figures.items():
-            print(f"{name:20} {value:>12,}")
+            print(f"{name:24} {value:>12,}")
 
 
 if __name__ == "__main__":

@@ -3,8 +3,9 @@
 The flow is an order of one line: reserve, review (a fifth of the orders), charge (a tenth is declined and undone), ship. Everything is
 durable: fsync at each commit. The raw limit is the same records, inserted by stdlib sqlite3 into the same tables in the same batch sizes.
 
-With --store esdb://... the same flow runs on that server, whose raw limit is as many appends of two records, prepared beforehand, as messages
-of one BatchAppend call; and the time from an event to its command is taken while nothing else is to do. --store dev starts `pm store serve`.
+With --store esdb://... the same flow runs on that server, whose raw limit is as many appends of two records, prepared beforehand, as
+messages of one BatchAppend call; and the time from an event to its command is taken while nothing else is to do.
+--store dev starts `pm store serve`.
 """
 
 import argparse

@@ -13,17 +13,19 @@ from threading import Event, Lock, Thread
 from typing import Any
 
 import grpc
+from esdbclient import RecordedEvent
 from esdbclient.common import construct_recorded_event
 
 from process_manager.adapters.esdb.backoff import Backoff
 from process_manager.adapters.esdb.client import Client
 from process_manager.adapters.esdb.errors import TROUBLE, leader, translate
 from process_manager.adapters.esdb.group_records import GroupRecord, GroupRecords
-from process_manager.adapters.esdb.groups import wants
+from process_manager.adapters.esdb.groups import is_marker, wants
 from process_manager.adapters.esdb.membership import Membership
-from process_manager.adapters.esdb.parking import Parking, marker_of, stream_of
+from process_manager.adapters.esdb.parking import Parking
 from process_manager.adapters.esdb.records import record_of
 from process_manager.adapters.esdb.signal import Signal
+from process_manager.core.records import Record
 from process_manager.errors import GroupNotFound, LeaseLost, StoreError, StoreUnavailable
 from process_manager.ports import Delivery, Nack
 
@@ -119,15 +121,15 @@ class EsdbConsumer:
         message = pushed.event
         ack_id = (message.link if message.HasField("link") else message.event).id.string
         event = construct_recorded_event(message)
-        record = None if event is None else record_of(event)
-        if record is not None and not wants(self._group, record):
-            record = None
-        elif record is not None and record.stream == stream_of(self._group.name) and record.type == marker_of(self._group.name):
-            record = self._parking.original(record.data)
+        record = self._record(event) if event and wants(self._group, event) else None
         if record is None:
             pushed.call.ack([ack_id])
             return None
         return _Out(pushed.call, ack_id, Delivery(record, message.retry_count))
+
+    def _record(self, event: RecordedEvent) -> Record | None:
+        """What an event stands for; None when it is gone."""
+        return self._parking.original(event.data) if is_marker(self._group, event) else record_of(event)
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
         self._check()

@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from process_manager.adapters.esdb.filtering import ServerFilter, server_filter
+from esdbclient import RecordedEvent
+
+from process_manager.adapters.esdb.filtering import ServerFilter, passes, server_filter
 from process_manager.adapters.esdb.group_records import GroupRecord, GroupRecords
 from process_manager.adapters.esdb.parking import Parking, marker_of, stream_of
 from process_manager.adapters.esdb.reading import Reading
-from process_manager.adapters.esdb.records import record_of
+from process_manager.adapters.esdb.records import place, record_of
 from process_manager.core.records import Record
 from process_manager.errors import GroupExists, GroupNotFound, StreamNotFound, WrongExpectedVersion
 from process_manager.ports import BEFORE_ALL, Filter, GroupInfo, GroupSettings
@@ -37,11 +39,16 @@ def filter_of(group: GroupRecord) -> ServerFilter:
     return server_filter(group.where, types=[marker_of(group.name)], streams=[stream_of(group.name)])
 
 
-def wants(group: GroupRecord, record: Record) -> bool:
+def is_marker(group: GroupRecord, event: RecordedEvent) -> bool:
+    """Whether an event stands for a parked one that this group gets again."""
+    return event.type == marker_of(group.name) and event.stream_name == stream_of(group.name)
+
+
+def wants(group: GroupRecord, event: RecordedEvent) -> bool:
     """Whether something that came through the server's filter is for this group."""
-    if record.stream == stream_of(group.name):
-        return record.type == marker_of(group.name)
-    return record.position > group.after and group.where.matches(record.type, record.stream)
+    if (event.link or event).stream_name == stream_of(group.name):
+        return is_marker(group, event)
+    return place(event) > group.after and passes(group.where, event)
 
 
 class Groups:
@@ -135,7 +142,7 @@ class Groups:
 
     def _behind(self, group: GroupRecord, after: int | None, *, backwards: bool = False) -> Iterator[Record]:
         events = self._reading.log_events(after, filter_of(group).arguments(), backwards=backwards)
-        return (it for it in map(record_of, events) if wants(group, it))
+        return (record_of(it) for it in events if wants(group, it))
 
     def _server_has(self, name: str) -> bool:
         with suppress(GroupNotFound):

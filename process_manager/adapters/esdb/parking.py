@@ -75,11 +75,10 @@ class Parking:
 
     def adopt(self, group: str) -> None:
         """Take over what the server parked by itself, before its own list of it goes."""
-        by_reason: dict[str, list[Record]] = {}
-        for it in self._by_server(group):
-            by_reason.setdefault(it.reason, []).append(it.record)
-        for reason, records in by_reason.items():
-            self.park(group, records, reason)
+        ours = {it.record.position for it in self._fold(group, server=False)[0]}
+        for it in self.parked(group):
+            if it.record.position not in ours:
+                self.park(group, [it.record], it.reason)
 
     def original(self, target: bytes) -> Record | None:
         """The record that a marker or link names; None when it is gone."""
@@ -93,8 +92,8 @@ class Parking:
         if isinstance(answer, StoreError):
             raise answer
 
-    def _fold(self, group: str) -> tuple[list[Parked], int]:
-        """What is parked, and the version of the stream that says so."""
+    def _fold(self, group: str, *, server: bool = True) -> tuple[list[Parked], int]:
+        """What is parked, by the server too or by us alone, and the version of our stream that says so."""
         version, parked = -1, dict[bytes, Parked]()
         replayed: dict[bytes, int] = {}
         for event in self._events(stream_of(group)):
@@ -106,7 +105,7 @@ class Parking:
             elif record.type == marker_of(group):
                 parked.pop(record.data, None)
                 replayed[record.data] = record.created
-        for it in self._by_server(group):
+        for it in self._by_server(group) if server else ():
             if it.parked_at > replayed.get(_target(it.record), 0):
                 parked.setdefault(_target(it.record), it)
         return sorted(parked.values(), key=lambda it: (it.parked_at, it.record.position)), version

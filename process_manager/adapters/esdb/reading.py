@@ -10,7 +10,7 @@ from esdbclient import RecordedEvent
 from process_manager.adapters.esdb.backoff import Backoff
 from process_manager.adapters.esdb.client import QUERY_DEADLINE, Client
 from process_manager.adapters.esdb.errors import TROUBLE, leader, translate
-from process_manager.adapters.esdb.filtering import server_filter
+from process_manager.adapters.esdb.filtering import passes, server_filter
 from process_manager.adapters.esdb.records import place, record_of
 from process_manager.core.records import Record
 from process_manager.errors import StoreUnavailable
@@ -61,8 +61,7 @@ class Reading:
         """See `EventStore.read_all`."""
         asked = server_filter(where)
         events = self.log_events(after, asked.arguments(), backwards=backwards, limit=limit if asked.exact else None)
-        records = map(record_of, events)
-        return islice(records if asked.exact else (it for it in records if where.matches(it.type, it.stream)), limit)
+        return islice((record_of(it) for it in events if asked.exact or passes(where, it)), limit)
 
     def log_events(
         self, after: int | None, filters: dict[str, Any], *, backwards: bool = False, limit: int | None = None

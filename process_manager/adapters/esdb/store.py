@@ -107,12 +107,16 @@ class EsdbStore:
         return self._reading.last_position()
 
     def wait(self, after: int, timeout: float) -> bool:
-        """Ends early, too, when something arrived for a member or subscription of this store."""
+        """Ends with what arrives for a member or subscription of this store, or with what a look at the log finds."""
         until = time.monotonic() + timeout
+        if self._signal.pause(0.0):
+            return True
         while self._reading.last_position() <= after:
             left = until - time.monotonic()
-            if left <= 0 or self._signal.pause(min(left, POLL)):
-                return self._reading.last_position() > after
+            if left <= 0:
+                return False
+            if self._signal.pause(min(left, POLL)):
+                return True
         return True
 
     def create_group(self, name: str, *, where: Filter, after: int = BEFORE_ALL, settings: GroupSettings | None = None) -> None:

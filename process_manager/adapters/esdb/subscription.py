@@ -12,7 +12,7 @@ from esdbclient.common import AbstractCatchupSubscription
 from process_manager.adapters.esdb.backoff import Backoff
 from process_manager.adapters.esdb.client import Client
 from process_manager.adapters.esdb.errors import TROUBLE, leader, translate
-from process_manager.adapters.esdb.filtering import server_filter
+from process_manager.adapters.esdb.filtering import passes, server_filter
 from process_manager.adapters.esdb.reading import Reading
 from process_manager.adapters.esdb.records import place, record_of
 from process_manager.adapters.esdb.signal import Signal
@@ -70,8 +70,7 @@ class EsdbSubscription:
         self.position = place(item)
         if isinstance(item, Checkpoint):
             return ()
-        record = record_of(item)
-        return (record,) if self._asked.exact or self._where.matches(record.type, record.stream) else ()
+        return (record_of(item),) if self._asked.exact or passes(self._where, item) else ()
 
     def _on_its_way(self, limit: int) -> list[Record]:
         """What matches between the position and the log's end: an empty queue says nothing, the server may be sending it."""

@@ -1,0 +1,295 @@
+"""Groups on EventStoreDB beyond the contract: what the server and our own records of a group make together."""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from threading import Thread
+from urllib.parse import urlsplit
+
+import pytest
+
+pytest.importorskip("esdbclient", reason="the esdb extra is not installed")
+
+from process_manager.adapters.esdb.address import read_server
+from process_manager.adapters.esdb.client import Client, connect
+from process_manager.adapters.esdb.store import EsdbStore
+from process_manager.errors import GroupExists, GroupNotFound
+from process_manager.ports import EVERYTHING, Filter, GroupSettings, Nack
+from process_manager.testing.contract.support import PATIENCE, eventually, ids, new, only, put, some, take, unique
+from tests.adapters.esdb_proxy import Proxy
+from tests.adapters.esdb_server import server_url
+from tests.adapters.test_esdb_connections import free_port, reachable, serving
+
+own_server = pytest.mark.skipif("ESDB_URI" in os.environ, reason="cuts or restarts a server of its own")
+
+
+@pytest.fixture
+def type_() -> str:
+    return unique("test.Happened")
+
+
+@pytest.fixture
+def store() -> Iterator[EsdbStore]:
+    with closing(EsdbStore(server_url())) as store:
+        yield store
+
+
+@pytest.fixture
+def group(store: EsdbStore, type_: str) -> str:
+    name = unique("group")
+    store.create_group(name, where=only(type_), after=store.last_position())
+    return name
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    with closing(connect(read_server(server_url()), "tests")) as client:
+        yield client
+
+
+class TestRecords:
+    """What we write about groups."""
+
+    def test_nobody_who_reads_everything_sees_it(self, store: EsdbStore, group: str, type_: str) -> None:
+        before = store.last_position()
+        put(store, unique("order"), some(2, type_))
+        consumer = store.join(group, "one")
+        consumer.nack(take(consumer, 2), Nack.PARK, "broken")
+        store.replay_parked(group)
+        types = {it.type for it in store.read_all(after=before) if it.stream.startswith("pm.") and group in it.stream}
+        assert types == set()
+        written = [it.type for it in store.read_stream(f"pm.parked-{group}")]
+        assert written == [type_, type_, f"$pm.replayed.{group}", f"$pm.replayed.{group}"]  # the first two are links
+        consumer.leave()
+
+    def test_groups_of_others_are_left_alone(self, store: EsdbStore, client: Client) -> None:
+        name = unique("theirs")
+        client.create_subscription_to_all(name)
+        assert name not in [it.name for it in store.groups()]
+        with pytest.raises(GroupExists):
+            store.create_group(name, where=EVERYTHING)
+        for act in (store.group, store.delete_group, lambda it: store.join(it, "one")):
+            with pytest.raises(GroupNotFound):
+                act(name)
+        client.delete_subscription(name)
+
+    def test_a_group_whose_creation_was_cut_short_can_be_created(self, store: EsdbStore, group: str, client: Client, type_: str) -> None:
+        client.delete_subscription(group)  # as if only our record had been written
+        with pytest.raises(GroupNotFound):
+            store.group(group)
+        store.create_group(group, where=only(type_), after=store.last_position())
+        assert store.group(group).lag == 0
+
+    def test_a_group_whose_deletion_was_cut_short_can_be_created(self, store: EsdbStore, type_: str) -> None:
+        name = unique("group")
+        store.create_group(name, where=only(type_), after=store.last_position())
+        record = store._records.get(name)
+        store._records.write(record.__class__(name, record.where, record.settings, record.after, deleted=True, version=record.version))
+        assert name not in [it.name for it in store.groups()]
+        store.create_group(name, where=only(type_), after=store.last_position(), settings=GroupSettings(max_retries=5))
+        assert store.group(name).settings.max_retries == 5
+
+    def test_a_change_that_was_cut_short_can_be_repeated(self, store: EsdbStore, group: str, client: Client, type_: str) -> None:
+        put(store, unique("order"), some(1, type_))
+        client.delete_subscription(group)  # as if the change had ended before the group was made again
+        store.update_group(group, GroupSettings(max_retries=5))
+        consumer = store.join(group, "one")
+        assert len(take(consumer, 1)) == 1
+        consumer.leave()
+
+    def test_a_new_group_of_an_old_name_has_nothing_parked(self, store: EsdbStore, group: str, type_: str) -> None:
+        put(store, unique("order"), some(1, type_))
+        consumer = store.join(group, "one")
+        consumer.nack(take(consumer, 1), Nack.PARK, "broken")
+        consumer.leave()
+        store.delete_group(group)
+        store.create_group(group, where=only(type_), after=store.last_position())
+        assert list(store.parked(group)) == []
+
+    def test_members_are_told_by_name(self, store: EsdbStore, group: str) -> None:
+        members = [store.join(group, name) for name in ("host-a:1", "host-b:2")]
+        info = store.group(group)
+        assert (sorted(info.members), info.consumers) == (["host-a:1", "host-b:2"], 2)
+        for member in members:
+            member.leave()
+
+
+class TestParking:
+    """Parked and replayed records."""
+
+    def test_a_replay_comes_to_its_group_alone(self, store: EsdbStore, group: str, type_: str) -> None:
+        other = unique("group")
+        store.create_group(other, where=only(type_), after=store.last_position())
+        (record,) = put(store, unique("order"), some(1, type_))
+        mine, theirs = store.join(group, "one"), store.join(other, "one")
+        theirs.ack(take(theirs, 1))
+        mine.nack(take(mine, 1), Nack.PARK, "broken")
+        assert store.replay_parked(group) == 1
+        assert store.group(group).lag > 0
+        (delivery,) = take(mine, 1)
+        assert (delivery.record, delivery.retries) == (record, 0)
+        mine.ack([delivery])
+        eventually(lambda: store.group(group).lag == 0)
+        assert list(theirs.fetch(5, timeout=0.1)) == []
+        for member in (mine, theirs):
+            member.leave()
+
+    @pytest.mark.parametrize("mixed", [False, True])
+    def test_groups_by_stream_park_and_replay_too(self, store: EsdbStore, type_: str, *, mixed: bool) -> None:
+        name, category = unique("group"), unique("shop")
+        where = Filter(frozenset([type_] if mixed else []), stream_prefixes=(f"{category}-",))
+        store.create_group(name, where=where, after=store.last_position())
+        records = put(store, f"{category}-1", some(2)) + (put(store, unique("order"), some(1, type_)) if mixed else [])
+        put(store, unique("order"), some(3))
+        consumer = store.join(name, "one")
+        found = take(consumer, len(records))
+        assert [it.record for it in found] == records
+        consumer.nack(found[:1], Nack.PARK, "broken")
+        consumer.ack(found[1:])
+        assert [it.record for it in store.parked(name)] == records[:1]
+        assert store.replay_parked(name, [records[0].id]) == 1
+        consumer.ack(take(consumer, 1))
+        assert list(consumer.fetch(5, timeout=0.1)) == []
+        eventually(lambda: store.group(name).lag == 0)
+        consumer.leave()
+
+    def test_only_the_named_ones_are_replayed(self, store: EsdbStore, group: str, type_: str) -> None:
+        records = put(store, unique("order"), some(3, type_))
+        consumer = store.join(group, "one")
+        consumer.nack(take(consumer, 3), Nack.PARK, "broken")
+        assert store.replay_parked(group, [records[1].id, "nobody"]) == 1
+        assert ids(take(consumer, 1)) == [records[1].id]
+        assert [it.record.id for it in store.parked(group)] == [records[0].id, records[2].id]
+        consumer.leave()
+
+    def test_what_is_parked_again_is_parked_once(self, store: EsdbStore, group: str, type_: str) -> None:
+        (record,) = put(store, unique("order"), some(1, type_))
+        consumer = store.join(group, "one")
+        for reason in ("first", "second"):
+            consumer.nack(take(consumer, 1), Nack.PARK, reason)
+            assert [(it.record, it.reason) for it in store.parked(group)] == [(record, reason)]
+            store.replay_parked(group)
+            assert list(store.parked(group)) == []
+        consumer.leave()
+
+    def test_what_the_server_parked_is_shown_taken_over_and_replayed(self, store: EsdbStore, type_: str, client: Client) -> None:
+        name = unique("group")
+        store.create_group(name, where=only(type_), after=store.last_position())
+        records = put(store, unique("order"), some(2, type_))
+        with client.read_subscription_to_all(name) as subscription:
+            for _, event in zip(records, subscription, strict=False):
+                subscription.nack(event, "park")
+        eventually(lambda: len(store.parked(name)) == 2)
+        assert [it.record for it in store.parked(name)] == records
+        assert store.replay_parked(name, [records[0].id]) == 1
+        assert [it.record for it in store.parked(name)] == records[1:]
+        store.update_group(name, GroupSettings(max_retries=9))
+        assert [it.record for it in store.parked(name)] == records[1:]
+        consumer = store.join(name, "one")
+        assert ids(take(consumer, 1)) == [records[0].id]
+        consumer.leave()
+
+    @own_server
+    def test_both_outlive_the_server(self, tmp_path: Path, type_: str) -> None:
+        port, name = free_port(), unique("group")
+        with serving(port, tmp_path / "a.db"):
+            eventually(lambda: reachable(port))
+            with closing(EsdbStore(f"esdb://127.0.0.1:{port}?tls=false")) as store:
+                store.create_group(name, where=only(type_))
+                records = put(store, unique("order"), some(2, type_))
+                consumer = store.join(name, "one")
+                consumer.nack(take(consumer, 2), Nack.PARK, "broken")
+                consumer.leave()
+                assert store.replay_parked(name, [records[1].id]) == 1
+        with serving(port, tmp_path / "a.db"):
+            eventually(lambda: reachable(port))
+            with closing(EsdbStore(f"esdb://127.0.0.1:{port}?tls=false")) as store:
+                assert [(it.record, it.reason) for it in store.parked(name)] == [(records[0], "broken")]
+                consumer = store.join(name, "one")
+                eventually(lambda: records[1].id in ids(consumer.fetch(5, timeout=0.1)))
+                consumer.leave()
+
+
+@own_server
+class TestBrokenMemberships:
+    """A member whose connection breaks is back by itself."""
+
+    @pytest.fixture
+    def proxy(self) -> Iterator[Proxy]:
+        parts = urlsplit(server_url())
+        assert parts.hostname is not None
+        assert parts.port is not None
+        with Proxy(parts.hostname, parts.port) as running:
+            yield running
+
+    @pytest.fixture
+    def through(self, proxy: Proxy) -> Iterator[EsdbStore]:
+        with closing(EsdbStore(f"esdb://127.0.0.1:{proxy.port}?tls=false&keepAliveInterval=300&keepAliveTimeout=300")) as store:
+            yield store
+
+    @pytest.mark.parametrize("how", ["cut", "stall"])
+    def test_what_was_not_acknowledged_comes_again(
+        self, store: EsdbStore, through: EsdbStore, proxy: Proxy, group: str, type_: str, how: str
+    ) -> None:
+        put(store, unique("order"), some(3, type_))
+        consumer = through.join(group, "one")
+        found = take(consumer, 3)
+        consumer.ack(found[:1])
+        eventually(lambda: store.group(group).in_flight == 2)
+        getattr(proxy, how)()
+        again = sorted(take(consumer, 2), key=lambda it: it.record.revision)
+        assert [(it.record.revision, it.retries) for it in again] == [(1, 1), (2, 1)]
+        consumer.ack(again)
+        eventually(lambda: store.group(group).lag == 0)
+        consumer.leave()
+
+    def test_a_late_ack_of_an_ended_connection_is_ignored(
+        self, store: EsdbStore, through: EsdbStore, proxy: Proxy, group: str, type_: str
+    ) -> None:
+        put(store, unique("order"), some(1, type_))
+        consumer = through.join(group, "one")
+        found = take(consumer, 1)
+        before = proxy.accepted
+        proxy.cut()
+        eventually(lambda: proxy.accepted > before and store.group(group).members)
+        consumer.ack(found)
+        (again,) = take(consumer, 1)
+        assert again.retries == 1
+        consumer.leave()
+
+    def test_a_member_of_a_deleted_group_is_told(self, store: EsdbStore, through: EsdbStore, group: str) -> None:
+        consumer = through.join(group, "one")
+        store.delete_group(group)
+        with pytest.raises(GroupNotFound):
+            consumer.fetch(1, timeout=PATIENCE)
+        with pytest.raises(GroupNotFound):
+            consumer.fetch(1)
+        consumer.leave()
+
+    def test_everything_is_delivered_whatever_breaks(
+        self, store: EsdbStore, through: EsdbStore, proxy: Proxy, group: str, type_: str
+    ) -> None:
+        consumer, seen = through.join(group, "one"), set[str]()
+        for _ in range(5):
+            put(store, unique("order"), some(20, type_))
+            wanted = len(seen) + 20
+            proxy.cut()
+            while len(seen) < wanted:
+                found = consumer.fetch(10, timeout=PATIENCE)
+                assert found
+                seen.update(ids(found))
+                consumer.ack(found)
+        eventually(lambda: store.group(group).lag == 0)
+        consumer.leave()
+
+
+def test_waiting_ends_when_a_delivery_arrives(store: EsdbStore, group: str, type_: str) -> None:
+    consumer = store.join(group, "one")
+    last = store.last_position() + 10**12  # so that only the delivery can end it
+    thread = Thread(target=lambda: put(store, unique("order"), [new(type_)]))
+    thread.start()
+    assert store.wait(last, PATIENCE)
+    assert len(take(consumer, 1)) == 1
+    thread.join()
+    consumer.leave()

@@ -99,11 +99,11 @@ def outstanding_is_started_minus_answered(recorded: Facts, instance: Instance) -
             case facts.StepStarted():
                 outstanding.discard(fact.replaces)
                 outstanding.add(fact.operation or fact.id)
-            case facts.StepCompleted() | facts.StepFailed() | facts.StepOverdue() if not getattr(fact, "retrying", False):
+            case facts.StepCompleted() | facts.StepFailed() | facts.StepOverdue():
                 outstanding.discard(fact.operation)
             case _:
                 pass
-    state = {run.operation for run in instance.runs.values() if run.is_open and run.life == instance.life}
+    state = {run.operation for run in instance.runs.values() if run.status == "open" and run.life == instance.life}
     if state != outstanding:
         yield f"the state holds {sorted(state)} open, the log {sorted(outstanding)}"
 
@@ -111,7 +111,7 @@ def outstanding_is_started_minus_answered(recorded: Facts, instance: Instance) -
 def a_compensated_instance_has_undone_everything(_: Facts, instance: Instance) -> Iterator[str]:
     """What was done, or may have been, is undone when the compensation is over."""
     for run in instance.runs.values() if instance.status == "compensated" else ():
-        if run.undoable and run.life == instance.life and run.status in {"done", "overdue"} and run.undo != "done":
+        if run.undoable and run.life == instance.life and run.status in {"done", "overdue"} and run.undo not in {"done", "skipped"}:
             yield f"{run.step}[{run.key}] is {run.status} and not undone"
 
 

@@ -30,6 +30,7 @@ from process_manager.core.facts import Input
 from process_manager.core.signals import OPERATOR_ACTION, OperatorAction
 from process_manager.core.timing import LEFTOVER
 from process_manager.core.turn import take
+from process_manager.testing.invariants import broken_promises
 from process_manager.testing.scenario import START, Scenario, scenario, unsolicited
 from tests.core.samples import (
     CLOSED,
@@ -150,6 +151,14 @@ def test_cancel_stops_undos_that_are_under_way() -> None:
     case = scenario(Purchase).given(began("a"), taken("a")).when(DECLINED).then(give_back("a")).operator("cancel").then_cancelled()
     case.after(days(1)).then().then_cancelled()
     assert not [fact for fact in case.facts if isinstance(fact, facts.CompensationFailed)]
+
+
+def test_cancel_stops_an_undo_that_waits_for_its_next_attempt() -> None:
+    case = (
+        scenario(Purchase).given(began("a"), taken("a"), DECLINED).after(hours(1)).then_compensating().operator("cancel").then_cancelled()
+    )
+    assert broken_promises(case.definition, "1", case.records) == []
+    case.after(days(1)).then().then_cancelled()
 
 
 def test_compensate_undoes_what_was_done() -> None:

@@ -33,6 +33,7 @@ from process_manager.examples.order_fulfilment.messages import (
     StockUnavailable,
 )
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
+from process_manager.testing.invariants import broken_promises
 from process_manager.testing.scenario import Scenario, scenario, unsolicited
 from tests.core.samples import PAID, began, given_back, refused, taken
 from tests.core.test_joins import Quorum
@@ -226,6 +227,7 @@ def test_whatever_is_done_by_hand_every_order_ends(skus: tuple[str, ...], total:
     assert not case.instance.suspended, case.story
     assert case.instance.kept == {}, case.story
     assert case.instance.status in FINAL | {"cancelled"}, case.story
+    assert broken_promises(case.definition, "1", case.records) == [], case.story
     if case.instance.status == "compensated":
         done = [run for run in case.instance.runs.values() if run.undoable and run.status == "done"]
         assert all(run.undo in {"done", "skipped"} for run in done), case.story

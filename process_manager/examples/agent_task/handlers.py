@@ -1,0 +1,49 @@
+"""The outside world of the agent: a model that follows a script, and tools that know a few things. A real model goes in here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from process_manager import handles
+from process_manager.examples.agent_task.messages import AskModel, CallTool, ModelAnswered, ToolFailed, ToolReturned, ToolUse
+
+KNOWN = {
+    ("weather", "Turin"): "rain until the evening",
+    ("trains", "Turin"): "every hour, two hours from Milan",
+    ("archive", "Turin 1706"): "the siege was lifted on 7 September 1706",
+}
+
+
+@dataclass(frozen=True)
+class ScriptedModel:
+    """Says what stands in its script: by goal the tools that it wants in its first turn. In the next it sums up what it was told."""
+
+    script: Mapping[str, tuple[tuple[str, str, str], ...]] = field(
+        default_factory=lambda: {
+            "plan a day in Turin": (("weather", "Turin", "0.02"), ("trains", "Turin", "0.03")),
+            "when was the siege of Turin lifted": (("archive", "Turin 1706", "4.00"), ("weather", "Turin 1706", "0.02")),
+        }
+    )
+
+    def think(self, command: AskModel) -> ModelAnswered:
+        if command.known:
+            return ModelAnswered(
+                task_id=command.task_id, turn=command.turn, thought="that is enough", answer="; ".join(sorted(command.known))
+            )
+        uses = enumerate(self.script[command.goal], 1)
+        tools = tuple(ToolUse(id=f"{command.turn}.{at}", tool=tool, argument=of, cost=Decimal(cost)) for at, (tool, of, cost) in uses)
+        return ModelAnswered(task_id=command.task_id, turn=command.turn, thought=f"I need {len(tools)} tools", tools=tools)
+
+
+@handles(AskModel)
+def ask_model(command: AskModel, model: ScriptedModel) -> ModelAnswered:
+    return model.think(command)
+
+
+@handles(CallTool)
+def call_tool(command: CallTool) -> ToolReturned | ToolFailed:
+    found = KNOWN.get((command.tool, command.argument))
+    if found is None:
+        reason = f"nothing is known of {command.argument}"
+        return ToolFailed(task_id=command.task_id, call_id=command.call_id, tool=command.tool, reason=reason)
+    return ToolReturned(task_id=command.task_id, call_id=command.call_id, tool=command.tool, result=found)

@@ -1,0 +1,139 @@
+"""Workers that compete through the development server, as they would through EventStoreDB: processes of their own, some of them killed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("esdbclient", reason="the esdb extra is not installed")
+
+from process_manager.adapters.clock import RealClock
+from process_manager.adapters.deadline_index import SqliteDeadlineIndex
+from process_manager.adapters.esdb.store import EsdbStore
+from process_manager.adapters.sqlite import SqliteStore
+from process_manager.examples.order_fulfilment.messages import OrderPlaced
+from process_manager.ports import EventStore, Filter
+from process_manager.runtime.wiring import build_worker
+from tests.runtime import test_worker as shop
+
+APP = "tests.runtime.test_worker:app"
+HERE = Path(__file__).parents[2]
+ORDERS = 80
+
+Pm = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def pm_process(tmp_path: Path) -> Iterator[Pm]:
+    """Starts `pm`; what still runs at the end is killed."""
+    started: list[subprocess.Popen[str]] = []
+    environment = {**os.environ, "PYTHONPATH": str(HERE), "XDG_CACHE_HOME": str(tmp_path)}
+
+    def start(*args: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "process_manager.interfaces.cli.main", *args]
+        started.append(
+            subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
+        )
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def server(pm_process: Pm) -> str:
+    """The address of a development server over a file."""
+    process = pm_process("store", "serve", "--port", "0", "--store", "sqlite:///served.db")
+    assert process.stderr is not None
+    found = re.search(r"at (esdb://\S+)", process.stderr.readline())
+    assert found is not None
+    return found[1]
+
+
+@pytest.fixture
+def store(server: str) -> Iterator[EventStore]:
+    opened = EsdbStore(server)
+    yield opened
+    opened.close()
+
+
+def card(number: int) -> str:
+    return "declined" if number % 4 == 0 else "4000"
+
+
+def place_orders(store: EventStore, first: int, last: int) -> None:
+    for number in range(first, last):
+        shop.place(store, str(number), card=card(number))
+
+
+def ended(store: EventStore) -> int:
+    return sum(1 for _ in store.read_all(where=Filter(types=frozenset({"pm.ended"}))))
+
+
+def final(store: EventStore) -> tuple[dict[str, str], set[int]]:
+    """How each order ended, and how often each command stands in the log."""
+    commands = Counter((record.type, record.data) for record in store.read_all(where=Filter(types=frozenset(shop.app.handled_commands))))
+    return {str(number): shop.status(store, str(number)) for number in range(ORDERS)}, set(commands.values())
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 90.0) -> None:
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.1)
+
+
+def test_three_workers_of_which_two_are_killed_come_to_what_one_on_a_file_comes_to(
+    server: str, store: EventStore, pm_process: Pm, tmp_path: Path
+) -> None:
+    """Every order ends as it does there; nothing is asked for twice."""
+    place_orders(store, 0, 5)
+    run = ("run", "--app", APP, "--store", server, "--from", "start")
+    workers = [pm_process(*run) for _ in range(3)]
+    eventually(lambda: all(group.consumers == 3 for group in store.groups()) and len(store.groups()) == 3)
+    place_orders(store, 5, ORDERS)
+    eventually(lambda: ended(store) >= 15)
+    for worker in workers[:2]:
+        worker.kill()
+    eventually(lambda: ended(store) == ORDERS)
+
+    file = SqliteStore(tmp_path / "alone.db")
+    place_orders(file, 0, ORDERS)
+    alone = build_worker(shop.app, file, RealClock(), SqliteDeadlineIndex())
+    alone.run(until_idle=True)
+    assert final(store) == final(file)
+    assert sum(group.parked for group in store.groups()) == 0
+    alone.close()
+    file.close()
+
+
+def test_a_first_start_on_a_log_with_a_history_is_refused(server: str, store: EventStore, pm_process: Pm) -> None:
+    """With exit code 3, before anything is created, by one worker and by several."""
+    place_orders(store, 0, 1)
+    for more in ((), ("--workers", "2")):
+        refused = pm_process("run", "--app", APP, "--store", server, *more)
+        _, err = refused.communicate(timeout=60)
+        assert refused.returncode == 3
+        assert "write --from start to take them all" in err
+        assert err.count("error:") == 1
+    assert list(store.groups()) == []
+
+
+def test_workers_under_one_parent_compete_until_all_is_taken(server: str, store: EventStore, pm_process: Pm) -> None:
+    """None ends while another has something in its hands, and each did its share."""
+    place_orders(store, 0, 30)
+    team = pm_process("run", "--app", APP, "--store", server, "--from", "start", "--until-idle", "--workers", "3")
+    _, err = team.communicate(timeout=120)
+    assert team.returncode == 0, err
+    assert ended(store) == 30
+    assert {OrderPlaced.message_type} < {type_ for group in store.groups() for type_ in group.where.types}

@@ -19,7 +19,7 @@ from process_manager.core.records import NewRecord, Record
 from process_manager.core.signals import DEADLINE_PASSED, TIME_PASSED, DeadlinePassed
 from process_manager.core.timing import ANSWERED, cleared_by, expiry_name, run_deadline, set_by
 from process_manager.errors import MessageError, StoreError
-from process_manager.ports import Block, Clock, DeadlineChange, DeadlineIndex, EventStore, Filter, PendingDeadline, StreamState
+from process_manager.ports import Appended, Block, Clock, DeadlineChange, DeadlineIndex, EventStore, Filter, PendingDeadline, StreamState
 from process_manager.runtime.counters import Counters
 
 log = logging.getLogger(__name__)
@@ -114,10 +114,10 @@ class DeadlineRunner:
 
     def _fire(self, pending: Sequence[PendingDeadline]) -> None:
         """A refused append means that somebody fired it already."""
-        self._store.append_many([self._passed(each) for each in pending])
+        answers = self._store.append_many([self._passed(each) for each in pending])
         over = DeadlineChange(self._index.position, None)
         self._index.apply({(each.instance, each.name): over for each in pending}, self._index.position)
-        self._counters.deadlines += len(pending)
+        self._counters.deadlines += sum(isinstance(answer, Appended) for answer in answers)
 
     def _passed(self, pending: PendingDeadline) -> Block:
         passed = DeadlinePassed(pending.instance, pending.name, pending.generation, pending.due)

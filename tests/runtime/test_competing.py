@@ -6,19 +6,22 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from process_manager.adapters.clock import RealClock
+from process_manager.adapters.clock import ManualClock, RealClock
 from process_manager.adapters.deadline_index import SqliteDeadlineIndex
 from process_manager.adapters.memory import MemoryStore
+from process_manager.core.signals import DEADLINE_PASSED
 from process_manager.examples.order_fulfilment import messages as m
 from process_manager.ports import Appended, Block, Consumer, Delivery, EventStore, Filter, Nack
 from process_manager.runtime import handler_runner, turns
 from process_manager.runtime.awaiting import Awaiting
 from process_manager.runtime.wiring import build_worker
 from process_manager.runtime.worker import Worker
+from tests.runtime.shop import START
 from tests.runtime.test_router import Assessed, ClaimFiled, Claims
 from tests.runtime.test_worker import app, eventually, place, status
 
@@ -236,3 +239,51 @@ def test_an_input_that_has_waited_long_enough_is_parked() -> None:
     claims.turns.step()
     (reason,) = claims.parked()
     assert "mail-1" in reason
+
+
+def passed(store: EventStore) -> list[bytes]:
+    """The deadlines that were fired."""
+    return [record.data for record in store.read_all(where=Filter(types=frozenset({DEADLINE_PASSED})))]
+
+
+def test_three_workers_fire_each_deadline_once() -> None:
+    """Each follows the deadlines by itself; whoever is first has fired it, for all of them."""
+    store = MemoryStore(single_active=False)
+    clock = ManualClock(START)
+    keys = [str(number) for number in range(30)]
+    for key in keys:
+        place(store, key, total=900)  # for which nobody gives the review that has to be there in a day
+    workers = [build_worker(app, store, clock, SqliteDeadlineIndex(), member=f"worker {number}") for number in range(3)]
+    threads = [threading.Thread(target=worker.run) for worker in workers]
+    for thread in threads:
+        thread.start()
+    eventually(lambda: len(list(store.read_all(where=Filter(types=frozenset({m.RequestReview.message_type}))))) == 30)
+    clock.advance(timedelta(days=1, seconds=1))
+    eventually(lambda: all(status(store, key) == "compensated" for key in keys))
+    for worker, thread in zip(workers, threads, strict=True):
+        worker.stop()
+        thread.join(20)
+        worker.close()
+
+    fired = passed(store)
+    assert len(fired) == len(set(fired)) == 30
+    assert set(effects(store).values()) == {1}
+
+
+def test_a_worker_that_comes_late_fires_nothing_that_was_met_long_ago() -> None:
+    """It follows the log to its end before it fires; what is still pending and due it fires then."""
+    store = MemoryStore(single_active=False)
+    clock = ManualClock(START)
+    place(store, "met")
+    place(store, "open", total=900)
+    first = build_worker(app, store, clock, SqliteDeadlineIndex())
+    first.run(until_idle=True)
+    first.close()
+    assert status(store, "met") == "completed"
+
+    clock.advance(timedelta(days=30))
+    late = build_worker(app, store, clock, SqliteDeadlineIndex())
+    late.run(until_idle=True)
+    late.close()
+    assert [b'"order_fulfilment-open"' in data for data in passed(store)] == [True]
+    assert status(store, "open") == "compensated"

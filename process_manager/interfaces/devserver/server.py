@@ -34,6 +34,8 @@ _OPTIONS = [
     ("grpc.so_reuseport", 0),
     ("grpc.max_receive_message_length", LARGEST_REQUEST),
     ("grpc.max_send_message_length", -1),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
@@ -63,7 +65,8 @@ class DevServer:
         self._feed.join(self._manager, END)
         self._gossip = Gossip()
         guards = [Guard(security.password)] if security else []
-        self._server = grpc.server(ThreadPoolExecutor(CALLS_AT_ONCE, "devserver"), interceptors=guards, options=_OPTIONS)
+        self._pool = ThreadPoolExecutor(CALLS_AT_ONCE, "devserver")
+        self._server = grpc.server(self._pool, interceptors=guards, options=_OPTIONS)
         self._server.add_generic_rpc_handlers(self._services(log))
         self.host = f"[{host}]" if ":" in host else host
         self.port = self._bind(f"{self.host}:{port}")
@@ -124,6 +127,7 @@ class DevServer:
         self._feed.close()
         self._manager.actor.close()
         self._writer.close()
+        self._pool.shutdown(wait=False)
 
     def __enter__(self) -> Self:
         return self

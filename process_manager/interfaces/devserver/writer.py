@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from threading import Thread
 
 from process_manager.core.records import NewRecord
@@ -14,6 +14,7 @@ from process_manager.interfaces.devserver.rules import Outcome, Plan, Rules, Wri
 from process_manager.ports import Appended, Block, ExpectedVersion
 
 MOST = 512  # writes in one transaction
+WAITING = 4_096  # writes that wait; who brings more waits too
 
 
 class Writer:
@@ -23,7 +24,7 @@ class Writer:
         self._log = log
         self._recent = RecentIds()
         self._rules = Rules(log, self._recent)
-        self._waiting: SimpleQueue[Write | None] = SimpleQueue()
+        self._waiting: Queue[Write | None] = Queue(WAITING)
         self._thread = Thread(target=self._run, name="devserver-writer", daemon=True)
         self._thread.start()
 
@@ -82,19 +83,15 @@ class Writer:
     def _plan(self, write: Write) -> Plan:
         try:
             return write.plan(self._rules)
-        except StoreError as error:
-            return error
+        except Exception as error:  # noqa: BLE001  the writer must live on; the caller learns of it
+            return _failure(error)
 
     def _append(self, blocks: Sequence[Block]) -> Sequence[Appended | StoreError]:
         """A failure is the answer for every block: its client repeats the append."""
-        if not blocks:
-            return []
         try:
-            return self._log.store.append_many(blocks)
-        except StoreError as error:
-            return [error] * len(blocks)
-        except Exception as error:  # noqa: BLE001  the writer must live on; the callers learn of it
-            return [StoreUnavailable(f"the append failed: {error}")] * len(blocks)
+            return self._log.store.append_many(blocks) if blocks else []
+        except Exception as error:  # noqa: BLE001  the same
+            return [_failure(error)] * len(blocks)
 
     def _settle(self, block: Block, answer: Appended | StoreError) -> Outcome:
         if isinstance(answer, StoreError):
@@ -103,6 +100,10 @@ class Writer:
         for record in block.records:
             self._log.index.take(block.stream, record.type, record.data)
         return Written(answer.revision, answer.position)
+
+
+def _failure(error: Exception) -> StoreError:
+    return error if isinstance(error, StoreError) else StoreUnavailable(f"the write failed: {error}")
 
 
 def _first_of_each_stream(writes: Sequence[Write]) -> tuple[list[Write], list[Write]]:

@@ -42,7 +42,6 @@ def info_of(running: Running) -> Info:
 def _connection(member: Member) -> Info.ConnectionInfo:
     consumer = member.consumer
     connection = Info.ConnectionInfo(
-        username=consumer.username,
         total_items=consumer.delivered,
         available_slots=consumer.capacity - len(consumer.in_flight),
         in_flight_messages=len(consumer.in_flight),

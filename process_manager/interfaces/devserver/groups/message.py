@@ -38,7 +38,6 @@ class Consumer:
     name: str
     capacity: int
     peer: str = ""
-    username: str = ""
     delivered: int = 0
     in_flight: dict[str, Message] = field(default_factory=dict)
 

@@ -1,5 +1,6 @@
 """What a group reads: a stream, or $all through a filter, from where it stands on."""
 
+from collections import deque
 from collections.abc import Sequence
 from itertools import islice
 from typing import Protocol
@@ -7,7 +8,7 @@ from typing import Protocol
 from process_manager.core.records import Record
 from process_manager.errors import StreamDeleted, StreamNotFound
 from process_manager.interfaces.devserver.filters import Matches
-from process_manager.interfaces.devserver.log import ALL, Log
+from process_manager.interfaces.devserver.log import ALL, PAGE, Log
 
 LOOKED_AT_ONCE = 10_000  # records of $all, so that a rare match does not hold up the other groups
 
@@ -56,17 +57,18 @@ class AllSource:
         self.more = False
         self._matches = matches
         self._records = log.store.subscribe(after=after, where=ALL)
+        self._ready: deque[Record] = deque()
 
     def next(self, limit: int) -> list[tuple[Record, int]]:
-        found: list[tuple[Record, int]] = []
-        looked = 0
-        self.more = True
-        while self.more and len(found) < limit and looked < LOOKED_AT_ONCE:
-            page = self._records.next_batch(limit)
+        looked, self.more = 0, True
+        while self.more and len(self._ready) < limit and looked < LOOKED_AT_ONCE:
+            page = self._records.next_batch(PAGE)
             self.more = bool(page)
             looked += len(page)
-            found += [(record, record.position) for record in page if self._matches(record)]
-        return found
+            self._ready.extend(record for record in page if self._matches(record))
+        found = [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
+        self.more = self.more or bool(self._ready)
+        return [(record, record.position) for record in found]
 
     def newest(self, records: Sequence[Record]) -> int | None:
         return next((it.position for it in reversed(records) if self._matches(it)), None)

@@ -73,8 +73,8 @@ def ensure_group(store: EventStore, share: Share, start: int | None = None) -> l
 
 
 def drained(group: GroupInfo) -> bool:
-    """Whether nothing is left in a group, and nobody but one member works on it."""
-    return not (group.lag or group.in_flight or group.parked) and group.consumers <= 1
+    """Whether nothing is left in a group."""
+    return not (group.lag or group.in_flight or group.parked)
 
 
 def followed(store: EventStore, share: Share) -> Mapping[str, int]:

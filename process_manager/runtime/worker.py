@@ -138,13 +138,17 @@ class Worker:
             return 0
 
     def _retire(self) -> None:
-        """Older groups go when nothing is found in them twice: what is replayed leaves the parked ones before it is delivered."""
+        """Leave older groups when nothing is found in them twice: what is replayed leaves the parked ones before it is delivered.
+
+        The last member deletes the group; workers of an older version may still be in it.
+        """
         for name, empty in list(self._older.items()):
-            role = self._roles[name]
-            self._older[name] = not role.busy and role.consumer.active and drained(self._store.group(name))
+            role, group = self._roles[name], self._store.group(name)
+            self._older[name] = not role.busy and role.consumer.active and drained(group)
             if empty and self._older[name]:
-                self._store.delete_group(name)
-                log.info("%s is drained and gone", name, extra={"action": "group_drained", "group": name})
+                if group.consumers <= 1:
+                    self._store.delete_group(name)
+                log.info("%s is drained", name, extra={"action": "group_drained", "group": name})
                 self._part(name)
 
     def _part(self, name: str) -> None:

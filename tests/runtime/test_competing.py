@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from process_manager import App
 from process_manager.adapters.clock import ManualClock, RealClock
 from process_manager.adapters.deadline_index import SqliteDeadlineIndex
 from process_manager.adapters.memory import MemoryStore
@@ -23,7 +24,7 @@ from process_manager.runtime.wiring import build_worker
 from process_manager.runtime.worker import Worker
 from tests.runtime.shop import START
 from tests.runtime.test_router import Assessed, ClaimFiled, Claims
-from tests.runtime.test_worker import app, eventually, place, status
+from tests.runtime.test_worker import app, eventually, place, refund, status
 
 ORDERS = [(str(number), "declined" if number % 3 == 0 else "4000") for number in range(12)]
 
@@ -287,3 +288,24 @@ def test_a_worker_that_comes_late_fires_nothing_that_was_met_long_ago() -> None:
     late.close()
     assert [b'"order_fulfilment-open"' in data for data in passed(store)] == [True]
     assert status(store, "open") == "compensated"
+
+
+def test_workers_leave_a_drained_group_one_by_one_and_the_last_deletes_it() -> None:
+    """One of the old version stays in it for as long as it likes."""
+    store = MemoryStore(single_active=False)
+    old_app = App("shop", processes=app.processes, handlers=app.handlers[:3])
+    old = build_worker(old_app, store, RealClock(), SqliteDeadlineIndex(), member="old")
+    old_group = next(name for name in old.groups if ".handlers." in name)
+    new_app = App("shop", processes=app.processes, handlers=[*app.handlers, refund])
+    new = [build_worker(new_app, store, RealClock(), SqliteDeadlineIndex(), member=f"new {number}") for number in range(2)]
+    assert store.group(old_group).consumers == 3
+
+    eventually(lambda: all(worker.step() == 0 and old_group not in worker.groups for worker in new))
+    assert store.group(old_group).members == ["old"]
+    place(store, "1")
+    eventually(lambda: status(store, "1") == "completed" if sum([worker.step() for worker in (old, *new)]) == 0 else False)
+    old.close()
+    late = build_worker(new_app, store, RealClock(), SqliteDeadlineIndex(), member="late")
+    eventually(lambda: late.step() == 0 and old_group not in {group.name for group in store.groups()})
+    for worker in (late, *new):
+        worker.close()

@@ -26,7 +26,8 @@ def apply(instance: Instance, fact: Fact, revision: int, evolve: Evolve | None =
     if isinstance(fact, Receipt):
         _remember(instance, fact.input)
         instance.taken_at = fact.now
-        if _moves(fact):
+        moves = _MOVES.get(type(fact))
+        if moves is None or moves(fact):
             instance.taken_position = max(instance.taken_position, fact.input.position)
         if fact.kept:
             instance.kept.pop(fact.input.id, None)
@@ -39,17 +40,15 @@ def apply(instance: Instance, fact: Fact, revision: int, evolve: Evolve | None =
             instance.data = evolve(instance.data, payload)
 
 
-def _moves(fact: Receipt) -> bool:
-    """Whether the life goes on with this input. What lets kept inputs go on is none: they stand before it in the log."""
-    match fact:
-        case facts.InputKept() | facts.InputIgnored() | facts.Suspended():
-            return False
-        case facts.OperatorActed(action=action):
-            return action in {"cancel", "compensate"}
-        case facts.DeadlineReached(name=name):
-            return name != LEFTOVER
-        case _:
-            return True
+_MOVES: dict[type[Fact], Callable[[Any], bool]] = {
+    facts.InputKept: lambda _: False,
+    facts.InputIgnored: lambda _: False,
+    facts.Suspended: lambda _: False,
+    facts.OperatorActed: lambda fact: fact.action in {"cancel", "compensate"},
+    facts.DeadlineReached: lambda fact: fact.name != LEFTOVER,
+}
+"""Whether a life goes on with the input of a receipt, where it does not always do. What lets kept inputs go on is none: they stand
+before it in the log."""
 
 
 def _remember(instance: Instance, taken: Input) -> None:

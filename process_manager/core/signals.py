@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal, get_args
 
 import orjson
@@ -73,10 +73,20 @@ class OperatorAction:
         """Raises ValueError, LookupError or TypeError for what is no action that this version knows."""
         raw = orjson.loads(data)
         due = raw.pop("due", None)
-        action = cls(**raw, due=due and datetime.fromisoformat(due))
-        if action.action not in get_args(Action):
+        action = cls(**raw, due=None if due is None else _in_utc(due))
+        if action.action not in get_args(Action) or not all(isinstance(value, str) for value in raw.values()):
             raise ValueError(f"{action.action!r} is no action")
         return action
+
+
+def _in_utc(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"{text} has no zone")
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text} is beyond all calendars") from error
 
 
 ADDRESSED: Mapping[str, Callable[[bytes], DeadlinePassed | CommandParked | OperatorAction]] = {

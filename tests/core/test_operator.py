@@ -321,8 +321,25 @@ def test_one_request_is_one_action() -> None:
     one = OperatorAction("flow-1", "r", "retry", "ann", "mended")
     assert one.stream == OperatorAction("flow-1", "r", "skip", "bob", "else").stream
     assert OperatorAction.read(orjson.dumps(one)) == one
-    with pytest.raises(ValueError, match="no action"):
-        OperatorAction.read(b'{"instance":"flow-1","request":"r","action":"burn","actor":"a","reason":"b"}')
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"action": "burn"},
+        {"reason": 5},
+        {"deadline": None},
+        {"due": "2030-01-01T00:00:00"},
+        {"due": "9999-12-31T23:59:59-12:00"},
+        {"due": 5},
+    ],
+    ids=str,
+)
+def test_what_is_no_action_is_not_read(change: dict[str, Any]) -> None:
+    raw = {"instance": "flow-1", "request": "r", "action": "retry", "actor": "a", "reason": "b", "deadline": "", "due": None}
+    assert OperatorAction.read(orjson.dumps(raw)).action == "retry"
+    with pytest.raises((ValueError, TypeError)):
+        OperatorAction.read(orjson.dumps(raw | change))
 
 
 def test_the_same_action_again_changes_nothing() -> None:

@@ -78,7 +78,12 @@ def test_what_cannot_be(sent: Pm) -> None:
     assert "pending: weighing/" in missing.err
     for wrong in (["parcel-7"], ["parcel-7", "last_call"], ["parcel-7", "last_call", "--by", "2 days"], ["-", "last_call", "--by", "2d"]):
         assert sent("deadlines", "move", *wrong, "--reason", "x").code == 2, wrong
-    assert actions() == []
+    for far in (["--to", "9999-12-31T23:59:59-12:00"], *([["--by", "999999d"]] * 3)):
+        answer = sent("deadlines", "move", "parcel-7", "last_call", "--reason", "x", *far)
+        assert "Traceback" not in answer.err
+        assert answer.code in {0, 2}
+        run(sent, "parcels_first")
+    assert len(actions()) == 2
 
 
 def test_an_index_of_many_hands_them_out_in_due_order(tmp_path: Path) -> None:

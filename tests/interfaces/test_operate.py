@@ -169,7 +169,14 @@ def test_what_does_not_apply_is_said_and_not_asked_for(parcels: Pm) -> None:
 
 
 def test_usage(parcels: Pm) -> None:
-    for wrong in (["parcel-2"], ["--reason", "x"], ["parcel-2", "--reason", " "], ["parcel-2", "--process", "parcel", "--reason", "x"]):
+    for wrong in (
+        ["parcel-2"],
+        ["--reason", "x"],
+        ["parcel-2", "--reason", " "],
+        ["parcel-2", "--reason", "\udcff"],
+        ["parcel-2", "--reason", "x", "--actor", ""],
+        ["parcel-2", "--process", "parcel", "--reason", "x"],
+    ):
         assert parcels("retry", *wrong).code == 2, wrong
     assert parcels("retry", "a", "b", "c", "--reason", "x").code == 2
 

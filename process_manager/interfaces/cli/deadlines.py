@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -75,7 +75,7 @@ def move_deadline(
     try:
         stream, name = _named(deadline)
         action = OperatorAction(stream, request, "move-deadline", actor, reason)
-        return _do(store, action, name, seconds, lambda pending: to or pending.due + (by or timedelta()))
+        return _do(store, action, name, seconds, lambda pending: _due(pending, to, by or timedelta()))
     finally:
         store.close()
 
@@ -132,6 +132,13 @@ def _pending(store: "EventStore", stream: str, name: str) -> "Pending":
         what = f"{len(meant)} deadlines are called {name}" if meant else f"it has no deadline {name}"
         raise CliError(f"{stream}: {what}; pending: {', '.join(each.name for each in pending) or 'none'}", NOT_FOUND)
     return meant[0]
+
+
+def _due(pending: "Pending", to: datetime | None, by: timedelta) -> datetime:
+    try:
+        return (to or pending.due + by).astimezone(UTC)
+    except OverflowError as error:
+        raise click.UsageError("that is beyond all calendars") from error
 
 
 def _do(store: "EventStore", action: "OperatorAction", name: str, seconds: float, due: "Callable[[Pending], datetime | None]") -> int:

@@ -36,14 +36,14 @@ def _actor(ctx: click.Context, param: click.Parameter, value: str | None) -> str
     import getpass
 
     try:
-        return value or getpass.getuser()
+        return _line(ctx, param, value if value is not None else getpass.getuser())
     except (OSError, KeyError) as error:
         raise click.BadParameter("nobody knows who you are: say it", ctx, param) from error
 
 
-def _said(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    if not value.strip():
-        raise click.BadParameter("say something", ctx, param)
+def _line(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    if not value.strip() or not value.isprintable():
+        raise click.BadParameter("write one line of text", ctx, param)
     return value.strip()
 
 
@@ -51,7 +51,7 @@ def acting_options(function: F) -> F:
     """Who does it, and why; how long to wait for it."""
     for option in reversed(
         (
-            click.option("--reason", required=True, callback=_said, metavar="TEXT", help="Why; it stands in the instance's story."),
+            click.option("--reason", required=True, callback=_line, metavar="TEXT", help="Why; it stands in the instance's story."),
             click.option("--actor", callback=_actor, metavar="NAME", envvar="PM_ACTOR", help="Who does it.  [default: the system's user]"),
             click.option("--request", callback=_request, metavar="ID", help="The same request again is done once.  [default: a new one]"),
             click.option("--wait", "seconds", type=click.FloatRange(0), default=0.0, metavar="SECONDS",

@@ -108,10 +108,12 @@ def outstanding_is_started_minus_answered(recorded: Facts, instance: Instance) -
         yield f"the state holds {sorted(state)} open, the log {sorted(outstanding)}"
 
 
-def a_compensated_instance_has_undone_everything(_: Facts, instance: Instance) -> Iterator[str]:
-    """What was done, or may have been, is undone when the compensation is over."""
+def what_a_compensated_instance_has_done_is_undone(_: Facts, instance: Instance) -> Iterator[str]:
+    """When the compensation is over, what was done, or may have been, is undone; a success that comes later is being undone."""
+    undoing = {run.undoes for run in instance.runs.values() if run.is_open}
     for run in instance.runs.values() if instance.status == "compensated" else ():
-        if run.undoable and run.life == instance.life and run.status in {"done", "overdue"} and run.undo not in {"done", "skipped"}:
+        possible = run.undoable and run.life == instance.life and run.status in {"done", "overdue"}
+        if possible and run.undo not in {"done", "skipped"} and run.operation not in undoing:
             yield f"{run.step}[{run.key}] is {run.status} and not undone"
 
 
@@ -125,5 +127,5 @@ STREAM: list[Callable[[Facts], Iterator[str]]] = [
 ]
 STATE: list[Callable[[Facts, Instance], Iterator[str]]] = [
     outstanding_is_started_minus_answered,
-    a_compensated_instance_has_undone_everything,
+    what_a_compensated_instance_has_done_is_undone,
 ]

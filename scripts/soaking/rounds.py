@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Event
 
 from typing_extensions import TypeVar
 
@@ -34,8 +35,11 @@ LEASE = timedelta(seconds=0.5)
 STEP = timedelta(minutes=30)
 """How far time moves at least, from one settled state to the next."""
 
+CALM = 30.0
+"""Seconds after which there is no more trouble until all is settled: workers that are killed faster than they start come to nothing."""
+
 STUCK = 120.0
-"""Seconds after which orders that do not settle are stuck, and lost."""
+"""Seconds after which orders that do not settle, for the last part without trouble, are stuck, and lost."""
 
 SET_BACK = timedelta(hours=1)
 
@@ -47,11 +51,12 @@ class Stuck(Exception):
 class Round:
     """One load of orders on a store, settled step by step in a time that only moves when all is settled."""
 
-    def __init__(self, load: Load, url: str, directory: Path, figures: Figures, chance: random.Random) -> None:
+    def __init__(self, load: Load, url: str, directory: Path, figures: Figures, chance: random.Random, calm: Event) -> None:
         self._load = load
         self._url = url
         self._figures = figures
         self._chance = chance
+        self._calm = calm
         self._clock = FileClock(directory / "clock")
         self._clock.set(START)
         self._now = START
@@ -96,11 +101,14 @@ class Round:
 
     def _settle(self) -> None:
         """Until every group has delivered everything, and nothing came while that was seen."""
-        until = time.monotonic() + STUCK
+        start = time.monotonic()
         while not self._patiently(self._settled):
-            if time.monotonic() > until:
+            if time.monotonic() > start + STUCK:
                 raise Stuck
+            if time.monotonic() > start + CALM:
+                self._calm.set()
             time.sleep(0.02)
+        self._calm.clear()
 
     def _settled(self, store: EventStore) -> bool:
         assert self._deadlines is not None

@@ -70,10 +70,14 @@ class TroubleMaker(Thread):
         self._chance = chance
         self._pace = pace
         self._end = Event()
+        self.calm = Event()
+        """Set for as long as there is to be no trouble, other than that workers which end are started again."""
 
     def run(self) -> None:
         while not self._end.wait(self._chance.expovariate(1 / self._pace)):
             self._workers.start()
+            if self.calm.is_set():
+                continue
             if self._place.troubles and self._chance.random() < OUTSIDE:
                 self._outside()
             else:

@@ -41,7 +41,7 @@ BROKEN: dict[str, Callable[[], list[Record]]] = {
         [record._replace(metadata=record.metadata.replace(b'"undoes":"', b'"undoes":"x')) for record in UNDONE]
     ),
     "outstanding_is_started_minus_answered": lambda: again(scenario(OrderFulfilment).given(PLACED).records, "pm.started"),
-    "a_compensated_instance_has_undone_everything": lambda: without(UNDONE, "inventory.release-stock")[:-2] + numbered(UNDONE)[-1:],
+    "what_a_compensated_instance_has_done_is_undone": lambda: without(UNDONE, "inventory.release-stock")[:-2] + numbered(UNDONE)[-1:],
 }
 
 

@@ -50,7 +50,12 @@ def read_address(url: str) -> Address:
 
     if is_server(url):
         return Address(server=read_server(url))
-    raise NotAStore(f"{re.sub('//.*@', '//…@', url)!r} is no address of a store: {ADDRESSES}")
+    raise NotAStore(f"{shown(url)!r} is no address of a store: {ADDRESSES}")
+
+
+def shown(url: str) -> str:
+    """A URL for people and logs: without the user and password that it may hold."""
+    return re.sub("//.*@", "//", url)
 
 
 def open_store(url: str, *, create: bool = True) -> "EventStore":
@@ -97,7 +102,7 @@ def refuse_imported(store: "EventStore", url: str) -> None:
     from process_manager.interfaces.histories import imported
 
     if imported(store) is not None:
-        raise StoreReadOnly(f"{url} holds imported histories, on which nothing may run: look at them, or name another store")
+        raise StoreReadOnly(f"{shown(url)} holds imported histories, on which nothing may run: look at them, or name another store")
 
 
 def open_index(url: str) -> "DeadlineIndex":

@@ -55,5 +55,15 @@ def test_one_pattern_in_one_group() -> None:
     assert (both.pattern, both.exact) == (None, False)
 
 
+def test_everything_leaves_out_what_the_server_writes_of_groups() -> None:
+    asked = server_filter(EVERYTHING, types=["$marker"])
+    assert [lets_through(asked, it, "s") for it in ("PersistentConfig1", "PersistentConfigured", "PersistentConfig", "$marker")] == [
+        False,
+        True,
+        True,
+        True,
+    ]
+
+
 def test_a_prefix_goes_over_the_end_of_a_line() -> None:
     assert lets_through(server_filter(Filter(type_prefixes=("a",))), "a\nb", "s")

@@ -63,6 +63,11 @@ class TestRecords:
         assert written == [type_, type_, f"$pm.replayed.{group}", f"$pm.replayed.{group}"]  # the first two are links
         consumer.leave()
 
+    def test_everything_leaves_out_what_the_server_writes_of_groups(self, store: EsdbStore, type_: str) -> None:
+        before = store.last_position()
+        store.create_group(unique("group"), where=only(type_), after=before)
+        assert [it.type for it in store.read_all(after=before) if it.stream.startswith("$")] == []
+
     def test_groups_of_others_are_left_alone(self, store: EsdbStore, client: Client) -> None:
         name = unique("theirs")
         client.create_subscription_to_all(name)

@@ -11,6 +11,7 @@
 import os
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else gRPC prints handshakes that fail to stderr; we raise errors that say it
 
@@ -42,6 +43,10 @@ class Client(EventStoreDBClient):
         self._ended = False
         self._retired: list[Any] = []
         super().__init__(address.uri(name))
+
+    def construct_call_credentials(self, username: str | None, password: str | None) -> Any:
+        """User and password stand in the URL with special characters as %XX, which esdbclient would send as they are."""
+        return super().construct_call_credentials(unquote(username or ""), unquote(password or ""))
 
     def _construct_grpc_channel(self, grpc_target: str, grpc_options: GrpcOptions = ()) -> Any:
         options = self.connection_spec.options

@@ -10,7 +10,7 @@ from esdbclient import RecordedEvent
 from process_manager.ports import Filter
 
 _ANYTHING = r"[\s\S]*"  # a dot would stop at a line's end
-_NOT_THE_STORES_OWN = r"[^$]" + _ANYTHING
+_NOT_THE_STORES_OWN = r"(?!PersistentConfig\d+$)[^$]" + _ANYTHING  # that type is the server's own too, without a `$`
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,11 @@ def _report(store: "EventStore", kept: str, start: float, format_: str) -> None:
         click.echo(f"\nThe longest story of an order that was undone, {found.longest}:\n")
         for line in story(store.read_stream(found.longest)):
             click.echo(f"  {line}")
-    say(f"\nTry: pm list --store {kept}" if kept else "\nThe events are thrown away; keep them with --store sqlite:///demo.db")
+    say(
+        f"\nTry: pm list --store {bootstrap.shown(kept)}"
+        if kept
+        else "\nThe events are thrown away; keep them with --store sqlite:///demo.db"
+    )
 
 
 def _summary(found: "Totals", seconds: float) -> None:

@@ -43,7 +43,7 @@ def serve(host: str, port: int, tls_cert: Path | None, tls_key: Path | None, all
     except ModuleNotFoundError as error:
         raise CliError("the development server speaks gRPC: pip install 'process-manager[esdb]'") from error
     if url.startswith(("esdb", "kurrentdb")):
-        raise CliError(f"{url} is served already: name an embedded store, as in --store sqlite:///shop.db", REFUSED)
+        raise CliError(f"{bootstrap.shown(url)} is served already: name an embedded store, as in --store sqlite:///shop.db", REFUSED)
     security = _security(tls_cert, tls_key)
     if not devserver.is_loopback(host) and not (allow_remote and security):
         raise CliError(f"{host} lets other machines in: say --allow-remote, with --tls-cert, --tls-key and {PASSWORD}", REFUSED)

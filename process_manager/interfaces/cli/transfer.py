@@ -76,7 +76,7 @@ def import_command(file: str, url: str) -> None:
 
     path = bootstrap.read_address(url).path
     if path is None or path.exists():
-        raise CliError(f"{url}: an import goes into a new file: name one that is not there yet", REFUSED)
+        raise CliError(f"{bootstrap.shown(url)}: an import goes into a new file: name one that is not there yet", REFUSED)
     with opened(file) as source, closing(bootstrap.open_store(url)) as store:
         reading = Import(store)
         try:

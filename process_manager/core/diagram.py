@@ -48,7 +48,7 @@ def mermaid(definition: Definition, taken: Iterable[Record] | None = None) -> st
 def dot(definition: Definition, taken: Iterable[Record] | None = None) -> str:
     """A Graphviz digraph; `taken` are the records of an instance whose path is highlighted."""
     drawn, went = _drawn(definition, taken)
-    lines = [f"digraph {_quoted(definition.name)} {{", "    node [fontname=Helvetica];", "    edge [fontname=Helvetica];"]
+    lines = [f"digraph {quoted(definition.name)} {{", "    node [fontname=Helvetica];", "    edge [fontname=Helvetica];"]
     lines += [f"    {_dot_node(node, highlighted=node.id in went.nodes)}" for node in drawn.nodes.values()]
     lines += [f"    {_dot_edge(edge, highlighted=edge in went.edges)}" for edge in drawn.edges]
     return "\n".join([*lines, "}"]) + "\n"
@@ -76,34 +76,35 @@ def _alike(edges: Iterable[Edge]) -> list[list[Edge]]:
 
 def _mermaid_node(node: Node) -> str:
     opening, closing = _MERMAID[node.shape]
-    text = "<br/>".join(map(_html, node.lines))
+    text = "<br/>".join(map(html, node.lines))
     return f'{node.id}{opening}"{text}"{closing}'
 
 
 def _mermaid_edge(edge: Edge) -> str:
     arrow = "-.->" if edge.undo else "-->"
-    label = f'|"{_html(edge.label)}"|' if edge.label else ""
+    label = f'|"{html(edge.label)}"|' if edge.label else ""
     return f"{edge.source} {arrow}{label} {edge.target}"
 
 
-def _html(text: str) -> str:
+def html(text: str) -> str:
     """Text with Mermaid's entity codes for what it would read as its own."""
     return text.translate(_ENTITIES)
 
 
 def _dot_node(node: Node, *, highlighted: bool) -> str:
-    return f"{node.id} [label={_quoted(*node.lines)}, {_DOT[node.shape]}{_colour(highlighted=highlighted)}];"
+    return f"{node.id} [label={quoted(*node.lines)}, {_DOT[node.shape]}{_colour(highlighted=highlighted)}];"
 
 
 def _dot_edge(edge: Edge, *, highlighted: bool) -> str:
     style = ", style=dashed" if edge.undo else ""
-    return f"{edge.source} -> {edge.target} [label={_quoted(edge.label)}{style}{_colour(highlighted=highlighted)}];"
+    return f"{edge.source} -> {edge.target} [label={quoted(edge.label)}{style}{_colour(highlighted=highlighted)}];"
 
 
 def _colour(*, highlighted: bool) -> str:
     return f', color="{_TAKEN}", penwidth=3' if highlighted else ""
 
 
-def _quoted(*lines: str) -> str:
+def quoted(*lines: str) -> str:
+    """Lines as one string of DOT."""
     escaped = [line.replace("\\", "\\\\").replace('"', '\\"') for line in lines]
     return '"' + "\\n".join(escaped) + '"'

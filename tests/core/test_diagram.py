@@ -7,7 +7,7 @@ import pytest
 
 from process_manager import FOREVER, Complete, Deadline, Effects, ProcessManager, Step, due, minutes, starts
 from process_manager.core.definition import Definition
-from process_manager.core.diagram import _html, _quoted, dot, mermaid
+from process_manager.core.diagram import dot, html, mermaid, quoted
 from process_manager.core.graph import graph, path
 from process_manager.examples.order_fulfilment.messages import CardDeclined, Line, OrderPlaced, StockReleased, StockReserved
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
@@ -98,8 +98,8 @@ def test_spans_are_written_in_the_largest_whole_unit() -> None:
 
 
 def test_labels_are_escaped() -> None:
-    assert _html('a "b" <c> #1') == "a #quot;b#quot; #lt;c#gt; #35;1"
-    assert _quoted('a "b"', "c\\d") == '"a \\"b\\"\\nc\\\\d"'
+    assert html('a "b" <c> #1') == "a #quot;b#quot; #lt;c#gt; #35;1"
+    assert quoted('a "b"', "c\\d") == '"a \\"b\\"\\nc\\\\d"'
 
 
 class Billing(ProcessManager, key="id"):

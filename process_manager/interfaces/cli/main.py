@@ -29,6 +29,7 @@ _COMMANDS = {
     "deadlines": ("deadlines", "List, move and cancel deadlines that are pending."),
     "export": ("transfer", "Write instances' histories as JSON Lines, masked if need be."),
     "import": ("transfer", "Read exported histories into a new file, to look at."),
+    "discover": ("discover", "Draw the flow that the log really shows."),
     "diagram": ("check", "Draw a process as Mermaid or DOT."),
     "check": ("check", "Check an app and say what is in it."),
     "report": ("report", "Report on instances: outcomes, durations, decisions, what waits, and more."),

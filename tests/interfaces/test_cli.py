@@ -150,7 +150,10 @@ def test_list_in_every_format(shop: Any) -> None:
     assert next(csv.DictReader(io.StringIO(shop("list", "-o", "csv").out)))["started"] == "2026-01-01T00:00:00Z"
     assert "2026-01-01 00:00:00" in shop("list").out
     assert shop("list", "--status", "compensated", "-o", "ids").out == "order_fulfilment-2\n"
-    assert shop("list", "--process", "other", "-o", "json").out == "[]\n"
+    other = shop("list", "--process", "other", "-o", "json")
+    assert (other.code, other.out) == (4, "")
+    assert "there are order_fulfilment" in other.err
+    assert shop("list", "--process", "order_fulfilment", "--status", "aborted", "-o", "json").out == "[]\n"
 
 
 def test_show(shop: Any) -> None:

@@ -4,14 +4,26 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import click
 
 from process_manager.interfaces.cli import output
 from process_manager.interfaces.cli.errors import NOT_FOUND, REFUSED, CliError
-from process_manager.interfaces.cli.operate import acting_options, carry_out, named
-from process_manager.interfaces.cli.options import command, existing_log, existing_store, format_option, group, read_time, store_option
+from process_manager.interfaces.cli.operate import acting_options, carry_out
+from process_manager.interfaces.cli.options import (
+    command,
+    existing_log,
+    existing_store,
+    format_option,
+    group,
+    known_process,
+    no_instance,
+    read_time,
+    store_option,
+    stream_of,
+)
 
 if TYPE_CHECKING:
     from process_manager.core.instance import Instance
@@ -50,8 +62,11 @@ def list_deadlines(instance: tuple[str, ...], process: str, url: str, format_: s
     from process_manager.interfaces.deadlines import COLUMNS, rows, rows_of
 
     with existing_log(url) as store:
-        found = rows_of(_current(store, *named(instance))) if instance else rows(store, process)
-        output.write_rows(found, COLUMNS, format_, "instance", hidden=("process", "key"))
+        found = rows_of(_current(store, stream_of(instance))) if instance else rows(store, process)
+        first = next(found, None)
+        if first is None:
+            known_process(store, process)
+        output.write_rows(() if first is None else chain((first,), found), COLUMNS, format_, "instance", hidden=("process", "key"))
 
 
 @command("move", example='pm deadlines move order_fulfilment 1001 ship_order --by 2d --reason "a strike"')
@@ -106,10 +121,7 @@ for _each in (list_deadlines, move_deadline, cancel_deadline):
 def _named(deadline: tuple[str, ...]) -> tuple[str, str]:
     """The instance and the deadline of a command line."""
     *instance, name = deadline
-    if not instance or "-" in instance:
-        raise click.UsageError("name an instance and its deadline")
-    (stream,) = named(instance)
-    return stream, name
+    return stream_of(instance), name
 
 
 def _current(store: "EventStore", stream: str) -> "Instance":
@@ -119,7 +131,7 @@ def _current(store: "EventStore", stream: str) -> "Instance":
     try:
         return current(store, stream)
     except StreamNotFound as error:
-        raise CliError(f"there is no instance {stream}: pm list -o ids shows those that are there", NOT_FOUND) from error
+        raise no_instance(stream) from error
 
 
 def _pending(store: "EventStore", stream: str, name: str) -> "Pending":

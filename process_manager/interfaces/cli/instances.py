@@ -9,6 +9,7 @@ from process_manager.interfaces.cli.options import (
     existing_log,
     format_option,
     instance_argument,
+    known_process,
     no_instance,
     store_option,
 )
@@ -47,7 +48,9 @@ def list_command(
         if found is None:
             rows = list(scan(store, process, status or ""))
             found = rows[:limit], len(rows)
-    rows, total = found
+        rows, total = found
+        if not total:
+            known_process(store, process)
     output.write_rows(rows, COLUMNS, format_, "instance", hidden=("process", "key"))
     if limit and total > limit:
         say(f"{limit:,} of {total:,} instances; --limit shows more")

@@ -9,7 +9,7 @@ import click
 
 from process_manager.interfaces.cli.errors import ERROR, NOT_FOUND, OK, REFUSED, CliError, say
 from process_manager.interfaces.cli.instances import STATUSES
-from process_manager.interfaces.cli.options import command, existing_store, store_option
+from process_manager.interfaces.cli.options import command, existing_store, known_process, store_option, stream_of
 
 if TYPE_CHECKING:
     from process_manager.core.signals import Action, OperatorAction
@@ -112,15 +112,16 @@ def named(instance: Sequence[str]) -> list[str]:
     if tuple(instance) == ("-",):
         lines = sys.stdin.buffer.read().decode(errors="replace").splitlines()
         return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
-    if len(instance) > 2:
-        raise click.UsageError("name the instance as PROCESS-KEY, or as PROCESS KEY; ids of several go to standard input, with -")
-    return ["-".join(instance)]
+    return [stream_of(instance)]
 
 
 def _matching(store: "EventStore", process: str, status: str) -> list[str]:
     from process_manager.interfaces.instances import scan
 
-    return [row["instance"] for row in scan(store, process, status)]
+    found = [row["instance"] for row in scan(store, process, status)]
+    if not found:
+        known_process(store, process)
+    return found
 
 
 def _possible(store: "EventStore", asked: "list[OperatorAction]") -> "tuple[list[OperatorAction], list[str]]":

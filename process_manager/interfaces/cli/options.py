@@ -1,6 +1,6 @@
 """Options that several commands share."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -94,6 +94,11 @@ def instance_argument(function: F) -> F:
 
 
 def _stream(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> str:
+    return stream_of(words)
+
+
+def stream_of(words: Sequence[str]) -> str:
+    """The stream of an instance that is named in one word or two."""
     if len(words) > 2 or "-" not in "-".join(words):
         raise click.UsageError("name the instance as PROCESS-KEY, or as PROCESS KEY")
     return "-".join(words)
@@ -102,6 +107,15 @@ def _stream(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> st
 def no_instance(stream: str) -> CliError:
     """The error for a stream that is not there."""
     return CliError(f"there is no instance {stream}: pm list -o ids shows those that are there", NOT_FOUND)
+
+
+def known_process(store: "EventStore", process: str) -> None:
+    """Nothing was found for this process: an error where the log holds no instance of it, with those that it holds."""
+    from process_manager.interfaces.histories import instances
+
+    names = sorted({stream.partition("-")[0] for stream in instances(store)})
+    if process and process not in names:
+        raise CliError(f"there is no process {process!r} in this store: there are {', '.join(names) or 'none'}", NOT_FOUND)
 
 
 def format_option(*formats: str) -> Callable[[F], F]:

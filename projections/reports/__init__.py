@@ -10,9 +10,11 @@ from projections.reports.compensations import Compensated, compensations
 from projections.reports.decisions import Answer, decisions
 from projections.reports.durations import Duration, durations
 from projections.reports.failures import Failure, failures
+from projections.reports.flow import Follows, flow
 from projections.reports.history import Throughput, Variant, throughput, variants
 from projections.reports.overview import Count, Outcome, outcomes, overview
 from projections.reports.scope import Scope
+from projections.reports.timeline import Period, timeline
 from projections.reports.waiting import Waiting, waiting
 from projections.shipped import Commands, Deadlines, Decisions, Events, Failures, Instances, Steps
 
@@ -37,5 +39,7 @@ REPORTS: Mapping[str, Report] = {
     "compensations": Report(compensations, Compensated, [Instances, Commands]),
     "variants": Report(variants, Variant, [Instances, Events]),
     "throughput": Report(throughput, Throughput, [Instances, Events]),
+    "timeline": Report(timeline, Period, [Instances]),
+    "flow": Report(flow, Follows, [Instances, Events]),
 }
 """All of them, by name."""

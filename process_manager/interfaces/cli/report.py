@@ -2,23 +2,28 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import click
 
+from process_manager.interfaces import readable
 from process_manager.interfaces.cli import output
-from process_manager.interfaces.cli.errors import say
+from process_manager.interfaces.cli.errors import REFUSED, CliError, say
 from process_manager.interfaces.cli.instances import STATUSES
 from process_manager.interfaces.cli.options import command, existing_log, format_option, store_option
 from process_manager.interfaces.cli.views import opened_views, ready, views_option, wait_option
 
 if TYPE_CHECKING:
-    from projections.reports import Report
+    from types import ModuleType
+
+    from projections.projection import Projection
     from projections.views import Views
 
-NAMES = ("overview", "outcomes", "durations", "decisions", "failures", "waiting", "compensations", "variants", "throughput")
+NAMES = (
+    "overview", "outcomes", "durations", "decisions", "failures", "waiting", "compensations", "variants", "throughput", "timeline", "flow",
+)  # fmt: skip
 SHOWN = 50
 """Rows of a table, unless --limit says otherwise; data is always whole."""
 _A_DAY = len("2026-01-31")
@@ -59,31 +64,52 @@ def _time(text: str | None, zone: ZoneInfo, *, end: bool = False) -> int | None:
 @wait_option
 @views_option
 @store_option
-@format_option("table", "json", "jsonl", "csv")
+@format_option("table", "json", "jsonl", "csv", "html")
 def report_command(
     name: str, process: str, version: int | None, status: str | None, since: str | None, until: str | None, then: str | None,
     zone: ZoneInfo, limit: int | None, views_url: str | None, url: str, format_: str, *, wait: bool,
 ) -> None:  # fmt: skip
-    """Report on the instances of processes: overview, outcomes, durations, decisions, failures, waiting, compensations, variants or
-    throughput.
+    """Report on the instances of processes: overview, outcomes, durations, decisions, failures, waiting, compensations, variants,
+    throughput, timeline (started, ended and open in each period) or flow (which event follows which).
 
     It reads the views that pm projections run keeps, and says on stderr when they are behind. Times are those of the messages. --since
     and --until ask when an instance started; for durations of steps, decisions and failures, when these began. --as-of reads the whole
-    log, since no view stands still.
+    log, since no view stands still. -o html writes a page that needs nothing else: of overview one with all reports, charts and
+    the flow of events, of another report one with it alone.
     """
+    page = _page() if format_ == "html" else None
     from projections.reports import REPORTS, Scope
+    from projections.views import places
 
-    report = REPORTS[name]
+    reports = {each: REPORTS[each] for each in (NAMES if page and name == "overview" else (name,))}
+    needed = [each() for each in dict.fromkeys(projection for report in reports.values() for projection in report.reads)]
     scope = Scope(process, version, status or "", _time(since, zone), _time(until, zone, end=True))
     before = _time(then, zone, end=True)
-    with _views(report, url, views_url, before, wait=wait) as views, views.read() as connection:
-        rows = report.query(connection, scope)
-    _write(rows, report.row._fields, format_, limit)
+    with _views(needed, url, views_url, before, wait=wait) as views, views.read() as connection:
+        found = {each: report.query(connection, scope) for each, report in reports.items()}
+        read = places(connection)
+    if page:
+        times = {"since": since, "until": until, "as of": then}
+        asked = {"process": process, "version": version, "status": status, **times, "time zone": any(times.values()) and zone.key}
+        position = min(read[each.name].position for each in needed)
+        about = page.About(datetime.now(UTC), position, [(each, str(value)) for each, value in asked.items() if value])
+        click.echo(page.render(found, about, limit))
+    else:
+        _write(found[name], reports[name].row._fields, format_, limit)
+
+
+def _page() -> "ModuleType":
+    try:
+        from process_manager.interfaces.html_report import page
+    except ModuleNotFoundError as error:
+        if error.name not in {"graphlay", "jinja2", "markupsafe", "vl_convert"}:
+            raise
+        raise CliError("-o html needs what draws it: pip install 'process-manager[html]'", REFUSED) from error
+    return page
 
 
 @contextmanager
-def _views(report: "Report", url: str, views_url: str | None, before: int | None, *, wait: bool) -> "Iterator[Views]":
-    needed = [each() for each in report.reads]
+def _views(needed: "Sequence[Projection]", url: str, views_url: str | None, before: int | None, *, wait: bool) -> "Iterator[Views]":
     with existing_log(url) as store:
         if before is None:
             with opened_views(url, views_url) as views:
@@ -121,14 +147,7 @@ def _plain(value: Any) -> Any:
 def _readable(value: Any) -> Any:
     """For people."""
     if isinstance(value, timedelta):
-        return _span(value)
+        return readable.span(value)
     if isinstance(value, float):
-        return f"{value:.1%}"
+        return readable.share(value)
     return " > ".join(value) if isinstance(value, tuple) else value
-
-
-def _span(span: timedelta) -> str:
-    for unit, seconds in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if span.total_seconds() >= seconds:
-            return f"{span.total_seconds() / seconds:.1f} {unit}"
-    return f"{span.total_seconds():.1f} s"

@@ -11,7 +11,7 @@ from projections.reports.scope import Scope
 from projections.shipped.instances import INSTANCES
 from projections.times import micros, moment
 
-MOST = 120
+MOST = 200
 """Periods in a timeline; they are made longer before there are more."""
 
 _DAY = 86_400_000_000

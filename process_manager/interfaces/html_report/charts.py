@@ -16,22 +16,34 @@ Json = dict[str, Any]
 MOST = 12
 """Bars in a chart; the table has the rest."""
 
-_WIDTH = 600
+_LABELS, _WIDE, _NARROW = 260, 960, 620
+"""Pixels: of the labels of bars, longer ones are cut; of a chart without and with such labels."""
+
 _MIN, _HOUR, _DAY = 60, 3_600, 86_400
 _TICKS = [0, 1, 10, _MIN, 10 * _MIN, _HOUR, 6 * _HOUR, _DAY, 7 * _DAY, 30 * _DAY, 100 * _DAY, 365 * _DAY, 1_000 * _DAY, 3_650 * _DAY]
 _TICK_LABEL = (
     f"datum.value < {_MIN} ? datum.value + ' s' : datum.value < {_HOUR} ? datum.value / {_MIN} + ' min' : "
     f"datum.value < {_DAY} ? datum.value / {_HOUR} + ' h' : format(datum.value / {_DAY}, ',d') + ' d'"
 )
+_WHOLE = {"labelExpr": "datum.value % 1 ? '' : format(datum.value, ',d')"}
+_HOURS, _DAYS, _MONTHS = "%H:%M", "%d %b", "%b %Y"
+_TIMES = {
+    "milliseconds": "%H:%M:%S", "seconds": "%H:%M:%S", "minutes": _HOURS, "hours": _HOURS, "day": _DAYS, "date": _DAYS, "week": _DAYS,
+    "month": _MONTHS, "quarter": _MONTHS, "year": "%Y",
+}  # fmt: skip
+_NAMED: Json = {
+    "field": "label", "type": "nominal", "sort": None, "title": None,
+    "axis": {"ticks": False, "domain": False, "labelPadding": 6, "minExtent": 1.2 * _LABELS, "maxExtent": 1.2 * _LABELS},
+}  # fmt: skip
+"""A row for each label; with room for a font that is wider than the one measured."""
 _CONFIG: Json = {
     "background": None,
-    "font": "system-ui, sans-serif",
+    "font": "Arial, Helvetica, sans-serif",  # what it measures, most machines have
     "view": {"stroke": None},
     "axis": {
         "labelColor": "var(--soft)", "titleColor": "var(--soft)", "gridColor": "var(--line)", "domainColor": "var(--line)",
-        "tickColor": "var(--line)", "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "labelLimit": 300,
+        "tickColor": "var(--line)", "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "labelLimit": _LABELS,
     },
-    "axisY": {"minExtent": 60},
     "legend": {"labelColor": "var(--ink)", "symbolFillColor": "var(--ink)", "labelFontSize": 12, "orient": "top", "title": None},
     "text": {"color": "var(--ink)", "fontSize": 12},
 }  # fmt: skip
@@ -51,14 +63,14 @@ def bars(rows: Iterable[tuple[str, int, str]], title: str) -> Markup:
     own_color = {"color": {"field": "color", "type": "nominal", "scale": None}}
     return _svg({
         "data": {"values": values},
-        "width": _WIDTH,
+        "width": _NARROW,
         "height": {"step": 26},
         "encoding": {
-            "y": {"field": "label", "type": "nominal", "sort": None, "title": None, "axis": {"ticks": False, "domain": False}},
-            "x": {"field": "number", "type": "quantitative", "title": title, "axis": {"tickCount": 5, "format": ",d", "tickMinStep": 1}},
+            "y": _NAMED,
+            "x": {"field": "number", "type": "quantitative", "title": title, "axis": {"tickCount": 5, **_WHOLE}},
         },
         "layer": [
-            {"mark": {"type": "bar", "cornerRadiusEnd": 2, "height": 18}, "encoding": own_color},
+            {"mark": {"type": "bar", "height": 18}, "encoding": own_color},
             {"mark": {"type": "text", "align": "left", "dx": 4}, "encoding": {"text": {"field": "text"}}},
         ],
     })  # fmt: skip
@@ -66,26 +78,30 @@ def bars(rows: Iterable[tuple[str, int, str]], title: str) -> Markup:
 
 def lines(periods: Sequence[Period]) -> Markup:
     """What started and ended in each period, and below it what was open at its end."""
-    at = [{"at": period.since.timestamp() * 1000, **period._asdict(), "since": None, "length": None} for period in periods]
-    time = {"field": "at", "type": "temporal", "scale": {"type": "utc"}, "title": None}
-    number = {"type": "quantitative", "axis": {"tickCount": 4, "format": ",d", "tickMinStep": 1}}
+    last = periods[-1]
+    values = [
+        {"at": each.since.timestamp() * 1000, "started": each.started, "ended": each.ended, "open": each.open}
+        for each in (*periods, last._replace(since=last.since + last.length))  # the last step ends, too
+    ]
+    time = {"field": "at", "type": "temporal", "scale": {"type": "utc"}, "title": None, "axis": {"format": _TIMES, "labelOverlap": True}}
+    number = {"type": "quantitative", "axis": {"tickCount": 4, "minExtent": 60, **_WHOLE}}
     colors = {"domain": ["started", "ended"], "range": ["var(--bar)", "var(--completed)"]}
     return _svg({
-        "data": {"values": at},
+        "data": {"values": values},
         "vconcat": [
             {
-                "width": _WIDTH,
+                "width": _WIDE - 60,
                 "height": 150,
                 "transform": [{"fold": ["started", "ended"], "as": ["what", "number"]}],
-                "mark": {"type": "line", "strokeWidth": 2, "interpolate": "monotone"},
+                "mark": {"type": "line", "strokeWidth": 2, "interpolate": "step-after"},
                 "encoding": {
                     "x": time,
-                    "y": {**number, "field": "number", "title": f"in {readable.span(periods[0].length)}"},
+                    "y": {**number, "field": "number", "title": f"in each {readable.span(periods[0].length)}"},
                     "color": {"field": "what", "type": "nominal", "scale": colors},
                 },
             },
             {
-                "width": _WIDTH,
+                "width": _WIDE - 60,
                 "height": 90,
                 "mark": {"type": "area", "color": "var(--bar)", "opacity": 0.35, "interpolate": "step-after"},
                 "encoding": {"x": time, "y": {**number, "field": "open", "title": "open"}},
@@ -111,9 +127,9 @@ def spans(rows: Sequence[Duration]) -> Markup:
     shapes = {"domain": quantiles, "range": ["circle", "diamond", "triangle-right"]}
     return _svg({
         "data": {"values": values},
-        "width": _WIDTH,
+        "width": _NARROW,
         "height": {"step": 26},
-        "encoding": {"y": {"field": "label", "type": "nominal", "sort": None, "title": None, "axis": {"ticks": False, "domain": False}}},
+        "encoding": {"y": _NAMED},
         "layer": [
             {
                 "mark": {"type": "rule", "strokeWidth": 4, "opacity": 0.35, "color": "var(--bar)"},

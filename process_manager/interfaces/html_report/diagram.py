@@ -14,6 +14,7 @@ SHARE = 0.01
 
 _HEIGHT = 34
 _LETTER = 7.2  # pixels, of 13 px text
+_LONGEST = 42  # letters in a box
 _WIDEST = 3.5
 
 
@@ -26,6 +27,11 @@ class Box(NamedTuple):
     width: float
     height: float
     kind: str  # event, start, or a status for an end
+
+    @property
+    def text(self) -> str:
+        """The name as far as it has room."""
+        return self.name if len(self.name) <= _LONGEST else self.name[: _LONGEST - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
     @property
     def color(self) -> str:
@@ -93,7 +99,7 @@ def _worth_drawing(rows: Sequence[Follows]) -> list[Follows]:
 
 
 def _width(name: str) -> float:
-    return max(70.0, _LETTER * len(name) + 24)
+    return max(70.0, _LETTER * min(len(name), _LONGEST) + 24)
 
 
 def _box(name: str, node: dict[str, Any]) -> Box:

@@ -61,7 +61,7 @@ def _failures(rows: Rows) -> Markup:
 
 
 def _waiting(rows: Rows) -> Markup:
-    counts = Counter(f"{row.what} {row.waits_for}" if row.what != "operator" else row.what for row in rows)
+    counts = Counter(f"{row.what}: {row.waits_for}" if row.what not in {"operator", "event"} else row.what for row in rows)
     return charts.bars(((what, count, "bar") for what, count in counts.most_common()), "instances")
 
 
@@ -81,7 +81,7 @@ KINDS = {
         charts.lines,
         "Lines: instances started and ended, and below them those open, as in the table.",
     ),
-    "flow": Kind("Flow", "Which domain event came next, and in how many instances; an end is the status in parentheses."),
+    "flow": Kind("Flow", "Which domain event came next, and how often; after the last one stands the status of the instance."),
     "waiting": Kind(
         "Waiting", "What has not ended, and all that it waits for; what waits longest first.", _waiting, "Bars: how many wait for what."
     ),
@@ -89,7 +89,7 @@ KINDS = {
     "compensations": Kind("Compensations", "Why work was undone.", _compensations, "Bars: instances by reason, as in the table."),
     "durations": Kind(
         "Durations",
-        "From the first command of a step to its answer, and of the whole process from start to end.",
+        "From the first command of a step to its answer; where no step is named, of the whole process from start to end.",
         charts.spans,
         "Points: median, 90th and 99th percentile of each step, as in the table.",
     ),
@@ -109,8 +109,8 @@ def section(name: str, rows: Rows, limit: int) -> Section:
     drawn = diagram(rows) if name == "flow" else None
     alternative = kind.alternative
     if drawn:
-        rare = f"; {len(drawn.left_out)} rarer ones (below {SHARE:.0%} of the instances) stand in the table only" if drawn.left_out else ""
-        alternative = f"{len(drawn.arrows)} arrows between {len(drawn.boxes)} boxes{rare}."
+        rare = f" In the table only, below {SHARE:.0%} of the instances: {len(drawn.left_out)}." if drawn.left_out else ""
+        alternative = f"Arrows: {len(drawn.arrows)}, each with how often it was taken.{rare}"
     columns = [column for column in rows[0]._fields if column != "process"]
     shown = [[_cell(getattr(row, column)) for column in columns] for row in rows[:limit]]
     titles = [column.replace("_", " ") for column in columns]

@@ -66,3 +66,27 @@ def test_the_command_line_reference_is_what_help_says() -> None:
 
     assert done.returncode == 0, done.stderr
     assert shown == done.stdout
+
+
+def test_a_changed_rule_shows_before_it_is_deployed(trip: Path) -> None:
+    """The section's commands run in its order on a demo; each `drift` finds orders that the candidate would have had reviewed."""
+    section = README.partition("## Replay, explain, drift")[2].partition("\n## ")[0]
+    assert run(trip, "pm", "demo", "--orders", "200", "--store", "sqlite:///demo.db").returncode == 0
+    typed = [line for block in re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL) for line in block.splitlines()]
+    outputs = [shell(trip, line, 5 if "drift" in line else 0) for line in typed]
+
+    assert "compensating: rejected by alan" in outputs[0]
+    assert outputs[1].startswith("order_fulfilment-1.000005 is compensated")
+    assert "gave inventory.reserve-stock" in outputs[2]
+    for drift in (outputs[3], outputs[4], outputs[7]):
+        assert "manual review" in drift
+
+
+def shell(directory: Path, line: str, code: int) -> str:
+    """What a line of a shell block prints; `>` writes a file."""
+    words, _, file = line.partition(" > ")
+    done = run(directory, *words.split())
+    assert done.returncode == code, f"{line}\n{done.stdout}{done.stderr}"
+    if file:
+        (directory / file).write_text(done.stdout)
+    return done.stdout

@@ -30,12 +30,17 @@ class Verdict:
 def classify(definition: Definition, instance: Instance, taken: Input) -> Verdict:
     """The answer for a domain event."""
     handled = definition.handled.get(taken.type)
+    asked = _asked(instance, taken)
+    if asked is not None and asked.step not in definition.steps and asked.status != "done":
+        return Verdict("fail", reason=f"it answers {asked.step}, a step that the class has no more: put it back and retry")
     if handled is None:
         return Verdict("ignore", reason="this version of the definition has no use for it")
-    if handled.answers:
-        verdict = _answer(handled, instance, taken)
-        if verdict is not None:
-            return verdict
+    verdict = _answer(handled, instance, taken) if handled.answers else None
+    return verdict or _as_event(definition, handled, instance, taken)
+
+
+def _as_event(definition: Definition, handled: Handled, instance: Instance, taken: Input) -> Verdict:
+    """The answer for an event that answers no command."""
     if handled.starts is not None:
         return _starting(handled, instance, taken, handled.starts)
     if instance.status == "not_started":
@@ -56,8 +61,7 @@ def _earlier(instance: Instance, taken: Input) -> bool:
 
 def _answer(handled: Handled, instance: Instance, taken: Input) -> Verdict | None:
     """An answer to a command of this instance; None when it has to be judged as an event."""
-    cause = taken.meta.get("$causationId")
-    run = instance.run_of_command(cause) if isinstance(cause, str) else None
+    run, cause = _asked(instance, taken), taken.meta.get("$causationId")
     if run is not None:
         return _answer_to(handled, run)
     if cause is not None:
@@ -71,6 +75,12 @@ def _answer(handled: Handled, instance: Instance, taken: Input) -> Verdict | Non
     if len(open_runs) > 1:
         return _late(handled, f"it names no command and {len(open_runs)} operations are open")
     return None
+
+
+def _asked(instance: Instance, taken: Input) -> Run | None:
+    """The run whose command the event names as its cause."""
+    cause = taken.meta.get("$causationId")
+    return instance.run_of_command(cause) if isinstance(cause, str) else None
 
 
 def _meant(handled: Handled, instance: Instance, taken: Input) -> list[Run]:

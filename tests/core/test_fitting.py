@@ -22,7 +22,7 @@ from process_manager import (
     undo,
 )
 from process_manager.core.fitting import misfits
-from process_manager.testing.scenario import Scenario, scenario
+from process_manager.testing.scenario import Scenario, scenario, unsolicited
 from tests.core.samples import (
     DECLINED,
     NOTICED,
@@ -182,6 +182,17 @@ def test_an_event_that_is_kept_and_not_taken_any_more() -> None:
     case = CASES["early"]()
     assert [each[:2] for each in found(case, New)] == [("event", "t.noticed")]
     case.deployed(New).when(began("a")).then_ignored("no use for it")
+
+
+def test_the_answer_to_a_step_that_is_gone_is_not_lost() -> None:
+    case = CASES["outstanding"]()
+    answer = unsolicited(taken("a"), causation=next(iter(case.instance.commands)))
+    case.deployed(New).when(answer).then_suspended("it answers taking, a step that the class has no more")
+    case.deployed(Old).operator("retry").then(Pay(id="1")).then_running()
+
+
+def test_the_deadline_of_a_step_that_is_gone_suspends() -> None:
+    CASES["outstanding"]().deployed(New).after(hours(1)).then_suspended("has no step taking any more")
 
 
 def test_a_life_that_has_ended_needs_nothing() -> None:

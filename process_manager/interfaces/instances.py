@@ -13,8 +13,6 @@ from process_manager.errors import MessageError
 from process_manager.ports import EventStore, Filter
 from process_manager.runtime.router import time_of
 
-COLUMNS = ("instance", "process", "key", "status", "life", "version", "started", "updated", "outcome")
-
 _DECISIVE = {
     fact.fact_type
     for fact in (

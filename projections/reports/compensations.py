@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 from projections.reports.quantiles import quantiles
 from projections.reports.scope import Scope
 from projections.shipped.commands import COMMANDS
-from projections.shipped.instances import INSTANCES, SHOWN_STATUS
+from projections.shipped.instances import INSTANCES
 
 
 class Compensated(NamedTuple):
@@ -28,7 +28,7 @@ class Compensated(NamedTuple):
 def compensations(connection: Connection, scope: Scope) -> list[Compensated]:
     """Reasons by process, the most frequent first."""
     i = INSTANCES.c
-    query = select(i.process, i.compensation, i.instance, SHOWN_STATUS, i.ended - i.compensating_since)
+    query = select(i.process, i.compensation, i.instance, i.status, i.ended - i.compensating_since)
     groups: dict[tuple[str, str], list[tuple[str, str, int | None]]] = {}
     for process, reason, *rest in connection.execute(scope.instances(query.where(i.compensating_since.is_not(None)))):
         groups.setdefault((process, reason), []).append(tuple(rest))

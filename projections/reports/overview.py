@@ -8,7 +8,7 @@ from projections.reports.scope import Scope
 from projections.shipped.commands import COMMANDS
 from projections.shipped.deadlines import DEADLINES
 from projections.shipped.events import EVENTS
-from projections.shipped.instances import INSTANCES, SHOWN_OUTCOME, SHOWN_STATUS
+from projections.shipped.instances import INSTANCES, SHOWN_OUTCOME
 
 
 class Count(NamedTuple):
@@ -33,9 +33,9 @@ class Outcome(NamedTuple):
 
 def overview(connection: Connection, scope: Scope) -> list[Count]:
     """Counts by process, the largest of each sort first."""
-    status = select(INSTANCES.c.process, literal("status"), SHOWN_STATUS, func.count())
+    status = select(INSTANCES.c.process, literal("status"), INSTANCES.c.status, func.count())
     queries = [
-        scope.instances(status).group_by(INSTANCES.c.process, SHOWN_STATUS),
+        scope.instances(status).group_by(INSTANCES.c.process, INSTANCES.c.status),
         _counted(scope, EVENTS, "event", "type"),
         _counted(scope, COMMANDS, "outstanding", "step").where(COMMANDS.c.status == "outstanding"),
         _counted(scope, DEADLINES, "pending", "about"),
@@ -51,7 +51,7 @@ def _counted(scope: Scope, table: Table, what: str, name: str) -> Select[Any]:
 
 def outcomes(connection: Connection, scope: Scope) -> list[Outcome]:
     """How instances ended, or stand; the most frequent first."""
-    what = (INSTANCES.c.process, INSTANCES.c.version, SHOWN_STATUS, SHOWN_OUTCOME)
+    what = (INSTANCES.c.process, INSTANCES.c.version, INSTANCES.c.status, SHOWN_OUTCOME)
     found = connection.execute(scope.instances(select(*what, func.count())).group_by(*what)).all()
     total = sum(row[-1] for row in found)
     rows = [Outcome._make([*row, row[-1] / total]) for row in found]

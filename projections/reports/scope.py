@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Select, Table, literal
+from sqlalchemy import Column, ColumnElement, Select, Table
 
-from projections.shipped.instances import INSTANCES, SHOWN_STATUS
+from projections.shipped.instances import INSTANCES
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Scope:
         if self.version is not None:
             found.append(INSTANCES.c.version == self.version)
         if self.status:
-            found.append(literal(self.status) == SHOWN_STATUS)
+            found.append(INSTANCES.c.status == self.status)
         return found
 
     def _span(self, time: "Column[Any]") -> list[ColumnElement[bool]]:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, and_, select
 from projections.reports.scope import Scope
 from projections.shipped.commands import COMMANDS
 from projections.shipped.deadlines import DEADLINES
-from projections.shipped.instances import INSTANCES, SHOWN_OUTCOME, SHOWN_STATUS
+from projections.shipped.instances import INSTANCES, SHOWN_OUTCOME
 from projections.times import moment
 
 ENDED = ("completed", "compensated", "aborted", "cancelled")
@@ -38,12 +38,12 @@ def waiting(connection: Connection, scope: Scope) -> list[Waiting]:
     return sorted(found, key=lambda row: (row.since, row.instance, row.what, row.waits_for))
 
 
-_OF = (INSTANCES.c.instance, INSTANCES.c.process, INSTANCES.c.version, SHOWN_STATUS)
-_GOES_ON = INSTANCES.c.status.not_in(ENDED)
+_OF = (INSTANCES.c.instance, INSTANCES.c.process, INSTANCES.c.version, INSTANCES.c.status)
+_GOES_ON = INSTANCES.c.stage.not_in(ENDED)
 
 
 def _operators(connection: Connection, scope: Scope) -> list[Waiting]:
-    query = select(*_OF, SHOWN_OUTCOME, INSTANCES.c.updated).where(SHOWN_STATUS.in_(("suspended", "compensation_failed")))
+    query = select(*_OF, SHOWN_OUTCOME, INSTANCES.c.updated).where(INSTANCES.c.status.in_(("suspended", "compensation_failed")))
     return [Waiting._make([*row[:4], "operator", row[4], moment(row[5]), None]) for row in connection.execute(scope.instances(query))]
 
 

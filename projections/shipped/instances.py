@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Boolean, Column, ColumnElement, Index, Integer, Table, and_, case, literal
+from sqlalchemy import Boolean, Column, ColumnElement, Index, Integer, Table, case
 
 from process_manager.core import facts
 from projections.message import Message
@@ -16,7 +16,8 @@ INSTANCES = Table(
     instance(primary_key=True),
     process(),
     text("key"),
-    text("status"),  # not_started, running, compensating, completed, compensated, aborted or cancelled; see SHOWN_STATUS
+    text("status"),  # as people are told it: the stage, or suspended or compensation_failed, which stand in its way
+    text("stage"),  # not_started, running, compensating, completed, compensated, aborted or cancelled
     text("suspended"),  # the error, while an operator is waited for
     Column("undo_failed", Boolean, nullable=False, default=False),
     Column("life", Integer, nullable=False, default=0),
@@ -32,16 +33,7 @@ INSTANCES = Table(
 )
 Index("instances_by_position", INSTANCES.c.first_position)
 
-_c = INSTANCES.c
-
-SHOWN_STATUS: ColumnElement[str] = case(
-    (_c.suspended != "", literal("suspended")),
-    (and_(_c.undo_failed, _c.status.in_(("completed", "compensated", "compensating"))), literal("compensation_failed")),
-    else_=_c.status,
-)
-"""The status as people are told it: what stands in the way comes first."""
-
-SHOWN_OUTCOME: ColumnElement[str] = case((_c.suspended != "", _c.suspended), else_=_c.outcome)
+SHOWN_OUTCOME: ColumnElement[str] = case((INSTANCES.c.suspended != "", INSTANCES.c.suspended), else_=INSTANCES.c.outcome)
 """The outcome, or the error of one that is suspended."""
 
 
@@ -53,9 +45,9 @@ class Instances(Projection, name="instances", tables=[INSTANCES]):
         data = message.data
         _add(message, rows)
         rows.update(
-            INSTANCES, message.instance, status="running", undo_failed=False, life=data["life"], version=data["definition_version"],
-            correlation=data["correlation"], started=message.time, updated=message.time, ended=None, outcome="",
-            compensating_since=None, compensation="",
+            INSTANCES, message.instance, status="running", stage="running", undo_failed=False, life=data["life"],
+            version=data["definition_version"], correlation=data["correlation"], started=message.time, updated=message.time, ended=None,
+            outcome="", compensating_since=None, compensation="",
         )  # fmt: skip
 
     @reads(facts.InputKept)
@@ -66,42 +58,43 @@ class Instances(Projection, name="instances", tables=[INSTANCES]):
     @reads(facts.Suspended)
     def suspended(self, message: Message, rows: Rows) -> None:
         _add(message, rows)
-        rows.update(INSTANCES, message.instance, suspended=message.data["error"] or "suspended", updated=message.time)
+        _change(message, rows, suspended=message.data["error"] or "suspended")
 
     @reads(facts.CompensationStarted)
     def compensating(self, message: Message, rows: Rows) -> None:
-        reason, row = message.data["reason"], rows.get(INSTANCES, message.instance)
-        since = (row and row["compensating_since"]) or message.time  # recorded again where it goes on after an undo had failed
-        rows.update(
-            INSTANCES, message.instance, status="compensating", undo_failed=False, outcome=reason, compensation=reason,
-            compensating_since=since, updated=message.time,
+        reason, row = message.data["reason"], rows.get(INSTANCES, message.instance) or {}
+        since = row.get("compensating_since") or message.time  # recorded again where it goes on after an undo had failed
+        _change(
+            message, rows, stage="compensating", undo_failed=False, outcome=reason, compensation=reason, compensating_since=since
         )  # fmt: skip
 
     @reads(facts.CompensationFailed)
     def compensation_failed(self, message: Message, rows: Rows) -> None:
-        rows.update(INSTANCES, message.instance, undo_failed=True, outcome=message.data["reason"], updated=message.time)
+        _change(message, rows, undo_failed=True, outcome=message.data["reason"])
 
     @reads(facts.Ended)
     def ended(self, message: Message, rows: Rows) -> None:
-        data, again = message.data, False
-        if data["status"] == "completed":
-            row = rows.get(INSTANCES, message.instance)
-            again = row is not None and row["status"] == "completed"  # recorded again where a failed undo is settled after the end
-        changes = {"undo_failed": False} if again else {}
-        rows.update(
-            INSTANCES, message.instance, status=data["status"], outcome=data["outcome"], ended=message.time, updated=message.time, **changes
-        )
+        data, time = message.data, message.time
+        stage, outcome = data["status"], data["outcome"]
+        if stage == "completed":
+            row = rows.get(INSTANCES, message.instance) or {}
+            again = row.get("stage") == "completed"  # recorded again where an undo that had failed is settled after the end
+            undo_failed = bool(row.get("undo_failed")) and not again
+            _change(message, rows, stage=stage, outcome=outcome, ended=time, undo_failed=undo_failed)
+        else:
+            rows.update(INSTANCES, message.instance, status=stage, stage=stage, outcome=outcome, ended=time, updated=time)
 
     @reads(facts.OperatorActed)
     def operator_acted(self, message: Message, rows: Rows) -> None:
-        data, row, changes = message.data, rows.get(INSTANCES, message.instance), dict[str, Any]()
+        data, row = message.data, rows.get(INSTANCES, message.instance) or {}
         if data["action"] == "suspend":
-            changes = {"suspended": f"by {data['actor']}: {data['reason']}"}
-        elif row is not None and row["suspended"] and not data["action"].endswith("-deadline"):
-            changes = {"suspended": ""}
+            _change(message, rows, suspended=f"by {data['actor']}: {data['reason']}")
+        elif row.get("suspended") and not data["action"].endswith("-deadline"):
+            _change(message, rows, suspended="")
         elif data["action"] in {"retry", "skip"}:
-            changes = {"undo_failed": False}
-        rows.update(INSTANCES, message.instance, updated=message.time, **changes)
+            _change(message, rows, undo_failed=False)
+        else:
+            self.touched(message, rows)
 
     @reads(
         facts.StepCompleted, facts.StepFailed, facts.StepOverdue, facts.EventTaken, facts.DeadlineReached, facts.InputIgnored,
@@ -116,5 +109,17 @@ def _add(message: Message, rows: Rows) -> None:
     if message.record.revision == 0 or rows.get(INSTANCES, message.instance) is None:
         rows.insert(
             INSTANCES, instance=message.instance, process=message.process, key=message.key, status="not_started",
-            first_position=message.record.position, updated=message.time,
+            stage="not_started", first_position=message.record.position, updated=message.time,
         )  # fmt: skip
+
+
+def _change(message: Message, rows: Rows, **changes: Any) -> None:
+    """Change a row whose status depends on what stands in it."""
+    row = (rows.get(INSTANCES, message.instance) or {}) | changes
+    if row.get("suspended"):
+        status = "suspended"
+    elif row.get("undo_failed") and row["stage"] in {"compensating", "compensated", "completed"}:
+        status = "compensation_failed"
+    else:
+        status = row.get("stage", "")
+    rows.update(INSTANCES, message.instance, **changes, status=status, updated=message.time)

@@ -16,15 +16,15 @@ from process_manager.core.records import Record
 from process_manager.core.signals import ADDRESSED
 from process_manager.core.timing import pending
 from process_manager.interfaces.instances import scan
+from process_manager.interfaces.listing import VERSION, from_views, views_at
 from process_manager.ports import Filter
-from projections.reports.instances import instances
-from projections.reports.scope import Scope
 from projections.runner import Runner
-from projections.shipped import SHIPPED
+from projections.shipped import SHIPPED, Instances
 from projections.shipped.commands import COMMANDS
 from projections.shipped.deadlines import DEADLINES
 from projections.shipped.decisions import DECISIONS
 from projections.shipped.events import EVENTS
+from projections.shipped.instances import INSTANCES
 from projections.shipped.steps import STEPS
 from projections.times import micros
 from projections.views import Views
@@ -65,17 +65,21 @@ def log(request: pytest.FixtureRequest, orders: MemoryStore, views: Views) -> Me
 
 def test_instances_stand_as_their_fold_says(log: MemoryStore, views: Views) -> None:
     with views.read() as connection:
-        found = {each.instance: each for each in instances(connection, Scope())}
+        found = {row.instance: (row.status, row.life, row.version, row.outcome) for row in connection.execute(select(INSTANCES))}
     expected = {stream: folded(stream, history) for stream, history in histories(log).items()}
-    assert {stream: (each.status, each.life, each.version) for stream, each in found.items()} == {
-        stream: (each.status, each.life, each.definition_version) for stream, each in expected.items()
-    }
-    assert {each.outcome for each in found.values()} == {each.outcome for each in expected.values()}
+    assert found == {stream: (each.status, each.life, each.definition_version, each.outcome) for stream, each in expected.items()}
 
 
 def test_the_list_is_that_of_the_log(log: MemoryStore, views: Views) -> None:
-    with views.read() as connection:
-        assert [each._asdict() for each in instances(connection, Scope())] == list(scan(log))
+    with views_at(str(views.engine.url)) as execute:
+        found = from_views(log, execute, "", "", None)
+    assert found is not None
+    assert found.rows == list(scan(log))
+    assert found.behind == 0
+
+
+def test_the_list_reads_the_table_of_this_version() -> None:
+    assert Instances.version == VERSION
 
 
 def test_deadlines_are_those_that_are_pending(log: MemoryStore, views: Views) -> None:
@@ -148,4 +152,4 @@ def test_views_in_memory_serve_as_well(orders: MemoryStore) -> None:
     with closing(Views("sqlite://")) as memory:
         Runner(orders, memory, SHIPPED).run(until_idle=True)
         with memory.read() as connection:
-            assert len(instances(connection, Scope())) == 60
+            assert len(connection.execute(select(INSTANCES)).all()) == 60

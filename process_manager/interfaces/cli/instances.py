@@ -1,5 +1,7 @@
 """`pm list` and `pm show`."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from process_manager.interfaces.cli import output
@@ -13,7 +15,11 @@ from process_manager.interfaces.cli.options import (
     no_instance,
     store_option,
 )
-from process_manager.interfaces.cli.views import listed, views_option, wait_option
+from process_manager.interfaces.cli.views import opened_views, ready, views_option, wait_option
+
+if TYPE_CHECKING:
+    from process_manager.interfaces.listing import Listing
+    from process_manager.ports import EventStore
 
 SHOWN = 100
 """Rows of a table, unless --limit says otherwise; data is always whole."""
@@ -40,20 +46,41 @@ def list_command(
 
     It reads the views where they are at most 1,000 records behind the log, and says so; else it reads the log itself.
     """
-    from process_manager.interfaces.instances import COLUMNS, scan
+    from process_manager.interfaces.listing import COLUMNS
 
     limit = limit or (SHOWN if format_ == "table" else None)
     with existing_log(url) as store:
-        found = listed(store, url, views_url, process, status or "", limit, wait=wait)
-        if found is None:
-            rows = list(scan(store, process, status or ""))
-            found = rows[:limit], len(rows)
-        rows, total = found
-        if not total:
+        if wait:
+            _wait(store, url, views_url)
+        found = _listing(store, url, views_url, process, status or "", limit)
+        if not found.total:
             known_process(store, process)
-    output.write_rows(rows, COLUMNS, format_, "instance", hidden=("process", "key"))
-    if limit and total > limit:
-        say(f"{limit:,} of {total:,} instances; --limit shows more")
+    output.write_rows(found.rows, COLUMNS, format_, "instance", hidden=("process", "key"))
+    if limit and found.total > limit:
+        say(f"{limit:,} of {found.total:,} instances; --limit shows more")
+    if found.behind:
+        say(f"the views are {found.behind:,} records behind the log: pm projections run")
+
+
+def _listing(store: "EventStore", url: str, views_url: str | None, process: str, status: str, limit: int | None) -> "Listing":
+    from process_manager.interfaces import listing
+    from process_manager.interfaces.views import default_path
+
+    with listing.views_at(views_url) if views_url else listing.views_file(default_path(url)) as execute:
+        found = execute and listing.from_views(store, execute, process, status, limit)
+    if found:
+        return found
+    from process_manager.interfaces.instances import scan
+
+    rows = list(scan(store, process, status))
+    return listing.Listing(rows[:limit], len(rows))
+
+
+def _wait(store: "EventStore", url: str, views_url: str | None) -> None:
+    from projections.shipped import Instances
+
+    with opened_views(url, views_url) as views:
+        ready(store, views, [Instances()], wait=True)
 
 
 @command("show", example="pm show order_fulfilment-1001\npm show order_fulfilment 1001 -o json")

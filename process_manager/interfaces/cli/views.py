@@ -9,15 +9,11 @@ import click
 from process_manager.interfaces.cli.errors import NOT_FOUND, CliError, say
 
 if TYPE_CHECKING:
-    from process_manager.interfaces.cli.output import Row
     from process_manager.ports import EventStore
     from projections.projection import Projection
     from projections.views import Views
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-FRESH = 1_000
-"""Records that a view may be behind the log for `pm list` to read it."""
 
 PATIENCE = 30.0
 """Seconds that --wait waits."""
@@ -68,39 +64,3 @@ def ready(store: "EventStore", views: "Views", needed: "Sequence[Projection]", *
     if behind:
         count = f"more than {COUNTED:,}" if behind == COUNTED else f"{behind:,}"
         say(f"the views are at position {position:,}, {count} records behind the log: pm projections run")
-
-
-def listed(
-    store: "EventStore", store_url: str, views_url: str | None, process: str, status: str, limit: int | None, *, wait: bool
-) -> "tuple[list[Row], int] | None":
-    """The instances as the views have them, at most `limit`, and how many there are; None where the views cannot tell."""
-    from process_manager.interfaces.views import default_path
-
-    path = default_path(store_url)
-    if not (wait or views_url) and (path is None or not path.exists()):
-        return None
-    from projections.reports.instances import count, instances
-    from projections.reports.scope import Scope
-    from projections.shipped.instances import Instances
-
-    scope = Scope(process=process, status=status)
-    with opened_views(store_url, views_url) as views:
-        if not (wait or _fresh(store, views)):
-            return None
-        ready(store, views, [Instances()], wait=wait)
-        with views.read() as connection:
-            rows = instances(connection, scope, limit)
-            total = count(connection, scope) if limit == len(rows) else len(rows)
-    return [row._asdict() for row in rows], total
-
-
-def _fresh(store: "EventStore", views: "Views") -> bool:
-    from projections.follower import first_id
-    from projections.runner import trouble
-    from projections.shipped.instances import Instances
-
-    place = views.places().get(Instances.name)
-    if place is None or trouble(Instances(), place, first_id(store)):
-        return False
-    missing = store.read_all(after=place.position, where=Instances().where, limit=FRESH + 1)
-    return sum(1 for _ in missing) <= FRESH

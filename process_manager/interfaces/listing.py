@@ -1,0 +1,99 @@
+"""The list of instances, from the views where they are fresh, else from the log.
+
+It is one query over one table, written as SQL: the views are mostly a SQLite file, and SQLAlchemy takes longer to import than a list of
+150,000 instances to read.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from process_manager.ports import EventStore, Filter
+
+COLUMNS = ("instance", "process", "key", "status", "life", "version", "started", "updated", "outcome")
+
+FRESH = 1_000
+"""Records that the views may be behind the log to be read."""
+
+VERSION = 1
+"""Of the projection `instances`, whose table is read."""
+
+_PLACE = "SELECT position, log FROM projections WHERE name = 'instances' AND version = :version"
+_WHERE = "WHERE (:process = '' OR process = :process) AND (:status = '' OR status = :status)"
+_LIST = f"""SELECT instance, process, key, status, life, version, started, updated, outcome, suspended
+    FROM instances {_WHERE} ORDER BY first_position"""  # noqa: S608  our own text
+_COUNT = f"SELECT count(*) FROM instances {_WHERE}"  # noqa: S608  our own text
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Row = dict[str, Any]
+Execute = Callable[[str, Row], Sequence[Sequence[Any]]]
+"""Runs a query with named parameters."""
+
+
+class Listing(NamedTuple):
+    """Instances in the order of their first record, how many there are in all, and how many records the views lack."""
+
+    rows: Sequence[Row]
+    total: int
+    behind: int = 0
+
+
+def from_views(store: EventStore, execute: Execute, process: str, status: str, limit: int | None) -> Listing | None:
+    """The list as the views have it; None where they are missing, of another version or log, or too far behind."""
+    behind = _behind(store, execute)
+    if behind is None or behind > FRESH:
+        return None
+    scope: Row = {"process": process, "status": status}
+    found = execute(_LIST if limit is None else f"{_LIST} LIMIT :limit", scope if limit is None else scope | {"limit": limit})
+    total = len(found) if len(found) != limit else execute(_COUNT, scope)[0][0]
+    return Listing([_row(each) for each in found], total, behind)
+
+
+def _behind(store: EventStore, execute: Execute) -> int | None:
+    place = execute(_PLACE, {"version": VERSION})
+    first = next(iter(store.read_all(limit=1)), None)
+    if not place or first is None or place[0][1] != first.id:
+        return None
+    return sum(1 for _ in store.read_all(after=place[0][0], where=Filter(type_prefixes=("pm.",)), limit=FRESH + 1))
+
+
+def _row(found: Sequence[Any]) -> Row:
+    *same, started, updated, outcome, suspended = found
+    return dict(zip(COLUMNS, (*same, None if started is None else _moment(started), _moment(updated), suspended or outcome), strict=True))
+
+
+def _moment(micros: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+@contextmanager
+def views_file(path: Path | None) -> Iterator[Execute | None]:
+    """Queries of views in a SQLite file; None where there is none."""
+    if path is None or not path.exists():
+        yield None
+        return
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+
+        def execute(sql: str, parameters: Row) -> Sequence[Sequence[Any]]:
+            try:
+                return connection.execute(sql, parameters).fetchall()
+            except sqlite3.OperationalError:  # no such table: nothing was built yet
+                return []
+
+        yield execute
+
+
+@contextmanager
+def views_at(url: str) -> Iterator[Execute]:
+    """Queries of views in any database."""
+    from sqlalchemy import inspect, text
+
+    from projections.views import Views
+
+    with closing(Views(url)) as views, views.read() as connection:
+        known = inspect(connection).has_table("projections")
+        yield lambda sql, parameters: [tuple(row) for row in connection.execute(text(sql), parameters)] if known else []

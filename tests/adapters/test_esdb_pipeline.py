@@ -259,7 +259,7 @@ class TestBrokenCalls:
 
     def test_every_thread_gets_its_answers_when_calls_break(self) -> None:
         sent = count()
-        pipeline, client = opened(*[lambda request: [success(request)] if next(sent) % 7 else [LOST]] * 30, works)
+        pipeline, client = opened(*[lambda request: [success(request)] if next(sent) % 7 else [LOST]] * 8, works)
 
         def run(_: int) -> int:
             return sum(isinstance(it, Appended) for it in pipeline.append(blocks(20)))

@@ -7,10 +7,12 @@ had delivered comes anew, so its late acks are left out. A retry stays here: it 
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
-from typing import Any
+from typing import Any, cast
 
 import grpc
 from esdbclient import RecordedEvent
@@ -33,6 +35,9 @@ log = logging.getLogger(__name__)
 
 ABSENT = 5.0
 """Seconds that a group may be missing on the server while our record of it stands, for that is how it is changed."""
+
+PATIENCE = 10.0
+"""Seconds that joining bears with a server that is away; a member that is in comes back whenever it can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ class EsdbConsumer:
         self._lock = Lock()
         self._client = connect()
         try:
-            self._call = self._open()
+            self._call = self._membership(PATIENCE)
         except StoreError:
             self._client.close()
             raise
@@ -172,6 +177,54 @@ class EsdbConsumer:
         self._call.leave()
         self._client.close()
 
+    def _receive(self) -> None:
+        """The thread: take in what comes, and open the call again when it breaks; `fetch` raises why that is not possible."""
+        while not self._left.is_set():
+            broken = self._take_in(self._call)
+            self._call.end()
+            if self._left.is_set():
+                return
+            log.warning("a member of %s was dropped, joining again: %s", self._group.name, translate(broken), extra={"action": "rejoin"})
+            self._follow(broken)
+            try:
+                self._replace(self._membership(inf))
+            except StoreError as error:
+                self._arrived.put(error)
+                self._signal.arrived()
+                return
+
+    def _take_in(self, call: Membership) -> Exception:
+        """Until the call breaks, with what broke it."""
+        try:
+            for event in call.messages():
+                self._arrived.put(_Pushed(call, event))
+                self._signal.arrived()
+        except grpc.RpcError as broken:
+            return cast("Exception", broken)
+        return StoreUnavailable("the server ended the call")
+
+    def _replace(self, call: Membership) -> None:
+        with self._lock:
+            self._call = call
+            if self._left.is_set():
+                call.leave()
+
+    def _membership(self, patience: float) -> Membership:
+        """Open the call, again and again while that may help: the server is away, or the group is being changed."""
+        backoff, absent = Backoff(patience), Backoff(ABSENT)
+        while True:
+            try:
+                return self._open()
+            except StoreUnavailable as error:
+                if self._left.is_set() or not backoff.again():
+                    raise
+                self._follow(error.__cause__ or error)
+                absent = Backoff(ABSENT)
+            except GroupNotFound as error:
+                deleted = error.__cause__ is None  # our record says so, not the server
+                if self._left.is_set() or deleted or not absent.again():
+                    raise
+
     def _open(self) -> Membership:
         """Raises GroupNotFound, AccessDenied, StoreUnavailable and what else the server refuses with."""
         self._group = self._records.get(self._group.name)
@@ -180,55 +233,7 @@ class EsdbConsumer:
         except TROUBLE as error:
             raise translate(error, group=self._group.name) from error
 
-    def _receive(self) -> None:
-        """The thread: take in what comes, and open the call again when it breaks."""
-        while not self._left.is_set():
-            call = self._call
-            try:
-                for event in call.messages():
-                    self._arrived.put(_Pushed(call, event))
-                    self._signal.arrived()
-                broken: Exception = StoreUnavailable("the server ended the call")
-            except grpc.RpcError as error:
-                broken = error
-            if not self._left.is_set() and not self._rejoin(broken):
-                return
-
-    def _rejoin(self, broken: Exception) -> bool:
-        """Whether this member is in its group again; if not, `fetch` raises why."""
-        log.warning("a member of %s was dropped, joining again: %s", self._group.name, translate(broken), extra={"action": "rejoin"})
-        backoff, absent = Backoff(), Backoff(ABSENT)
-        while not self._left.is_set():
-            try:
-                self._client.follow(leader(broken))
-                call = self._open()
-            except (*TROUBLE, StoreError) as error:
-                broken = error.__cause__ if isinstance(error.__cause__, grpc.RpcError) else error
-                if not self._may_return(translate(error), absent):
-                    return False
-                backoff.again()
-                continue
-            with self._lock:
-                self._call = call
-                if self._left.is_set():
-                    call.leave()
-            return not self._left.is_set()
-        return False
-
-    def _may_return(self, error: StoreError, absent: Backoff) -> bool:
-        gone = isinstance(error, GroupNotFound)
-        if isinstance(error, StoreUnavailable) or (gone and not self._deleted() and absent.next() is not None):
-            return True
-        if not self._left.is_set():
-            self._arrived.put(error)
-            self._signal.arrived()
-        return False
-
-    def _deleted(self) -> bool:
-        try:
-            self._records.get(self._group.name)
-        except GroupNotFound:
-            return True
-        except StoreError:
-            return False
-        return False
+    def _follow(self, broken: BaseException) -> None:
+        """Use a new connection; where that fails, the next call tells."""
+        with suppress(*TROUBLE, StoreError):
+            self._client.follow(leader(broken))

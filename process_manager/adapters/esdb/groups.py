@@ -19,6 +19,9 @@ from process_manager.ports import BEFORE_ALL, Filter, GroupInfo, GroupSettings
 
 LAG_COUNTED = 1_000
 
+FOREVER = 2_000_000.0
+"""Seconds; as many as the server's milliseconds hold."""
+
 SETTINGS = {
     "resolve_links": True,
     "min_checkpoint_count": 1,  # with the default of 10, nine acknowledged records would come again after each restart
@@ -76,7 +79,7 @@ class Groups:
         settings: dict[str, Any] = {
             **SETTINGS,
             "consumer_strategy": group.settings.strategy,
-            "message_timeout": group.settings.message_timeout.total_seconds(),
+            "message_timeout": group.settings.message_timeout.total_seconds() or FOREVER,
             "max_retry_count": group.settings.max_retries,
             **filter_of(group).arguments(),
         }
@@ -141,7 +144,9 @@ class Groups:
         return Progress(checkpoint, len(behind), behind[0].created if behind else None)
 
     def _behind(self, group: GroupRecord, after: int | None, *, backwards: bool = False) -> Iterator[Record]:
-        events = self._reading.log_events(after, filter_of(group).arguments(), backwards=backwards)
+        asked = filter_of(group)
+        one = backwards and asked.exact and not asked.by_stream  # then what comes first is wanted, or nothing is
+        events = self._reading.log_events(after, asked.arguments(), backwards=backwards, limit=1 if one else None)
         return (record_of(it) for it in events if wants(group, it))
 
     def _server_has(self, name: str) -> bool:

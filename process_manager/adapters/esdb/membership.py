@@ -6,6 +6,7 @@ from queue import SimpleQueue
 from threading import Event
 from typing import Any
 
+import grpc
 from esdbclient.protos.Grpc import persistent_pb2, shared_pb2
 
 from process_manager.adapters.esdb.client import Client
@@ -25,7 +26,11 @@ class Membership:
         options = persistent_pb2.ReadReq.Options(all=shared_pb2.Empty(), group_name=group, buffer_size=in_flight, uuid_option=uuids)
         self._requests.put(persistent_pb2.ReadReq(options=options))
         self._call = client.read_group(self._outgoing())
-        next(self._call)  # the confirmation, or what is wrong
+        try:
+            next(self._call)  # the confirmation, or what is wrong
+        except grpc.RpcError:
+            self.end()
+            raise
 
     def messages(self) -> Iterator[Any]:
         """Events with their retry counts."""
@@ -41,6 +46,11 @@ class Membership:
         if self._call.is_active() and self._acked:
             self._sent.wait(1.0)
             time.sleep(max(0.0, self._acked + GRACE - time.monotonic()))
+        self._call.cancel()
+
+    def end(self) -> None:
+        """Let go of a call that broke: gRPC's thread waits for requests otherwise."""
+        self._requests.put(None)
         self._call.cancel()
 
     def _outgoing(self) -> Iterator[Any]:

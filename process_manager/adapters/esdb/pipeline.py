@@ -5,6 +5,7 @@ leaves open what became of its unanswered blocks: those with an exact version ar
 recognises their ids; one with ANY or EXISTS might be written twice, so that is left to the caller.
 """
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from itertools import count
 from queue import SimpleQueue
 from threading import Condition, Lock, Thread
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import grpc
 from esdbclient.protos.Grpc import shared_pb2
@@ -30,6 +31,8 @@ WINDOW = 256
 
 SILENCE = 10.0
 """Seconds without any answer, while some are due, after which a call counts as broken; a server answers within its 2 s."""
+
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
 
 
 @dataclass(eq=False, slots=True)
@@ -155,7 +158,7 @@ class Pipeline:
 
     def _prepare(self, block: Block) -> _Sent:
         for record in block.records:
-            if str(UUID(record.id)) != record.id:
+            if not _UUID(record.id):
                 raise ValueError(f"{record.id!r} is no UUID in its canonical lower-case text")
         size, key = block_size(block), next(self._keys) & 0xFFFF_FFFF_FFFF
         return _Sent(block, size, append_request(block, f"{self._series}{key:012x}"), key, too_large(block, size))
@@ -166,8 +169,9 @@ class Pipeline:
         while left:
             self._client.check_open()
             broken = self._round(left)
-            left = [one for one in left if one.unresolved]
+            before, left = len(left), [one for one in left if one.unresolved]
             if left:
+                backoff = Backoff(self._patience) if len(left) < before else backoff
                 trouble = broken or next(one.answer for one in left if isinstance(one.answer, StoreError))
                 if not isinstance(trouble, StoreUnavailable) or not backoff.again():
                     raise trouble

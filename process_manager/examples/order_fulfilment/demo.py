@@ -62,7 +62,7 @@ class Demo:
         try:
             (first,) = self._store.read_stream(plan.stream, limit=1)
         except StreamNotFound:
-            if any(not record.stream.startswith("pm.") for record in self._store.read_all()):  # what workers note of themselves is none
+            if any(not record.stream.startswith(("pm.", "$")) for record in self._store.read_all()):  # notes of workers and servers
                 raise OtherDemo("this store holds something else than a demo: name a new one") from None
             return
         if first.id != plan.record.id:

@@ -59,7 +59,10 @@ for await (const it of consumer) {
   delivered.push([it.event.data.n, it.link === undefined ? "direct" : "link"]);
   if (delivered.length === 2) await consumer.nack(PARK, "asked", it);
   else await consumer.ack(it);
-  if (delivered.length === 3) await client.replayParkedMessagesToAll(group);
+  if (delivered.length === 3) {
+    while ((await client.getPersistentSubscriptionToAllInfo(group)).stats.parkedMessageCount < 1);
+    await client.replayParkedMessagesToAll(group);
+  }
   if (delivered.length === 4) break;
 }
 seen.delivered = delivered;

@@ -35,7 +35,8 @@ from process_manager.examples.order_fulfilment.messages import (
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.testing.invariants import broken_promises
 from process_manager.testing.scenario import Scenario, scenario, unsolicited
-from tests.core.samples import PAID, began, given_back, refused, taken
+from tests.core.samples import CLOSED, PAID, REFUNDED, Stuck, began, given_back, refused, taken
+from tests.core.test_compensation import Purchase
 from tests.core.test_joins import Quorum
 
 SKUS = ("a", "b", "c")
@@ -231,6 +232,37 @@ def test_whatever_is_done_by_hand_every_order_ends(skus: tuple[str, ...], total:
     if case.instance.status == "compensated":
         done = [run for run in case.instance.runs.values() if run.undoable and run.status == "done"]
         assert all(run.undo in {"done", "skipped"} for run in done), case.story
+
+
+class Stubborn(Attended):
+    """An attended world whose undo steps may be refused, and then need somebody."""
+
+    def answer(self, command: str, choice: int) -> None:
+        run = self.case.instance.run_of_command(command)
+        if run is not None and run.step == "giving_back" and choice:
+            self.case.when(unsolicited(Stuck(id="1", item=run.key), causation=command))
+        elif run is not None and run.step == "refunding":
+            self.case.when(unsolicited(REFUNDED, causation=command))
+        else:
+            super().answer(command, choice)
+
+    def settle(self) -> Scenario:
+        for _ in range(5):
+            super().settle()
+        return self.case.after(timedelta(hours=3))
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.integers(0, 3), actions)
+def test_whatever_cannot_be_undone_a_retry_or_a_skip_leads_to_an_end(count: int, moves: list[tuple[int, int]]) -> None:
+    world = Stubborn(scenario(Purchase).given(began(*map(str, range(count)))))
+    for choice, which in moves:
+        world.act(choice, which)
+    world.case.when(CLOSED)
+    case = world.settle()
+    assert not case.instance.suspended, case.story
+    assert case.instance.status in FINAL | {"cancelled"}, case.story
+    assert broken_promises(case.definition, "1", case.records) == [], case.story
 
 
 def ids(case: Scenario) -> list[str]:

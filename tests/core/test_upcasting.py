@@ -7,6 +7,7 @@ import pytest
 from process_manager import CONTINUE, Command, Complete, Effects, Event, ProcessManager, Retry, State, Step, applies, hours, on, starts
 from process_manager.core.codec import decode
 from process_manager.core.messages import Json
+from process_manager.core.turn import take
 from process_manager.errors import DefinitionError, NewerFact, UndecodableMessage
 from process_manager.testing.scenario import Scenario, scenario
 from tests.core.samples import Taken, taken
@@ -124,6 +125,31 @@ def test_an_old_event_may_start_an_instance() -> None:
     case._take(old)
     case.then(Fetch(id="1", place="there"))
     assert case.instance.data == Memory(cents=200)
+
+
+class MoreMemory(State):
+    cents: int = 0
+    discount: int = 7
+
+
+class Later(ProcessManager[MoreMemory], key="id", name="buying", version=3):
+    """Remembers more than the instance's snapshot holds."""
+
+    @starts
+    def ordered(self, event: Ordered) -> Effects[Complete]:
+        yield Complete("at once")
+
+    @on
+    def noted(self, _: Noted) -> Effects[Complete]:
+        yield Complete(f"{self.state.cents} less {self.state.discount}")
+
+
+def test_a_new_field_of_the_state_takes_its_default() -> None:
+    case = refolded(first())
+    assert case.instance.data == Memory(cents=150)
+    case.instance.data = case.instance.data.model_dump()  # as a snapshot holds it
+    turn = take(Later.definition, case.instance, case._input("u.noted", 1, b'{"id":"1"}', b"{}"), case.now)
+    assert turn.instance.outcome == "150 less 7"
 
 
 def test_an_upcaster_that_raises_makes_it_undecodable() -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Select, func, literal, select
 
 from projections.reports.scope import Scope
 from projections.shipped.events import EVENTS
-from projections.shipped.instances import INSTANCES, SHOWN_STATUS
+from projections.shipped.instances import INSTANCES
 
 START = "(start)"
 """What the first event of an instance follows. Its last one is followed by its status, in parentheses too."""
@@ -46,7 +46,7 @@ def _neighbours(scope: Scope) -> Select[Any]:
             e.instance,
             e.type,
             e.happened,
-            SHOWN_STATUS.label("status"),
+            INSTANCES.c.status.label("status"),
             func.lead(e.type).over(**window).label("following"),
             func.lead(e.happened).over(**window).label("later"),
             func.row_number().over(**window).label("number"),

@@ -137,3 +137,19 @@ def test_workers_under_one_parent_compete_until_all_is_taken(server: str, store:
     assert team.returncode == 0, err
     assert ended(store) == 30
     assert {OrderPlaced.message_type} < {type_ for group in store.groups() for type_ in group.where.types}
+
+
+def test_a_group_is_changed_under_its_worker_and_deleted_only_when_that_is_meant(server: str, store: EventStore, pm_process: Pm) -> None:
+    """The worker comes back by itself and goes on; nothing is lost on the way."""
+    place_orders(store, 0, 3)
+    pm_process("run", "--app", APP, "--store", server, "--from", "start")
+    eventually(lambda: ended(store) == 3)
+    changed = pm_process("subscriptions", "update", "shop.processes", "--message-timeout", "77", "--yes", "--store", server)
+    assert changed.wait(60) == 0
+    place_orders(store, 3, 6)
+    eventually(lambda: ended(store) == 6)
+    (group,) = (group for group in store.groups() if ".processes." in group.name)
+    assert group.settings.message_timeout.total_seconds() == 77
+    refused = pm_process("subscriptions", "delete", group.name, "--store", server)
+    assert refused.wait(60) == 3
+    assert group.name in {each.name for each in store.groups()}

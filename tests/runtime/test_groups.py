@@ -2,15 +2,20 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
+from process_manager import App, handles
 from process_manager.adapters.memory import MemoryStore
 from process_manager.core.records import NewRecord
 from process_manager.errors import StartNotNamed
+from process_manager.examples.order_fulfilment import messages as m
 from process_manager.ports import BEFORE_ALL, Block, EventStore, Filter, GroupSettings, Nack, StreamState
 from process_manager.runtime.groups import Share, drained, ensure_group, followed, group_name
+from process_manager.runtime.wiring import shares
+from tests.runtime.test_worker import app
 
 
 def share(*types: str) -> Share:
@@ -167,3 +172,23 @@ def test_added_types_are_followed_from_where_they_were_added(store: EventStore) 
     assert followed(store, NEW) == {"a": BEFORE_ALL, "b": checkpoint}
     notes = list(store.read_all(where=Filter(types=frozenset({"pm.types-followed"}))))
     assert len(notes) == 2
+
+
+def test_a_group_whose_timeout_is_too_short_by_now_is_told(store: EventStore, caplog: pytest.LogCaptureFixture) -> None:
+    """Handlers that take longer than before would be called again while they are at it; the line says what to type."""
+    ensure_group(store, OLD)
+    ensure_group(store, replace(OLD, settings=GroupSettings(message_timeout=timedelta(seconds=90))))
+
+    assert f"pm subscriptions update {OLD.group} --message-timeout 90" in caplog.text
+
+
+def test_each_role_holds_what_suits_it() -> None:
+    """A batch for processes and quick handlers; of calls what can be under way at once, for longer than the longest takes."""
+
+    @handles(m.RequestReview, takes=timedelta(minutes=3))
+    def review(command: m.RequestReview) -> m.ReviewApproved:
+        return m.ReviewApproved(order_id=command.order_id, reviewer="r")
+
+    settings = {share.role: share.settings for share in shares(App("held", processes=app.processes, handlers=[*app.handlers, review]))}
+    assert {role: each.in_flight for role, each in settings.items()} == {"processes": 512, "handlers": 256, "calls": 8}
+    assert settings["calls"].message_timeout > timedelta(minutes=3)

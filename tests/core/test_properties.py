@@ -235,11 +235,13 @@ def test_whatever_is_done_by_hand_every_order_ends(skus: tuple[str, ...], total:
 
 
 class Stubborn(Attended):
-    """An attended world whose undo steps may be refused, and then need somebody."""
+    """An attended world whose undo steps are refused until it settles, and need somebody."""
+
+    settling = False
 
     def answer(self, command: str, choice: int) -> None:
         run = self.case.instance.run_of_command(command)
-        if run is not None and run.step == "giving_back" and choice:
+        if run is not None and run.step == "giving_back" and not self.settling:
             self.case.when(unsolicited(Stuck(id="1", item=run.key), causation=command))
         elif run is not None and run.step == "refunding":
             self.case.when(unsolicited(REFUNDED, causation=command))
@@ -247,6 +249,7 @@ class Stubborn(Attended):
             super().answer(command, choice)
 
     def settle(self) -> Scenario:
+        self.settling = True
         for _ in range(5):
             super().settle()
         return self.case.after(timedelta(hours=3))
@@ -256,7 +259,9 @@ class Stubborn(Attended):
 @given(st.integers(0, 3), actions)
 def test_whatever_cannot_be_undone_a_retry_or_a_skip_leads_to_an_end(count: int, moves: list[tuple[int, int]]) -> None:
     world = Stubborn(scenario(Purchase).given(began(*map(str, range(count)))))
-    for choice, which in moves:
+    for number, (choice, which) in enumerate(moves):
+        if number == len(moves) // 2:
+            world.case.operator("compensate")
         world.act(choice, which)
     world.case.when(CLOSED)
     case = world.settle()

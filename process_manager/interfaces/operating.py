@@ -22,6 +22,8 @@ from process_manager.runtime.time_driver import TimeDriver
 BATCH = 500
 """Records appended at once."""
 
+NOT_THERE = "there is no such instance"
+
 RECENT = 200
 """How many records of an instance are looked through for what became of an action."""
 
@@ -51,7 +53,7 @@ def obstacle(store: EventStore, action: OperatorAction) -> str:
     try:
         return refusal(current(store, action.instance), action)
     except StreamNotFound:
-        return "there is no such instance"
+        return NOT_THERE
 
 
 def asked_before(store: EventStore, action: OperatorAction) -> OperatorAction | None:

@@ -121,7 +121,7 @@ def test_a_filter_shows_its_count_and_asks_first(parcels: Pm) -> None:
     filtered = ("skip", "--process", "parcel", "--status", "suspended", "--reason", "never mind")
     dry = parcels(*filtered, "--dry-run")
     assert (dry.code, dry.out) == (0, "parcel-2\nparcel-3\n")
-    assert "skip applies to 2 of 2 instances" in dry.err
+    assert "it applies to 2 of 2 instances" in dry.err
     refused = parcels(*filtered)
     assert refused.code == 3
     assert "say --yes" in refused.err
@@ -135,7 +135,7 @@ def test_a_filter_shows_its_count_and_asks_first(parcels: Pm) -> None:
 def test_a_filter_leaves_out_those_to_which_it_does_not_apply(parcels: Pm) -> None:
     answer = parcels("cancel", "--process", "parcel", "--reason", "closing down", "--yes")
     assert answer.code == 0
-    assert "cancel applies to 0 of 3 instances" in answer.err  # one has ended, two have not started
+    assert "it applies to 0 of 3 instances" in answer.err  # one has ended, two have not started
     assert actions() == []
 
 

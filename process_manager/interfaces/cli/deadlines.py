@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -86,13 +87,10 @@ def move_deadline(
 
     if (to is None) == (by is None):
         raise click.UsageError("say when it is due with --to, or how much later with --by")
-    store = existing_store(url)
-    try:
-        stream, name = _named(deadline)
-        action = OperatorAction(stream, request, "move-deadline", actor, reason)
+    stream, name = _named(deadline)
+    action = OperatorAction(stream, request, "move-deadline", actor, reason)
+    with closing(existing_store(url)) as store:
         return _do(store, action, name, seconds, lambda pending: _due(pending, to, by or timedelta()))
-    finally:
-        store.close()
 
 
 @command("cancel", example='pm deadlines cancel plan_trip 7 payment_due --reason "paid in cash"')
@@ -106,12 +104,10 @@ def cancel_deadline(deadline: tuple[str, ...], reason: str, actor: str, request:
     """
     from process_manager.core.signals import OperatorAction
 
-    store = existing_store(url)
-    try:
-        stream, name = _named(deadline)
-        return _do(store, OperatorAction(stream, request, "cancel-deadline", actor, reason), name, seconds, lambda _: None)
-    finally:
-        store.close()
+    stream, name = _named(deadline)
+    action = OperatorAction(stream, request, "cancel-deadline", actor, reason)
+    with closing(existing_store(url)) as store:
+        return _do(store, action, name, seconds, lambda _: None)
 
 
 for _each in (list_deadlines, move_deadline, cancel_deadline):

@@ -2,7 +2,8 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -52,7 +53,7 @@ def acting_options(function: F) -> F:
     for option in reversed(
         (
             click.option("--reason", required=True, callback=_line, metavar="TEXT", help="Why; it stands in the instance's story."),
-            click.option("--actor", callback=_actor, metavar="NAME", envvar="PM_ACTOR", help="Who does it.  [default: the system's user]"),
+            click.option("--actor", callback=_actor, metavar="NAME", help="Who does it.  [default: the system's user]"),
             click.option("--request", callback=_request, metavar="ID", help="The same request again is done once.  [default: a new one]"),
             click.option("--wait", "seconds", type=click.FloatRange(0), default=0.0, metavar="SECONDS",
                          help="Wait so long for a worker to do it, and say what came of it."),
@@ -62,14 +63,14 @@ def acting_options(function: F) -> F:
     return function
 
 
-def _command(action: "Action", doc: str) -> click.Command:
-    """The command of an action on instances."""
+def _command(action: "Action", doc: str, status: str) -> click.Command:
+    """The command of an action on instances; `status` is that of the instances in its examples."""
 
     @command(
         action,
         example=f'pm {action} order_fulfilment 1001 --reason "..."\n'
-        f'pm list --status suspended -o ids | pm {action} - --reason "..."\n'
-        f'pm {action} --process order_fulfilment --status suspended --reason "..." --dry-run',
+        f'pm list --status {status} -o ids | pm {action} - --reason "..."\n'
+        f'pm {action} --process order_fulfilment --status {status} --reason "..." --dry-run',
     )
     @click.argument("instance", nargs=-1)
     @click.option("--process", default="", metavar="NAME", help="All instances of this process to which it applies.")
@@ -86,28 +87,32 @@ def _command(action: "Action", doc: str) -> click.Command:
 
         if bool(instance) == bool(process or status):
             raise click.UsageError("name an instance, or - for ids on standard input, or choose by --process and --status")
-        store = existing_store(url)
-        try:
-            chosen = named(instance) if instance else _matching(store, process, status or "")
+        with closing(existing_store(url)) as store:
+            chosen = _named(instance) if instance else _matching(store, process, status or "")
             asked = [OperatorAction(each, request, action, actor, reason) for each in chosen]
-            possible, left_out = _possible(store, asked)
-            if len(instance) in {1, 2} and instance != ("-",) and left_out:
-                raise CliError(f"{action}: {left_out[0]}", NOT_FOUND if left_out[0].endswith("no such instance") else REFUSED)
-            _say_left_out(left_out if instance else [], len(possible), len(asked), action)
-            if dry_run:
-                _write_ids(possible)
-                return OK
-            if not instance and possible and not yes:
-                _confirm(action, len(possible))
-            return max(carry_out(store, possible, seconds), ERROR if instance and left_out else OK)
-        finally:
-            store.close()
+            return _act(store, asked, seconds, by_name=bool(instance), dry_run=dry_run, yes=yes)
 
-    run.help = doc
+    run.help = f"{doc}\n\n{_MORE}"
     return run
 
 
-def named(instance: Sequence[str]) -> list[str]:
+def _act(store: "EventStore", asked: "list[OperatorAction]", seconds: float, *, by_name: bool, dry_run: bool, yes: bool) -> int:
+    """Do what applies, once that is wanted; the exit code. Of instances that are named, every one has to be possible."""
+    possible, left_out = _possible(store, asked)
+    if by_name and len(asked) == 1 and left_out:
+        raise CliError(*left_out[0])
+    _say_left_out([text for text, _ in left_out] if by_name else [])
+    if len(asked) != 1:
+        say(f"it applies to {len(possible):,} of {len(asked):,} instances")
+    if dry_run:
+        click.echo("".join(f"{each.instance}\n" for each in possible), nl=False)
+        return OK
+    if possible and not by_name and not yes:
+        _confirm(possible[0].action, len(possible))
+    return max(carry_out(store, possible, seconds), ERROR if by_name and left_out else OK)
+
+
+def _named(instance: Sequence[str]) -> list[str]:
     """The instances of a command line: PROCESS KEY, PROCESS-KEY, or - for ids on standard input."""
     if tuple(instance) == ("-",):
         lines = sys.stdin.buffer.read().decode(errors="replace").splitlines()
@@ -124,31 +129,25 @@ def _matching(store: "EventStore", process: str, status: str) -> list[str]:
     return found
 
 
-def _possible(store: "EventStore", asked: "list[OperatorAction]") -> "tuple[list[OperatorAction], list[str]]":
-    from process_manager.interfaces.operating import obstacle
+def _possible(store: "EventStore", asked: "list[OperatorAction]") -> "tuple[list[OperatorAction], list[tuple[str, int]]]":
+    """What can be done, and of the rest why not, with the exit code for it."""
+    from process_manager.interfaces.operating import NOT_THERE, obstacle
 
     possible, left_out = [], []
     for each in asked:
         why = obstacle(store, each)
         if why:
-            left_out.append(f"{each.instance}: {why}")
+            left_out.append((f"{each.instance}: {why}", NOT_FOUND if why == NOT_THERE else REFUSED))
         else:
             possible.append(each)
     return possible, left_out
 
 
-def _say_left_out(left_out: list[str], possible: int, asked: int, action: str) -> None:
+def _say_left_out(left_out: list[str]) -> None:
     for line in left_out[:SHOWN]:
         say(f"left out: {line}")
     if len(left_out) > SHOWN:
         say(f"left out: {len(left_out) - SHOWN:,} more")
-    if asked != 1 or not possible:
-        say(f"{action} applies to {possible:,} of {asked:,} instances")
-
-
-def _write_ids(asked: "list[OperatorAction]") -> None:
-    for each in asked:
-        click.echo(each.instance)
 
 
 def _confirm(action: str, count: int) -> None:
@@ -177,23 +176,21 @@ def carry_out(store: "EventStore", actions: "Sequence[OperatorAction]", seconds:
     return ERROR if left else OK
 
 
-def _commands() -> Iterator[click.Command]:
-    for action, doc in _DOCS.items():
-        yield _command(action, f"{doc}\n\n{_MORE}")
-
-
 _MORE = """Name the instance as PROCESS KEY or PROCESS-KEY, give ids on standard input with -, or choose by --process and --status.
 A worker does it as soon as it gets to it, and records who did it and why. Needs no app."""
 
-_DOCS: "dict[Action, str]" = {
-    "retry": "Take again the input that suspended an instance, with the code that runs now, and then what has waited behind it; "
-    "or try again an undo that has failed.",
-    "skip": "Leave the input that suspended an instance out and go on with what has waited behind it; or go on without an undo that has "
-    "failed.",
-    "cancel": "End an instance as it is: nothing is undone, and no command is given any more.",
-    "suspend": "Let an instance stand still: what comes for it is kept until pm resume.",
-    "resume": "Let an instance go on that pm suspend has stopped.",
-    "compensate": "Undo what an instance has done, as when its process says so.",
-}
-
-retry_command, skip_command, cancel_command, suspend_command, resume_command, compensate_command = _commands()
+retry_command = _command(
+    "retry",
+    "Take again the input that suspended an instance, with the code that runs now, and then what has waited behind it; or try again an "
+    "undo that has failed.",
+    "suspended",
+)
+skip_command = _command(
+    "skip",
+    "Leave the input that suspended an instance out and go on with what has waited behind it; or go on without an undo that has failed.",
+    "compensation_failed",
+)
+cancel_command = _command("cancel", "End an instance as it is: nothing is undone, and no command is given any more.", "suspended")
+suspend_command = _command("suspend", "Let an instance stand still: what comes for it is kept until pm resume.", "running")
+resume_command = _command("resume", "Let an instance go on that pm suspend has stopped.", "suspended")
+compensate_command = _command("compensate", "Undo what an instance has done, as when its process says so.", "running")

@@ -1,6 +1,8 @@
 """What each error of esdbclient and gRPC means, and that no secret is shown with it."""
 
 import logging
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -114,6 +116,18 @@ class TestTable:
         trailers = (Pair("leader-endpoint-host", "db2"), Pair("leader-endpoint-port", "2113"))
         assert leader(Status(Code.NOT_FOUND, "Leader info available", trailers)) == "db2:2113"
         assert leader(Status(Code.UNAVAILABLE)) is None
+
+
+def test_without_the_extra_it_is_named() -> None:
+    code = (
+        "import sys; sys.modules['esdbclient'] = None\n"
+        "from process_manager.interfaces import bootstrap\n"
+        "bootstrap.read_address('esdb://a:2113?tls=false')\n"
+        "try: bootstrap.open_store('esdb://a:2113?tls=false')\n"
+        "except bootstrap.NotAStore as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "process-manager[esdb]" in done.stdout
 
 
 class TestSecrets:

@@ -8,6 +8,7 @@ from typing import Any
 
 from esdbclient import RecordedEvent
 
+from process_manager.adapters.esdb.client import LOOKED_AT
 from process_manager.adapters.esdb.filtering import ServerFilter, passes, server_filter
 from process_manager.adapters.esdb.group_records import GroupRecord, GroupRecords
 from process_manager.adapters.esdb.parking import Parking, marker_of, stream_of
@@ -32,7 +33,7 @@ SETTINGS = {
     "read_batch_size": 500,
     "history_buffer_size": 2_000,
     "extra_statistics": False,
-    "window_size": 1_000,
+    "window_size": LOOKED_AT,
     "checkpoint_interval_multiplier": 1,
 }
 

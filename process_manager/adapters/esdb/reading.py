@@ -73,7 +73,7 @@ class Reading:
         def open_(last: RecordedEvent | None) -> Any:
             position = last.commit_position if last else None if after == BEFORE_ALL else after
             most = _most(None if limit is None else limit + 1)
-            return self._client.read_all(commit_position=position, backwards=backwards, resolve_links=True, **filters, **most)
+            return self._client.read_log(commit_position=position, backwards=backwards, resolve_links=True, **filters, **most)
 
         events = self._patiently(open_)
         if after is not None and not backwards:
@@ -114,7 +114,7 @@ class Reading:
         arguments = server_filter(EVERYTHING).arguments()
 
         def newest(client: Client) -> int:
-            with client.read_all(backwards=True, limit=1, timeout=QUERY_DEADLINE, **arguments) as events:
+            with client.read_log(backwards=True, limit=1, timeout=QUERY_DEADLINE, **arguments) as events:
                 return next((event.commit_position or 0 for event in events), BEFORE_ALL)
 
         return self.ask(newest, patience=patience)

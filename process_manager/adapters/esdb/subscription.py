@@ -10,7 +10,7 @@ from esdbclient import Checkpoint, RecordedEvent
 from esdbclient.common import AbstractCatchupSubscription
 
 from process_manager.adapters.esdb.backoff import Backoff
-from process_manager.adapters.esdb.client import Client
+from process_manager.adapters.esdb.client import LOOKED_AT, Client
 from process_manager.adapters.esdb.errors import TROUBLE, leader, translate
 from process_manager.adapters.esdb.filtering import passes, server_filter
 from process_manager.adapters.esdb.reading import Reading
@@ -24,9 +24,6 @@ log = logging.getLogger(__name__)
 
 AHEAD = 2_000
 """Records that the thread may be ahead of who takes them; then the server waits."""
-
-LOOKED_AT = 1_000
-"""Records that the server looks at between two checkpoints."""
 
 
 class EsdbSubscription:

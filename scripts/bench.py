@@ -40,6 +40,7 @@ from process_manager.core.records import NewRecord, Record
 from process_manager.examples.order_fulfilment import messages as m
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.interfaces.bootstrap import collect_less
+from process_manager.interfaces.drifting import Drift
 from process_manager.ports import Block, EventStore, Filter, StreamState
 from process_manager.runtime.wiring import build_worker
 from process_manager.runtime.worker import Worker
@@ -184,6 +185,18 @@ def facts_folded(source: Path) -> float:
     return count / (time.perf_counter() - start)
 
 
+def instances_judged(source: Path) -> float:
+    """Instances a second that `pm drift` judges, of unchanged code, from the file."""
+    store = SqliteStore(source, read_only=True)
+    drift = Drift(store, OrderFulfilment.definition)
+    start = time.perf_counter()
+    differing = list(drift.differences())
+    seconds = time.perf_counter() - start
+    store.close()
+    assert not differing, differing[:3]
+    return drift.instances / seconds
+
+
 def command_line_start() -> tuple[float, float]:
     """Milliseconds of `pm --help` and of importing click, the best of several."""
 
@@ -205,6 +218,7 @@ def one_round(count: int) -> dict[str, float]:
         seconds, counts = whole_flow(folder, count)
         raw = raw_limit(folder, folder / "events.db", counts["turns"] + counts["handled"] + count)
         folds = facts_folded(folder / "events.db")
+        judged = instances_judged(folder / "events.db")
         help_, click_ = command_line_start()
     finally:
         shutil.rmtree(folder)
@@ -214,6 +228,7 @@ def one_round(count: int) -> dict[str, float]:
         "raw_orders_per_s": round(count / raw, 1),
         "ratio": round(raw / seconds, 3),
         "facts_folded_per_s": round(folds),
+        "instances_judged_per_s": round(judged),
         "help_ms": round(help_, 1),
         "import_click_ms": round(click_, 1),
     }

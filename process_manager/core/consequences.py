@@ -16,11 +16,16 @@ STARTS = "starts it"
 
 
 class Consequence(NamedTuple):
-    """One of them: `value` is what is compared, as text, of the thing that `kind` and `subject` name."""
+    """One of them: `value` is what became of the thing that `kind` and `subject` name, as text."""
 
     kind: Kind
     subject: str
     value: str
+
+    @property
+    def compared(self) -> tuple[str, str, str]:
+        """What makes it equal to another; by which error an instance is suspended does not."""
+        return self.kind, self.subject, "" if self.kind == "suspension" else self.value
 
 
 def consequences(turn: Iterable[Fact]) -> list[Consequence]:
@@ -76,7 +81,7 @@ _READ: dict[type[Fact], Callable[[Any], list[Consequence]]] = {
     facts.InputIgnored: _input("ignored"),
     facts.InputKept: _kept,
     facts.InputExpired: _input("expired"),
-    facts.Suspended: lambda fact: [Consequence("suspension", fact.input.type, "suspended")],
+    facts.Suspended: lambda fact: [Consequence("suspension", fact.input.type, f"suspended: {fact.error}")],
     facts.OperatorActed: lambda fact: [Consequence("input", fact.input.type, fact.action)],
     facts.StepStarted: _command,
     facts.Decided: lambda fact: [Consequence("decision", fact.question, fact.answer)],

@@ -93,8 +93,9 @@ class Judge:
             return None, self._instance.key  # the turn finds that out too
 
     def _consequences(self, decided: Turn, taken: Input) -> list[Consequence]:
-        if sum(record.size for record in decided.records) > self._limit:
-            return [Consequence("suspension", taken.type, "suspended")]
+        size = sum(record.size for record in decided.records)
+        if size > self._limit:
+            return [Consequence("suspension", taken.type, f"suspended: the turn comes to {size:,} bytes")]
         return consequences(decided.facts)
 
     def _untaken(self, taken: Input) -> Difference | None:
@@ -121,7 +122,8 @@ class Judge:
     def _told(self, revision: int, now: datetime, taken: Input, recorded: Consequence | None, candidate: Consequence | None) -> Difference:
         about = recorded or candidate
         assert about is not None
-        values = [each.value if each else "" for each in (recorded, candidate)]
+        nothing = "taken" if about.kind == "suspension" else ""
+        values = [each.value if each else nothing for each in (recorded, candidate)]
         return Difference(self._instance.stream, revision, now, taken.type, about.kind, about.subject, *values)
 
 
@@ -140,10 +142,10 @@ def _about(one: Consequence, among: list[Consequence]) -> Consequence | None:
 
 def _without(some: list[Consequence], others: list[Consequence]) -> list[Consequence]:
     """What is in the first and not in the second; as often as it is missing there."""
-    left, found = list(others), []
+    left, found = [each.compared for each in others], []
     for each in some:
-        if each in left:
-            left.remove(each)
+        if each.compared in left:
+            left.remove(each.compared)
         else:
             found.append(each)
     return found

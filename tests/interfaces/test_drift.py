@@ -1,5 +1,6 @@
 """`pm drift`: recorded histories judged by unchanged and by changed code, and nothing is written."""
 
+import os
 import shutil
 from contextlib import closing
 from decimal import Decimal
@@ -21,6 +22,7 @@ from tests.interfaces.conftest import Pm
 
 ORDERS = "process_manager.examples.order_fulfilment:app"
 FINES = "process_manager.examples.fine_collection"
+REAL = Path(os.environ.get("PM_FINES", Path(__file__).parents[3] / "shared/data/road_traffic_fines.csv.gz"))
 SMALL = Path(__file__).parents[1] / "examples" / "fines.csv"
 
 
@@ -108,6 +110,16 @@ def test_another_policy_over_recorded_fines(pm: Pm, place: Path) -> None:
     assert {(row["subject"], row["recorded"], row["candidate"]) for row in rows} == {("charge the penalty?", "yes", "no")}
     assert sorted(row["instance"] for row in rows) == ["fine_collection-NOTHING", "fine_collection-PAID"]
     assert pm("drift", "--app", f"{FINES}:app", "--store", "fines.db").code == 0
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="the recorded log is not here")
+def test_another_policy_over_the_first_cases_of_the_real_log(pm: Pm, place: Path) -> None:
+    with closing(SqliteStore(place / "fines.db")) as store, closing(driven_worker(fine_collection("charge-always"), store)) as worker:
+        Replay(worker, store, Recording.read(REAL, 300), lambda _day, _done: None).run()
+    answer = pm("drift", "--app", f"{FINES}:cancel_when_paid", "--store", "fines.db", "-o", "json")
+    assert answer.code == 5
+    (group,) = orjson.loads(answer.out)
+    assert (group["instances"], group["change"]) == (1, "yes -> no")
 
 
 HOLDING = '''

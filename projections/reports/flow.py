@@ -1,9 +1,13 @@
 """Which domain event follows which: the process as the log shows it."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, NamedTuple
+from itertools import groupby, pairwise
+from operator import itemgetter
+from typing import NamedTuple
 
-from sqlalchemy import Connection, Select, func, literal, select
+from sqlalchemy import Connection, select
 
 from projections.reports.scope import Scope
 from projections.shipped.events import EVENTS
@@ -21,39 +25,45 @@ class Follows(NamedTuple):
     target: str
     times: int
     instances: int
-    mean: timedelta | None  # of what happened; none before the first event and after the last
+    mean: timedelta | None  # none before the first event and after the last
+
+
+@dataclass(slots=True)
+class _Seen:
+    """Of one pair; `together` in microseconds."""
+
+    times: int = 0
+    instances: int = 0
+    together: int = 0
 
 
 def flow(connection: Connection, scope: Scope) -> list[Follows]:
     """Pairs by process, the most frequent first. Events are in the order of their own time, then of the log."""
-    each = _neighbours(scope).subquery().c
-    count = (func.count(), func.count(func.distinct(each.instance)))
-    target = func.coalesce(each.following, literal("(") + each.status + ")")
-    pairs = select(each.process, each.type, target, *count, func.avg(each.later - each.happened)).group_by(each.process, each.type, target)
-    starts = select(each.process, literal(START), each.type, *count).where(each.number == 1).group_by(each.process, each.type)
-    rows = [Follows._make([*row[:-1], _span(row[-1])]) for row in connection.execute(pairs)]
-    rows += [Follows._make([*row, None]) for row in connection.execute(starts)]
+    seen: dict[tuple[str, str, str], _Seen] = {}
+    for process, events in _histories(connection, scope):
+        keys = [(process, former[0], latter[0]) for former, latter in pairwise(events)]
+        for key, (former, latter) in zip(keys, pairwise(events), strict=True):
+            pair = seen.setdefault(key, _Seen())
+            pair.times += 1
+            pair.together += latter[1] - former[1]
+        for key in set(keys):
+            seen[key].instances += 1
+    rows = [Follows(*key, pair.times, pair.instances, _mean(key, pair)) for key, pair in seen.items()]
     return sorted(rows, key=lambda row: (row.process, -row.times, row.source, row.target))
 
 
-def _neighbours(scope: Scope) -> Select[Any]:
-    """Every event with the one that comes next in its instance."""
+def _histories(connection: Connection, scope: Scope) -> Iterator[tuple[str, list[tuple[str, int]]]]:
+    """Of every instance its process, and names with times: the start, each event, the status."""
     e = EVENTS.c
-    window: dict[str, Any] = {"partition_by": e.instance, "order_by": (e.happened, e.position)}
-    return scope.of(
-        select(
-            e.process,
-            e.instance,
-            e.type,
-            e.happened,
-            INSTANCES.c.status.label("status"),
-            func.lead(e.type).over(**window).label("following"),
-            func.lead(e.happened).over(**window).label("later"),
-            func.row_number().over(**window).label("number"),
-        ).where(e.instance == INSTANCES.c.instance),
-        EVENTS,
-    )
+    query = select(e.instance, e.type, e.happened, INSTANCES.c.status).where(e.instance == INSTANCES.c.instance)
+    rows = connection.execute(scope.of(query, EVENTS).order_by(e.instance, e.happened, e.position))
+    for instance, group in groupby(rows, key=itemgetter(0)):
+        events = list(group)
+        names = [(type_, happened) for _, type_, happened, _ in events]
+        status = events[0][3]
+        yield instance.partition("-")[0], [(START, names[0][1]), *names, (f"({status})", names[-1][1])]
 
 
-def _span(mean: float | None) -> timedelta | None:
-    return None if mean is None else timedelta(microseconds=round(mean))
+def _mean(key: tuple[str, str, str], pair: _Seen) -> timedelta | None:
+    _, source, target = key
+    return None if source == START or target.startswith("(") else timedelta(microseconds=pair.together // pair.times)

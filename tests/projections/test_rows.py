@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, create_engine, select
 
@@ -65,6 +65,7 @@ STEPS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(STEPS, max_size=25))
 def test_any_order_of_changes_and_flushes_comes_to_the_same_rows(steps: list[tuple[str, int, str, str]]) -> None:
     """A dict is the model: what is written in the end does not depend on where batches end."""

@@ -198,36 +198,68 @@ def reachable(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+class Appending:
+    """Appends to ten streams at exact versions in a thread, until it is stopped."""
+
+    def __init__(self, store: EsdbStore) -> None:
+        self.rounds = 0
+        self.failed: list[StoreError] = []
+        self._store = store
+        self._streams = [unique("order") for _ in range(10)]
+        self._stop = Event()
+        self._thread = Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set() and not self.failed:
+                expected = self.rounds - 1 if self.rounds else StreamState.NO_STREAM
+                answers = self._store.append_many([Block(stream, some(1), expected) for stream in self._streams])
+                self.failed += [it for it in answers if isinstance(it, StoreError)]
+                self.rounds += 1
+        except StoreError as error:
+            self.failed.append(error)
+
+    def go_on(self) -> None:
+        """Wait for twenty rounds more."""
+        before = self.rounds
+        eventually(lambda: self.rounds > before + 20 or self.failed)
+
+    def check(self) -> None:
+        """Stop; every append is there, once."""
+        self._stop.set()
+        self._thread.join()
+        assert self.failed == []
+        for stream in self._streams:
+            assert [it.revision for it in self._store.read_stream(stream)] == list(range(self.rounds))
+
+
 def test_a_server_killed_and_started_again_under_appends_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    port, stop, written = free_port(), Event(), list[int]()
-    failed: list[StoreError] = []
-    streams = [unique("order") for _ in range(10)]
-
-    def work(store: EsdbStore) -> None:
-        version = -1
-        while not stop.is_set():
-            expected = StreamState.NO_STREAM if version < 0 else version
-            try:
-                answers = store.append_many([Block(stream, some(1), expected) for stream in streams])
-                failed.extend(it for it in answers if isinstance(it, StoreError))
-            except StoreError as error:
-                failed.append(error)
-                return
-            version += 1
-            written.append(version)
-
+    port = free_port()
     with serving(port, tmp_path / "a.db"):
         eventually(lambda: reachable(port))
         store = EsdbStore(f"esdb://127.0.0.1:{port}?tls=false")
-        thread = Thread(target=work, args=(store,))
-        thread.start()
-        eventually(lambda: len(written) > 20)
+        appending = Appending(store)
+        appending.go_on()
     with serving(port, tmp_path / "a.db"):
-        before = len(written)
-        eventually(lambda: len(written) > before + 20)
-        stop.set()
-        thread.join()
-        assert failed == []
-        for stream in streams:
-            assert [it.revision for it in store.read_stream(stream)] == list(range(written[-1] + 1))
+        appending.go_on()
+        appending.check()
+        store.close()
+
+
+def test_when_one_node_is_killed_the_next_one_in_the_url_takes_over(tmp_path: Path, type_: str) -> None:
+    """Two servers over one file stand for two nodes: what either answers is in both."""
+    ports = (free_port(), free_port())
+    url = f"esdb://127.0.0.1:{ports[0]},127.0.0.1:{ports[1]}?tls=false"
+    with serving(ports[1], tmp_path / "a.db"):
+        with serving(ports[0], tmp_path / "a.db"):
+            eventually(lambda: all(map(reachable, ports)))
+            store = EsdbStore(url)
+            subscription = store.subscribe(where=only(type_), after=store.last_position())
+            appending = Appending(store)
+            appending.go_on()
+        appending.go_on()
+        appending.check()
+        (record,) = put(store, unique("order"), some(1, type_))
+        assert ids(subscription.next_batch(5, timeout=PATIENCE)) == [record.id]
         store.close()

@@ -9,8 +9,15 @@ from process_manager.errors import NotAStore
 SCHEMES = {"esdb": "esdb", "kurrentdb": "esdb", "kdb": "esdb"}
 SCHEMES |= {f"{name}+discover": "esdb+discover" for name in SCHEMES}
 
-_DEFAULTS = {"NodePreference": "leader", "DefaultDeadline": "10", "KeepAliveInterval": "10000", "KeepAliveTimeout": "10000"}
-"""What a URL leaves out; seconds for the deadline, milliseconds for the rest."""
+_DEFAULTS = {
+    "NodePreference": "leader",
+    "DefaultDeadline": "10",  # seconds
+    "GossipTimeout": "3",  # seconds
+    "MaxDiscoverAttempts": "3",  # for each connection; what needs one tries again
+    "KeepAliveInterval": "10000",  # milliseconds
+    "KeepAliveTimeout": "10000",
+}
+"""What a URL leaves out."""
 
 
 def is_server(url: str) -> bool:

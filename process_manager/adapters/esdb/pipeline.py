@@ -203,10 +203,10 @@ class Pipeline:
             return self._call
 
     def close(self) -> None:
+        self._client.close()  # before the lock, which somebody may hold who looks for a node
         with self._lock:
             if self._call:
                 self._call.close()
-            self._client.close()
 
 
 def _key_of(correlation: Any) -> int:

@@ -65,6 +65,7 @@ for await (const it of consumer) {
   }
   if (delivered.length === 4) break;
 }
+await consumer.unsubscribe();
 seen.delivered = delivered;
 
 // a group on a stream, by the older form of the request
@@ -76,6 +77,7 @@ for await (const it of onStream) {
   await onStream.ack(it);
   if (first.length === 3) break;
 }
+await onStream.unsubscribe();
 seen.onStream = first;
 seen.info = (await client.getPersistentSubscriptionToStreamInfo(stream, group)).settings.consumerStrategyName;
 seen.groups = (await client.listPersistentSubscriptionsToStream(stream)).map((it) => it.groupName === group);

@@ -12,7 +12,7 @@ from tests.interfaces.devserver.truth.plain import Plain
 from tests.interfaces.devserver.truth.protos import Json
 
 WITHIN = 10.0  # seconds in which an answer comes, if one is to come
-QUIET = 1.0  # seconds without an answer, where none is to come
+QUIET = 0.75  # seconds without an answer, where none is to come
 
 
 class Call:

@@ -30,6 +30,11 @@ CUT = """
   }).map(text => text.textContent);
 })
 """
+WIDER = """
+() => [...document.querySelectorAll("section:has(.table)")]
+  .filter(section => { const box = section.querySelector(".table"); return box.scrollWidth > box.clientWidth; })
+  .map(section => section.querySelector("h3").textContent)
+"""
 
 
 class Window:
@@ -91,11 +96,14 @@ def test_a_narrow_window_scrolls_inside_tables_and_charts_only(window: Window) -
     assert window.page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_it_prints_black_on_white(window: Window) -> None:
+def test_it_prints_black_on_white_and_whole(window: Window) -> None:
+    """On A4 no table is wider than the paper."""
     window.page.emulate_media(media="print", color_scheme="dark")
+    window.page.set_viewport_size({"width": 680, "height": 960})
 
     assert window.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not window.page.locator("nav").is_visible()
+    assert window.page.evaluate(WIDER) == []
     assert window.page.pdf().startswith(b"%PDF")
 
 

@@ -4,12 +4,14 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from process_manager.interfaces.html_report.diagram import SHARE, diagram
+from process_manager.interfaces.html_report.page import About, render
 from process_manager.interfaces.html_report.sections import KINDS
 from projections.reports import REPORTS
 from projections.reports.flow import START, Follows
@@ -112,6 +114,17 @@ def test_texts_from_outside_stay_texts() -> None:
     shown = "".join(parsed.texts)
     assert shown.count(hostile.BAD) > 20
     assert "49" not in shown.replace(hostile.BAD, "")
+
+
+def test_processes_stand_one_below_the_other_with_names_of_their_own() -> None:
+    """Nothing on the page has the name of something else."""
+    both = {name: [row._replace(process=process) for process in ("a", "b") for row in rows] for name, rows in hostile.ROWS.items()}
+    parsed = Parsed(render(both, About(datetime(2026, 1, 5, tzinfo=UTC), 7, [])))
+
+    assert parsed.tags["article"] == 2
+    assert parsed.tags["section"] == 2 * len(KINDS)
+    assert len(parsed.values("id")) == len(set(parsed.values("id")))
+    assert {value.removeprefix("#") for value in parsed.values("href")} <= set(parsed.values("id"))
 
 
 def test_without_what_draws_it_the_error_names_the_extra(report: Report) -> None:

@@ -148,6 +148,17 @@ class TestSilence:
         assert len(list(store.read_stream(stream))) == 3
         assert store.last_position() > 0
 
+    def test_what_the_server_does_not_send_is_read(self, store: EsdbStore, type_: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An empty batch means caught up, so it cannot mean that the server is slow."""
+        subscription = store.subscribe(after=store.last_position(), where=only(type_))
+        monkeypatch.setattr(subscription, "_next", lambda timeout: None)
+        records = put(store, unique("order"), some(3, type_))
+        assert list(subscription.next_batch(2)) == records[:2]
+        assert list(subscription.next_batch(2)) == records[2:]
+        assert list(subscription.next_batch(2)) == []
+        assert subscription.position >= records[-1].position
+        subscription.close()
+
 
 class TestClosing:
     """The end of a store."""

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 
@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 AHEAD = 2_000
 """Records that the thread may be ahead of who takes them; then the server waits."""
 
+SENT_WITHIN = 0.5
+"""Seconds that the server gets to send what stands in the log, before it is read."""
+
 
 class EsdbSubscription:
     """See `Subscription`. Its client is its own, for a client's end ends its subscriptions."""
@@ -43,6 +46,9 @@ class EsdbSubscription:
         self._thread.start()
 
     def next_batch(self, limit: int, timeout: float = 0.0) -> Sequence[Record]:
+        return self._arrivals(limit, timeout) or self._on_its_way(limit)
+
+    def _arrivals(self, limit: int, timeout: float) -> list[Record]:
         until = time.monotonic() + timeout
         found: list[Record] = []
         while not self._closed.is_set() and len(found) < limit:
@@ -50,7 +56,7 @@ class EsdbSubscription:
             if item is not None:
                 found += self._take(item)
             elif found or time.monotonic() >= until:
-                return found or self._on_its_way(limit)
+                break
         return found
 
     def _next(self, timeout: float) -> RecordedEvent | StoreError | None:
@@ -71,12 +77,19 @@ class EsdbSubscription:
 
     def _on_its_way(self, limit: int) -> list[Record]:
         """What matches between the position and the log's end: an empty queue says nothing, the server may be sending it."""
-        last = self._reading.last_position()
-        if last <= self.position:
+        if self._closed.is_set() or (last := self._reading.last_position()) <= self.position:
             return []
-        found = list(self._reading.log(after=self.position, limit=limit, where=self._where))
-        self.position = found[-1].position if found else last
+        if next(self._behind(1), None) is None:
+            self.position = last
+            return []
+        if found := self._arrivals(limit, SENT_WITHIN):
+            return found
+        found = list(self._behind(limit))
+        self.position = found[-1].position if found else self.position
         return found
+
+    def _behind(self, limit: int) -> Iterator[Record]:
+        return self._reading.log(after=self.position, limit=limit, where=self._where)
 
     def _follow(self, after: int) -> None:
         """The thread: subscribe, hand on, and again behind the last one when the server's stream ends."""

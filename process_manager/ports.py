@@ -191,7 +191,8 @@ class EventStore(Protocol):
         compared one by one with what is stored from there on; all equal is success with the original place and nothing is
         written; anything else is a conflict. With ANY or EXISTS a repeat may be written again.
         Raises WrongExpectedVersion, StreamDeleted, AppendTooLarge (above MAX_APPEND), and, before anything is written, ValueError (no
-        records, an empty type, an id that is no UUID, a stream name that is empty or holds a NUL, an expected version below 0).
+        records, an empty type, an id that is no UUID, a stream name that is empty or holds a NUL, text that is no UTF-8, an expected
+        version below 0).
         """
 
     def append_many(self, blocks: Sequence[Block], lease: "Consumer | None" = None) -> Sequence[Appended | StoreError]:

@@ -39,6 +39,12 @@ _NEUTRAL = frozenset(
 )  # fmt: skip
 """Facts that touch no deadline, unless the input that they hold had been kept until one."""
 
+MOST = 2**31
+"""Generations of a deadline: one that claims more was set by no turn."""
+
+Changes = list[tuple[str, PendingDeadline | None]]
+"""What a record does to deadlines, by name: set, or cleared."""
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -103,7 +109,7 @@ class DeadlineRunner:
         time: datetime | None = None
         for record in reversed(records):
             if record.type == TIME_PASSED:
-                time = time or datetime.fromisoformat(orjson.loads(record.data)["time"])
+                time = time or _time_passed(record)
             elif record.id in answered:  # the first attempt of the operation: no older record sets its deadline
                 if changes[answered[record.id]].pending is None:
                     del changes[answered[record.id]]
@@ -134,24 +140,45 @@ class DeadlineRunner:
         return Block(passed.stream, [record], StreamState.NO_STREAM)
 
 
-def changes_of(record: Record, answered: dict[str, tuple[str, str]]) -> list[tuple[str, PendingDeadline | None]]:
+def changes_of(record: Record, answered: dict[str, tuple[str, str]]) -> Changes:
     """What a record of an instance's stream does to its deadlines, by name; notes which operation it answers."""
+    try:
+        return _changes(record, answered)
+    except (MessageError, AttributeError, LookupError, TypeError, ValueError) as error:  # somebody else appended it
+        log.warning("not followed: %s of %s: %s", record.type, record.stream, error, extra={"action": "fact_not_followed"})
+        return []
+
+
+def _changes(record: Record, answered: dict[str, tuple[str, str]]) -> Changes:
     if record.type in ANSWERED:
         receipt = orjson.loads(record.data)
         name = run_deadline(receipt)
+        found: Changes = [(name, None), (expiry_name(receipt["input"]["id"]), None)] if receipt["kept"] else [(name, None)]
         answered[receipt["operation"]] = (record.stream, name)
-        return [(name, None), (expiry_name(receipt["input"]["id"]), None)] if receipt["kept"] else [(name, None)]
+        return found
     if record.type in _NEUTRAL and b'"kept":true' not in record.data:
         return []
-    try:
-        fact = read_fact(record)
-    except MessageError as error:
-        log.warning("not followed: %s", error, extra={"action": "fact_not_followed"})
-        return []
-    changes: list[tuple[str, PendingDeadline | None]] = [(name, None) for name in cleared_by(fact)]
+    fact = read_fact(record)
+    changes: Changes = [(name, None) for name in cleared_by(fact)]
     pending = set_by(fact)
     if pending is not None:
         correlation = orjson.loads(record.metadata)["$correlationId"]
-        found = PendingDeadline(record.stream, pending.name, pending.generation, pending.due, correlation, record.id)
-        changes.insert(0, (pending.name, found))
+        set_ = PendingDeadline(record.stream, pending.name, pending.generation, pending.due, correlation, record.id)
+        changes.insert(0, (pending.name, _checked(set_)))
+    if not all(isinstance(name, str) for name, _ in changes):
+        raise TypeError("its deadline's name is no text")
     return changes
+
+
+def _checked(pending: PendingDeadline) -> PendingDeadline:
+    """What an index can hold, and a message can say."""
+    if pending.due.tzinfo is None or not 0 <= pending.generation <= MOST or not isinstance(pending.correlation, str):
+        raise ValueError(f"{pending.name} is no deadline that was set by a turn")
+    return pending
+
+
+def _time_passed(record: Record) -> datetime | None:
+    try:
+        return datetime.fromisoformat(orjson.loads(record.data)["time"]).astimezone(UTC)
+    except (LookupError, TypeError, ValueError, OverflowError):
+        return None

@@ -11,6 +11,9 @@ import pytest
 from process_manager.adapters.memory import MemoryStore
 from process_manager.adapters.sqlite import SqliteStore
 from process_manager.ports import EventStore
+from tests.interfaces.conftest import place, pm
+
+__all__ = ["place", "pm"]
 
 NewStore = Callable[[], EventStore]
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from process_manager.adapters.appending import Verdict, block_size, check_blocks, first_revision, too_large, verdict
 from process_manager.adapters.memory.groups import Group, MemoryConsumer
 from process_manager.adapters.memory.state import State, matches
-from process_manager.core.records import Record
+from process_manager.core.records import NewRecord, Record
 from process_manager.errors import GroupExists, GroupNotFound, LeaseLost, StoreError, StreamNotFound, WrongExpectedVersion
 from process_manager.ports import (
     BEFORE_ALL,
@@ -39,9 +39,9 @@ class MemoryStore:
 
     def append_many(self, blocks: Sequence[Block], lease: Consumer | None = None) -> Sequence[Appended | StoreError]:
         check_blocks(blocks)
-        for id_ in [record.id for block in blocks for record in block.records]:
-            if str(UUID(id_)) != id_:
-                raise ValueError(f"{id_!r} is no UUID in its canonical lower-case text")
+        for block in blocks:
+            for record in block.records:
+                _check(block.stream, record)
         with self._state.locked():
             if lease is not None and not lease.active:
                 raise LeaseLost("this member is not the active one of its group")
@@ -180,3 +180,9 @@ class MemorySubscription:
         with self._state.changed:
             self._closed = True
             self._state.changed.notify_all()
+
+
+def _check(stream: str, record: NewRecord) -> None:
+    if str(UUID(record.id)) != record.id:
+        raise ValueError(f"{record.id!r} is no UUID in its canonical lower-case text")
+    f"{stream}{record.type}".encode()  # raises UnicodeEncodeError, a ValueError, for what is no UTF-8

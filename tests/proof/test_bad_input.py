@@ -60,7 +60,7 @@ def read(line: bytes) -> Addressed | None:
         return None
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=250, deadline=None)
 @example(json.dumps(GOOD | {"stream": "\ud800"}).encode())
 @example(json.dumps(GOOD | {"id": "\udfff"}).encode())
 @example(json.dumps(GOOD | {"metadata": {"$causationId": 7, "time": []}}).encode())
@@ -77,7 +77,7 @@ def test_a_line_is_an_event_or_says_why_it_is_none(line: bytes) -> None:
     assert decode_json("line", record.data) == orjson.loads(addressed.record.data)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(lines.filter(lambda line: line.strip() and b"\n" not in line), max_size=20), st.randoms(use_true_random=False))
 def test_no_bad_line_takes_a_good_one_with_it(pm: Any, tmp_path_factory: pytest.TempPathFactory, some: list[bytes], random: Any) -> None:
     good = [json.dumps(GOOD | {"id": f"good {number}", "stream": "good"}).encode() for number in range(5)]
@@ -99,7 +99,7 @@ def test_no_bad_line_takes_a_good_one_with_it(pm: Any, tmp_path_factory: pytest.
 raw = st.one_of(st.binary(max_size=100), values.map(lambda value: json.dumps(value).encode()))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(raw, st.integers(-3, 10**30))
 def test_bytes_are_a_message_or_undecodable(data: bytes, version: int) -> None:
     with suppress(MessageError):
@@ -118,7 +118,7 @@ def test_deep_nesting_is_refused_before_anything_recurses(opening: bytes) -> Non
             decode_json("t", b'{"x":' + opening * deep + b"1" + closing * deep + b"}")
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.sampled_from([*FACTS, "pm.unknown", "inventory.reserve-stock"]), raw, raw)
 def test_a_record_of_an_instance_is_a_fact_or_undecodable(type_: str, data: bytes, metadata: bytes) -> None:
     with suppress(MessageError):
@@ -130,7 +130,7 @@ def test_a_record_of_an_instance_is_a_fact_or_undecodable(type_: str, data: byte
 texts = st.text(max_size=30) | st.sampled_from(["$all", "$$a", "\ud800", "a\0b", "x" * 3000])
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts, texts, st.binary(max_size=50), st.binary(max_size=50))
 def test_a_store_keeps_what_it_takes_and_refuses_the_rest(
     tmp_path_factory: pytest.TempPathFactory, stream: str, type_: str, data: bytes, metadata: bytes
@@ -201,7 +201,7 @@ COMMANDS: list[Callable[[str], list[str]]] = [
 ]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(COMMANDS),
     st.text(max_size=20).filter(lambda text: "\0" not in text)

@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
 import pytest
 from esdbclient import EventStoreDBClient, NewEvent, StreamState
-from esdbclient.exceptions import NotFound, StreamIsDeleted, WrongCurrentVersion
+from esdbclient.exceptions import GrpcError, NotFound, StreamIsDeleted, WrongCurrentVersion
 
 from process_manager.adapters.sqlite import SqliteStore
 from process_manager.interfaces.devserver import serve
 from process_manager.testing.contract.support import eventually
+from tests.interfaces.devserver.truth.protos import persistent_pb2_grpc, shared_pb2
 
 PARKED = "$persistentsubscription-$all::workers-parked"
 
@@ -131,3 +133,32 @@ def test_a_group_that_was_deleted_stays_so_and_its_name_begins_anew(path: Path) 
         assert client.get_subscription_info("workers").parked_message_count == 0
         with client.read_subscription_to_all("workers") as consumer:
             assert next(consumer).data == b'"a"'
+
+
+def test_a_group_that_was_updated_keeps_its_filter_and_its_new_settings(path: Path) -> None:
+    with running(path) as client:
+        client.create_subscription_to_all("workers", filter_include=(r"(?:Wanted|Too)",), from_end=False, max_retry_count=3)
+        client.update_subscription_to_all("workers", max_retry_count=5)
+        other = [NewEvent(type=type_, data=b"{}") for type_ in ("Other", "Wanted", "Another", "Too")]
+        client.append_to_stream("orders-1", current_version=StreamState.NO_STREAM, events=other)
+
+    with running(path) as client:
+        assert client.get_subscription_info("workers").max_retry_count == 5
+        with client.read_subscription_to_all("workers") as consumer:
+            assert [next(consumer).type, next(consumer).type] == ["Wanted", "Too"]
+
+
+def test_restarting_the_subsystem_is_a_restart_for_groups_alone(path: Path) -> None:
+    with running(path) as client:
+        client.create_subscription_to_all("workers", from_end=False)
+        client.append_to_stream("orders-1", current_version=StreamState.NO_STREAM, events=events("a", "b"))
+        with client.read_subscription_to_all("workers") as consumer:
+            next(consumer)
+            with grpc.insecure_channel(client.connection_target) as channel:
+                persistent_pb2_grpc.PersistentSubscriptionsStub(channel).RestartSubsystem(shared_pb2.Empty(), timeout=10)
+            with pytest.raises(GrpcError) as dropped:
+                list(consumer)
+        with client.read_subscription_to_all("workers") as consumer:
+            assert next(consumer).data == b'"a"'
+
+    assert dropped.value.args[0].code() is grpc.StatusCode.CANCELLED

@@ -4,6 +4,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,6 +105,14 @@ def test_a_password_alone_is_not_silently_ignored(pm: Pm) -> None:
 
     assert answer.code == 3
     assert "all three" in answer.err
+
+
+def test_without_the_extra_it_says_what_to_install() -> None:
+    code = "import sys; sys.modules['grpc'] = None; from process_manager.interfaces.cli.main import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "store", "serve", "--store", "memory:"], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert "pip install 'process-manager[esdb]'" in done.stderr
 
 
 @pytest.fixture(scope="module")

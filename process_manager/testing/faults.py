@@ -173,7 +173,13 @@ class FaultyStore:
         self._faults.write(f"deletion of the group {name}", 1, lambda _: self._store.delete_group(name))
 
     def groups(self) -> Sequence[GroupInfo]:
-        return [replace(each, lag=each.lag - self._faults.hidden(each.name)) for each in self._store.groups()]
+        return [self._seen(each) for each in self._store.groups()]
+
+    def group(self, name: str) -> GroupInfo:
+        return self._seen(self._store.group(name))
+
+    def _seen(self, group: GroupInfo) -> GroupInfo:
+        return replace(group, lag=group.lag - self._faults.hidden(group.name))
 
     def join(self, group: str, member: str) -> Consumer:
         inner = self._store.join(group, member)

@@ -21,6 +21,9 @@ from process_manager.ports import Block, EventStore, StreamState
 CORRELATED = "pm.correlated"
 """The record that says which instance carries a correlation id."""
 
+KEYS = 10_000
+"""Correlation ids whose instance is remembered."""
+
 
 class Target(NamedTuple):
     """An instance that an input concerns."""
@@ -51,13 +54,15 @@ class Router:
     """Decodes inputs and finds their instances.
 
     A process that routes some events by `$correlationId` and starts by key has a record of its correlation id in a stream
-    named by it, written before the turn that starts the instance: it follows from the starting event alone, so a crash
+    named by it, written by `write_notes` before the turn that starts the instance: it follows from the starting event alone, so a crash
     in between leaves nothing wrong behind.
     """
 
     def __init__(self, definitions: Mapping[str, Definition], store: EventStore) -> None:
         self._definitions = definitions
         self._store = store
+        self._notes: dict[str, Block] = {}  # to be written, by stream
+        self._keys: dict[str, str] = {}  # of correlation ids that were looked up: a note is for ever
         self._correlating = {name for name, each in definitions.items() if each.has_correlation_routes}
         self._by_type: dict[str, list[Definition]] = {}
         for definition in definitions.values():
@@ -76,6 +81,12 @@ class Router:
             return Incoming(taken, None, [])
         message = decode(definitions[0].handled[record.type].event, taken.version, record.data)
         return Incoming(taken, message, [Target(each, self._key(each, taken, message, metadata)) for each in definitions])
+
+    def write_notes(self) -> None:
+        """Note which instances carry which correlation ids, as far as the inputs since the last time say so; the first note stands."""
+        if self._notes:
+            self._store.append_many(list(self._notes.values()))
+            self._notes = {}
 
     def starts_new(self, definition: Definition, taken: Input) -> bool:
         """Whether an input starts instances, and each but once: its instance is not likely to be there."""
@@ -101,8 +112,12 @@ class Router:
         return key
 
     def _correlated(self, definition: Definition, correlation: str) -> str:
+        self.write_notes()
+        alias = _alias(definition, correlation)
+        if alias in self._keys:
+            return self._keys[alias]
         try:
-            (record,) = self._store.read_stream(_alias(definition, correlation), limit=1)
+            (record,) = self._store.read_stream(alias, limit=1)
         except StreamNotFound:
             starts = [type_ for type_, handled in definition.handled.items() if handled.starts is not None]
             if any(definition.routes[type_].by_correlation for type_ in starts):
@@ -110,14 +125,18 @@ class Router:
             raise NotCorrelated(
                 definition.name, f"no instance carries the correlation id {correlation!r} yet; replay it when there is one"
             ) from None
-        return str(orjson.loads(record.data)["key"])
+        key = str(orjson.loads(record.data)["key"])
+        if len(self._keys) >= KEYS:
+            del self._keys[next(iter(self._keys))]
+        self._keys[alias] = key
+        return key
 
     def _note(self, definition: Definition, correlation: str, key: str) -> None:
         stream = _alias(definition, correlation)
         data = orjson.dumps({"process": definition.name, "key": key})
         metadata = orjson.dumps({"$correlationId": correlation, "version": 1})
         record = NewRecord(record_id(stream, correlation, "", CORRELATED, data, metadata), CORRELATED, data, metadata)
-        self._store.append_many([Block(stream, [record], StreamState.NO_STREAM)])
+        self._notes.setdefault(stream, Block(stream, [record], StreamState.NO_STREAM))
 
 
 def _alias(definition: Definition, correlation: str) -> str:

@@ -156,6 +156,7 @@ class TurnRunner:
             done.append(delivery)
             for target in incoming.targets:
                 works.setdefault(target.stream, Work(target)).inputs.append((incoming, delivery))
+        self._router.write_notes()
         waiting = list(works.values())
         while waiting:
             waiting = self._appended([work for work in waiting if self._decided(work)])

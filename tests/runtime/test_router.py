@@ -1,16 +1,18 @@
 """Which instances an input reaches."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
 import orjson
+import pytest
 
 from process_manager import FOREVER, Command, Complete, Effects, Event, ProcessManager, Step, by, by_correlation_id, on, starts
 from process_manager.adapters.clock import RealClock
 from process_manager.core.codec import encode
 from process_manager.core.instance import Instance
 from process_manager.core.records import NewRecord
-from process_manager.ports import Block, EventStore, Filter, StreamState
+from process_manager.ports import Block, Consumer, EventStore, Filter, StreamState
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.instances import load
 from process_manager.runtime.router import Router, input_types
@@ -133,3 +135,43 @@ def test_a_key_that_names_no_stream_is_parked(store: EventStore) -> None:
 
     assert all("names no instance" in reason for reason in claims.parked())
     assert len(claims.parked()) == 2
+
+
+def test_the_notes_of_a_batch_are_one_append_and_a_known_one_is_not_read_again(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call is a round trip where the store is a server."""
+    appends: list[list[str]] = []
+    reads: list[str] = []
+    append_many, read_stream = store.append_many, store.read_stream
+
+    def appending(blocks: Sequence[Block], lease: Consumer | None = None) -> object:
+        appends.append([block.stream for block in blocks])
+        return append_many(blocks, lease)
+
+    def reading(stream: str, **options: Any) -> object:
+        reads.append(stream)
+        return read_stream(stream, **options)
+
+    claims = Claims(store)
+    for key in "123":
+        event = ClaimFiled(claim_id=key)
+        record = NewRecord(str(uuid4()), event.message_type, encode(event), orjson.dumps({"$correlationId": f"mail-{key}"}))
+        store.append(Block(f"in-{key}", [record], StreamState.NO_STREAM))
+    monkeypatch.setattr(store, "append_many", appending)
+    monkeypatch.setattr(store, "read_stream", reading)
+    claims.turns.step()
+    assert [len(streams) for streams in appends] == [3, 3]  # the notes, then the turns
+
+    for _ in range(2):
+        claims.publish(Assessed(amount=5), **{"$correlationId": "mail-1"})
+    assert [stream for stream in reads if stream.startswith("pm.correlation-")] == ["pm.correlation-handle_claim/mail-1"]
+    assert claims.instance("1").status == "completed"
+
+
+def test_of_two_instances_with_one_correlation_id_the_first_noted_has_it(store: EventStore) -> None:
+    """Answers that name only the id are for that one."""
+    claims = Claims(store)
+    claims.publish(ClaimFiled(claim_id="1"), **{"$correlationId": "mail"})
+    claims.publish(ClaimFiled(claim_id="2"), **{"$correlationId": "mail"})
+    claims.publish(Assessed(amount=5), **{"$correlationId": "mail"})
+
+    assert [claims.instance(key).status for key in "12"] == ["completed", "running"]

@@ -146,6 +146,7 @@ class TestSecrets:
         [
             f"esdb://admin:{SECRET}@127.0.0.1:9?tls=maybe",
             f"esdb://admin:{SECRET}@127.0.0.1:9?nothing=1",
+            f"esdb://admin:{SECRET}@127.0.0.1:9?nodePreference=follower",
             f"esdb+discover://admin:{SECRET}@a,b",
             f"esdb://admin:{SECRET}@",
             f"esdb://:{SECRET}@127.0.0.1:9",

@@ -54,4 +54,7 @@ def read_server(url: str) -> ServerAddress:
     hosts = parts.netloc.rpartition("@")[2]
     if parts.scheme not in SCHEMES or not hosts:
         raise NotAStore(f"{parts.scheme}://{hosts} names no EventStoreDB server: write esdb://HOST:2113?tls=false, or esdb+discover://NAME")
+    options = {key.lower(): value.lower() for key, value in parse_qsl(parts.query)}
+    if options.get("nodepreference", "leader") != "leader":
+        raise NotAStore(f"{hosts}: leave nodePreference out: a worker must read what it has written, and only the leader has all")
     return ServerAddress(f"{SCHEMES[parts.scheme]}://{hosts}", url)

@@ -70,6 +70,7 @@ class EsdbConsumer:
         self._arrived: SimpleQueue[_Pushed | StoreError] = SimpleQueue()
         self._again: dict[str, _Out] = {}
         self._out: dict[int, _Out] = {}
+        self._unwanted: list[str] = []
         self._left = Event()
         self._failed: StoreError | None = None
         self._lock = Lock()
@@ -93,6 +94,7 @@ class EsdbConsumer:
             elif out := self._accept(pushed):
                 self._again.pop(out.ack_id, None)
                 found.append(self._hand_out(out))
+        self._settle_unwanted()
         return found
 
     def _check(self) -> None:
@@ -128,7 +130,7 @@ class EsdbConsumer:
         event = construct_recorded_event(message)
         record = self._record(event) if event and wants(self._group, event) else None
         if record is None:
-            pushed.call.ack([ack_id])
+            self._unwanted.append(ack_id)
             return None
         return _Out(pushed.call, ack_id, Delivery(record, message.retry_count))
 
@@ -164,6 +166,12 @@ class EsdbConsumer:
     def _known(self, deliveries: Sequence[Delivery]) -> list[_Out]:
         found = (self._out.pop(it.record.position, None) for it in deliveries)
         return [out for out in found if out is not None and out.call is self._call]
+
+    def _settle_unwanted(self) -> None:
+        """Acknowledge what came through the server's filter and is not for us; after a new call these are unknown ids."""
+        if self._unwanted:
+            self._call.ack(self._unwanted)
+            self._unwanted = []
 
     def _settle(self, outs: Iterable[_Out]) -> None:
         if ids := [out.ack_id for out in outs]:

@@ -149,7 +149,11 @@ def existing_store(url: str) -> "EventStore":
     """The store at an address that must hold one already, and may be written to. Raises StoreReadOnly for imported histories."""
     _must_exist(url)
     store = bootstrap.open_store(url, create=False)
-    bootstrap.refuse_imported(store, url)
+    try:
+        bootstrap.refuse_imported(store, url)
+    except BaseException:
+        store.close()
+        raise
     return store
 
 

@@ -66,6 +66,7 @@ def run_command(
         if clock == "driven" or metrics_port is not None:
             raise click.UsageError("--workers goes with the real clock and without --metrics: start several pm run instead")
         with closing(_shared(url)) as store:
+            bootstrap.refuse_imported(store, url)
             bootstrap.join_in(app, store, only, start=start, take_over=take_over)
             if store.features.single_active:
                 say("one worker is active on this store, the others stand by")

@@ -49,6 +49,7 @@ def serve(host: str, port: int, tls_cert: Path | None, tls_key: Path | None, all
         raise CliError(f"{host} lets other machines in: say --allow-remote, with --tls-cert, --tls-key and {PASSWORD}", REFUSED)
     store = bootstrap.open_store(url)
     try:
+        bootstrap.refuse_imported(store, url)
         _serve(store, url, host, port, security)
     except devserver.PortTaken as error:
         raise CliError(f"{error}: name another one with --port") from error

@@ -71,10 +71,7 @@ class Rules:
 
     def _append_nothing(self, stream: str, expected: ExpectedVersion) -> Outcome:
         last = self._log.last_revision(stream)
-        fits = {StreamState.ANY: True, StreamState.NO_STREAM: last < 0, StreamState.EXISTS: last >= 0}
-        if fits[expected] if isinstance(expected, StreamState) else expected <= last:
-            return Written(last, None)
-        return self._wrong(stream, expected, last)
+        return Written(last, None) if _is_at(expected, last) else self._wrong(stream, expected, last)
 
     def _append_to_deleted(self, stream: str, records: Sequence[NewRecord], expected: ExpectedVersion) -> Plan:
         """The stream goes on where it ended, and its metadata say from where on it is read."""
@@ -114,15 +111,26 @@ class Rules:
         if self._log.index.is_tombstoned(stream):
             return StreamDeleted(stream)
         last = self._log.last_revision(stream)
-        if isinstance(expected, int):
-            fits = expected == last
-        else:
-            fits = last >= 0 if expected is StreamState.EXISTS or not may_be_new else expected is StreamState.ANY or last < 0
-        return None if fits else self._wrong(stream, expected, last)
+        if may_be_new and expected in {StreamState.ANY, StreamState.NO_STREAM} and last < 0:
+            return None
+        return None if _is_at(expected, last) and last >= 0 else self._wrong(stream, expected, last)
 
     @staticmethod
     def _wrong(stream: str, expected: ExpectedVersion, last: int) -> WrongExpectedVersion:
         return WrongExpectedVersion(stream, expected, last if last >= 0 else None)
+
+
+def _is_at(expected: ExpectedVersion, last: int) -> bool:
+    """Whether a stream whose last revision is this one is where it is expected to be."""
+    match expected:
+        case StreamState.ANY:
+            return True
+        case StreamState.NO_STREAM:
+            return last < 0
+        case StreamState.EXISTS:
+            return last >= 0
+        case revision:
+            return revision == last
 
 
 def _metadata(stream: str, data: bytes) -> Block:

@@ -25,12 +25,16 @@ class Writer:
         self._recent = RecentIds()
         self._rules = Rules(log, self._recent)
         self._waiting: Queue[Write | None] = Queue(WAITING)
+        self._closed = False
         self._thread = Thread(target=self._run, name="devserver-writer", daemon=True)
         self._thread.start()
 
     def submit(self, write: Write) -> None:
-        """Have it written; `write.done` is called in the writer's thread."""
-        self._waiting.put(write)
+        """Have it written; `write.done` is called in the writer's thread, or here when it was closed."""
+        if self._closed:
+            write.done(StoreUnavailable("the server is shutting down"))
+        else:
+            self._waiting.put(write)
 
     def append(self, stream: str, records: Sequence[NewRecord], expected: ExpectedVersion) -> Outcome:
         """Append and wait."""
@@ -44,6 +48,7 @@ class Writer:
 
     def close(self) -> None:
         """Write what waits, then end."""
+        self._closed = True
         self._waiting.put(None)
         self._thread.join()
 

@@ -141,3 +141,22 @@ def test_a_secure_server_wants_the_right_user_and_password(secure: Security, tmp
 
     assert refused.value.args[0].code().name == "UNAUTHENTICATED"
     assert "secret" not in repr(secure)
+
+
+def test_what_was_answered_outlives_a_kill(start: Start, place: Path) -> None:
+    process = start("store", "serve", "--port", "0", "--store", "sqlite:///shop.db")
+    assert process.stderr
+    assert process.stdout
+    found = re.search(r"esdb://\S+", process.stderr.readline())
+    assert found
+    with connected(found[0]) as client:
+        for number in range(20):
+            client.append_to_stream(f"order-{number}", current_version=StreamState.NO_STREAM, events=[EVENT])
+    process.kill()
+    process.wait(20)
+    process.stderr.close()
+    process.stdout.close()
+
+    store = SqliteStore(place / "shop.db")
+    assert [len(list(store.read_stream(f"order-{number}"))) for number in range(20)] == [1] * 20
+    store.close()

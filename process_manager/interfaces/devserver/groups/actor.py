@@ -52,6 +52,9 @@ class Actor:
         self._closed = True
         self._jobs.put(None)
         self._thread.join()
+        while not self._jobs.empty():  # somebody asked while it ended
+            if job := self._jobs.get():
+                self._do(job)
 
     def _run(self) -> None:
         next_tick = time.monotonic() + TICK

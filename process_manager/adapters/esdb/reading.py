@@ -51,9 +51,13 @@ class Reading:
             position = start if last is None else last.stream_position + (-1 if backwards else 1)
             if position is not None and position < 0:
                 return nullcontext(())
-            return self._client.read_stream(name, stream_position=position, backwards=backwards, resolve_links=True, **_most(limit))
+            return self._client.read_stream(name, stream_position=position, backwards=backwards, resolve_links=True, **_most(most))
 
-        return iter(()) if limit == 0 else islice(self._patiently(open_, stream=name), limit)
+        most = limit or (None if limit is None else 1)  # a server refuses 0, and the stream must be there all the same
+        events = self._patiently(open_, stream=name)
+        if limit == 0:
+            next(events, None)
+        return islice(events, limit)
 
     def log(
         self, *, after: int | None = None, backwards: bool = False, limit: int | None = None, where: Filter = EVERYTHING

@@ -1,0 +1,84 @@
+"""Whatever the world and its operators do to an instance, its rows say what its fold says."""
+
+from contextlib import closing
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from process_manager.adapters.memory import MemoryStore
+from process_manager.core import facts
+from process_manager.core.block import read_fact
+from process_manager.core.timing import LEFTOVER, pending
+from process_manager.examples.order_fulfilment.process import OrderFulfilment
+from process_manager.testing.scenario import Scenario, scenario
+from projections.runner import Runner
+from projections.shipped import SHIPPED
+from projections.shipped.audit import AUDIT
+from projections.shipped.deadlines import DEADLINES
+from projections.shipped.instances import INSTANCES
+from projections.shipped.steps import STEPS
+from projections.times import micros
+from projections.views import Views
+from tests.core.samples import CLOSED, began
+from tests.core.test_compensation import Purchase
+from tests.core.test_joins import Quorum
+from tests.core.test_properties import Attended, Stubborn, actions, lines, order
+from tests.projections.support import append
+
+RUN_STATUS = {"open": "open", "waiting": "retrying", "done": "done", "failed": "failed", "overdue": "overdue"}
+
+
+def compare(case: Scenario, batch: int) -> None:
+    """Project the records of a case, and hold the rows against its instance."""
+    log = MemoryStore()
+    append(log, case.records)
+    instance = case.instance
+    with closing(Views("sqlite://")) as views:
+        Runner(log, views, SHIPPED, batch=batch).run(until_idle=True)
+        with views.read() as connection:
+            (row,) = connection.execute(select(INSTANCES))
+            deadlines = {(each.name, each.due) for each in connection.execute(select(DEADLINES))}
+            audited = len(connection.execute(select(AUDIT).where(AUDIT.c.applied)).all())
+            steps = {each.operation: each.status for each in connection.execute(select(STEPS))}
+    assert row.status == ("suspended" if instance.suspended else instance.status), case.story
+    assert instance.status in {row.stage, "compensation_failed"}
+    assert (row.suspended, row.life, row.version) == (instance.suspended, instance.life, instance.definition_version)
+    assert deadlines == {(each.name, micros(each.due)) for each in pending(instance) if each.name != LEFTOVER}, case.story
+    assert audited == sum(isinstance(read_fact(record), facts.OperatorActed) for record in case.records)
+    settled = {run.operation: run.status for run in instance.runs.values() if run.status in {"done", "open"}}
+    assert {operation: steps[operation] for operation in settled} == settled
+
+
+@settings(deadline=None, max_examples=30)
+@given(lines, st.sampled_from([50, 5000]), actions, st.integers(1, 40))
+def test_orders_that_are_attended_to(skus: tuple[str, ...], total: int, moves: list[tuple[int, int]], batch: int) -> None:
+    world = Attended(scenario(OrderFulfilment).given(order(skus, total)))
+    for move in moves:
+        world.act(*move)
+    compare(world.case, batch)
+    compare(world.settle(), batch)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 3), st.integers(0, 2), actions, st.integers(1, 40))
+def test_a_quorum_that_is_attended_to(need: int, more: int, moves: list[tuple[int, int]], batch: int) -> None:
+    items = [str(number) for number in range(need + more)]
+    world = Attended(scenario(Quorum).given(began(*items, need=need)))
+    for move in moves:
+        world.act(*move)
+    compare(world.case, batch)
+    compare(world.settle(), batch)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 3), actions, st.integers(1, 40))
+def test_what_cannot_be_undone_and_is_attended_to(count: int, moves: list[tuple[int, int]], batch: int) -> None:
+    world = Stubborn(scenario(Purchase).given(began(*map(str, range(count)))))
+    for number, (choice, which) in enumerate(moves):
+        if number == len(moves) // 2:
+            world.case.operator("compensate")
+        world.act(choice, which)
+    compare(world.case, batch)
+    world.case.when(CLOSED)
+    compare(world.settle(), batch)

@@ -7,7 +7,6 @@ from sqlalchemy import Connection, distinct, func, select
 
 from projections.reports.scope import Scope
 from projections.shipped.decisions import DECISIONS
-from projections.shipped.instances import INSTANCES
 from projections.times import moment
 
 
@@ -29,9 +28,9 @@ class Answer(NamedTuple):
 def decisions(connection: Connection, scope: Scope) -> list[Answer]:
     """Answers by question, the most frequent first."""
     d = DECISIONS.c
-    what = (d.process, INSTANCES.c.version, d.question, d.answer)
+    what = (d.process, d.version, d.question, d.answer)
     query = select(*what, func.count(), func.count(distinct(d.because)), func.min(d.because), func.min(d.decided), func.max(d.decided))
-    query = scope.of(query.where(d.instance == INSTANCES.c.instance), DECISIONS, d.decided).group_by(*what)
+    query = scope.of(query, DECISIONS, d.decided).group_by(*what)
     found = connection.execute(query).all()
     totals: dict[tuple[str, int, str], int] = {}
     for process, version, question, _, count, *_rest in found:

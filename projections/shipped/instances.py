@@ -7,7 +7,7 @@ from sqlalchemy import Boolean, Column, ColumnElement, Index, Integer, Table, ca
 from process_manager.core import facts
 from projections.message import Message
 from projections.projection import Projection, reads
-from projections.rows import Rows
+from projections.rows import Row, Rows
 from projections.shipped.columns import METADATA, instance, position, process, text, time
 
 INSTANCES = Table(
@@ -58,41 +58,39 @@ class Instances(Projection, name="instances", tables=[INSTANCES]):
     @reads(facts.Suspended)
     def suspended(self, message: Message, rows: Rows) -> None:
         _add(message, rows)
-        _change(message, rows, suspended=message.data["error"] or "suspended")
+        _change(message, rows, _row(message, rows), suspended=message.data["error"] or "suspended")
 
     @reads(facts.CompensationStarted)
     def compensating(self, message: Message, rows: Rows) -> None:
-        reason, row = message.data["reason"], rows.get(INSTANCES, message.instance) or {}
+        reason, row = message.data["reason"], _row(message, rows)
         since = row.get("compensating_since") or message.time  # recorded again where it goes on after an undo had failed
-        _change(
-            message, rows, stage="compensating", undo_failed=False, outcome=reason, compensation=reason, compensating_since=since
-        )  # fmt: skip
+        _change(message, rows, row, stage="compensating", undo_failed=False, outcome=reason, compensation=reason, compensating_since=since)
 
     @reads(facts.CompensationFailed)
     def compensation_failed(self, message: Message, rows: Rows) -> None:
-        _change(message, rows, undo_failed=True, outcome=message.data["reason"])
+        _change(message, rows, _row(message, rows), undo_failed=True, outcome=message.data["reason"])
 
     @reads(facts.Ended)
     def ended(self, message: Message, rows: Rows) -> None:
         data, time = message.data, message.time
         stage, outcome = data["status"], data["outcome"]
         if stage == "completed":
-            row = rows.get(INSTANCES, message.instance) or {}
+            row = _row(message, rows)
             again = row.get("stage") == "completed"  # recorded again where an undo that had failed is settled after the end
             undo_failed = bool(row.get("undo_failed")) and not again
-            _change(message, rows, stage=stage, outcome=outcome, ended=time, undo_failed=undo_failed)
+            _change(message, rows, row, stage=stage, outcome=outcome, ended=time, undo_failed=undo_failed)
         else:
             rows.update(INSTANCES, message.instance, status=stage, stage=stage, outcome=outcome, ended=time, updated=time)
 
     @reads(facts.OperatorActed)
     def operator_acted(self, message: Message, rows: Rows) -> None:
-        data, row = message.data, rows.get(INSTANCES, message.instance) or {}
+        data, row = message.data, _row(message, rows)
         if data["action"] == "suspend":
-            _change(message, rows, suspended=f"by {data['actor']}: {data['reason']}")
+            _change(message, rows, row, suspended=f"by {data['actor']}: {data['reason']}")
         elif row.get("suspended") and not data["action"].endswith("-deadline"):
-            _change(message, rows, suspended="")
+            _change(message, rows, row, suspended="")
         elif data["action"] in {"retry", "skip"}:
-            _change(message, rows, undo_failed=False)
+            _change(message, rows, row, undo_failed=False)
         else:
             self.touched(message, rows)
 
@@ -113,12 +111,16 @@ def _add(message: Message, rows: Rows) -> None:
         )  # fmt: skip
 
 
-def _change(message: Message, rows: Rows, **changes: Any) -> None:
+def _row(message: Message, rows: Rows) -> Row:
+    return rows.get(INSTANCES, message.instance) or {}
+
+
+def _change(message: Message, rows: Rows, row: Row, **changes: Any) -> None:
     """Change a row whose status depends on what stands in it."""
-    row = (rows.get(INSTANCES, message.instance) or {}) | changes
+    row |= changes
     if row.get("suspended"):
         status = "suspended"
-    elif row.get("undo_failed") and row["stage"] in {"compensating", "compensated", "completed"}:
+    elif row.get("undo_failed") and row.get("stage") in {"compensating", "compensated", "completed"}:
         status = "compensation_failed"
     else:
         status = row.get("stage", "")

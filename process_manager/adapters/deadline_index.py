@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,9 @@ class SqliteDeadlineIndex:
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = str(path or ":memory:")
+        if path is not None:
+            with suppress(OSError):  # what cannot be created, SQLite says better
+                path.touch(mode=0o600)  # it would let the world read it
         with translated(self._path):
             self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
             self._db.execute("pragma busy_timeout = 5000")

@@ -140,6 +140,7 @@ def _lock(path: Path) -> IO[bytes] | None:
     try:
         import fcntl
 
+        path.touch(mode=0o600)
         file = path.open("ab")
     except (ImportError, OSError):
         return None

@@ -63,11 +63,11 @@ class Drift:
 
     def _untaken(self, untaken: Untaken, differing: set[str]) -> Iterator[Difference]:
         self.not_covered += [NotCovered(self.definition.name, type_, "its events were not brought along") for type_ in untaken.hidden()]
-        for stream, inputs in untaken.inputs().items():
+        for stream, inputs in untaken.inputs(but_for=differing).items():
             if not stream:
                 types = {taken.type for taken in inputs}
                 self.not_covered += [NotCovered(self.definition.name, each, "it is routed by $correlationId") for each in sorted(types)]
-            elif stream not in differing and (difference := self._judge(stream, None, inputs)):
+            elif difference := self._judge(stream, None, inputs):
                 self.differing += 1
                 yield difference
 

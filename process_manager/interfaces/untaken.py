@@ -1,6 +1,6 @@
 """Events that stand in the log and that no recorded turn took, because the run that was recorded did not handle their type yet."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from process_manager.core.codec import decode, read_metadata
 from process_manager.core.definition import Definition
@@ -34,8 +34,11 @@ class Untaken:
                 first[fact.input.type] = fact.input.position
             yield each
 
-    def inputs(self) -> dict[str, list[Input]]:
-        """By the instance's stream, in the order of the log, as far as the candidate's definition can tell whose they are."""
+    def inputs(self, but_for: Container[str]) -> dict[str, list[Input]]:
+        """By the instance's stream, in the order of the log; "" for those whose instance is found by `$correlationId`.
+
+        Streams of `but_for` are left out: what they took is known only as far as they were looked through.
+        """
         found: dict[str, list[Input]] = {}
         for record in self._records():
             handled, route = self._definition.handled[record.type], self._definition.routes[record.type]
@@ -44,7 +47,9 @@ class Untaken:
                 key = "" if route.by_correlation else route.key(decode(handled.event, taken.version, taken.data))
             except UndecodableMessage:
                 continue  # a worker would set it aside
-            found.setdefault(f"{self._definition.name}-{key}" if key else "", []).append(taken)
+            stream = f"{self._definition.name}-{key}" if key else ""
+            if stream not in but_for:
+                found.setdefault(stream, []).append(taken)
         return found
 
     def hidden(self) -> list[str]:

@@ -161,6 +161,15 @@ def test_events_that_only_the_candidate_handles_are_read_from_the_log(pm: Pm, de
     assert (row["instance"], row["recorded"], row["candidate"]) == ("order_fulfilment-new", "", "starts it")
 
 
+def test_a_history_that_cannot_be_read_is_not_covered(pm: Pm, demo: str) -> None:
+    newer = NewRecord(derive("newer"), "pm.from-the-future", b"{}", b'{"version":1}')
+    with closing(SqliteStore("demo.db")) as store:
+        store.append(Block("order_fulfilment-1.000001", [newer], StreamState.EXISTS))
+    answer = pm("drift", "--app", ORDERS, "--store", demo)
+    assert answer.code == 5
+    assert "not covered: order_fulfilment, order_fulfilment-1.000001" in answer.err
+
+
 def test_a_process_that_the_app_does_not_have_is_named(pm: Pm, demo: str) -> None:
     answer = pm("drift", "--app", ORDERS, "--store", demo, "--process", "shipping")
     assert answer.code == 4

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
@@ -58,8 +58,13 @@ def _chosen(store: "EventStore", names: tuple[str, ...], process: str, status: s
     from process_manager.interfaces.instances import scan
 
     if names:
-        return (name for word in names for name in (sys.stdin.read().split() if word == "-" else [word]))
+        return (name for word in names for name in (_lines(sys.stdin) if word == "-" else [word]))
     return (row["instance"] for row in scan(store, process, status)) if status else instances(store, process)
+
+
+def _lines(source: TextIO) -> Iterator[str]:
+    """A name may hold blanks, so there is one a line."""
+    return (line.rstrip("\n") for line in source if line.strip())
 
 
 @command(

@@ -71,13 +71,16 @@ class Running:
     def hear_of(self, records: Sequence[Record]) -> bool:
         """Whether some of these new records concern the group."""
         newest = self.source.newest(records)
-        if newest is not None:
-            self.engine.hear_of(newest)
-        return newest is not None
+        if newest is None:
+            return False
+        self.engine.hear_of(newest)
+        self.source.more = True
+        return True
 
     def move(self, now: float, *, ticking: bool = False) -> bool:
         """Read, deliver and write the checkpoint, as far as that goes now; whether to go on soon."""
         if ticking:
+            self.source.more = True  # a sweep: news may get lost
             self.park(self.engine.expire(now))
         while self._take() and self._deliver(now):
             pass
@@ -99,7 +102,7 @@ class Running:
 
     def _take(self) -> bool:
         """Take in what comes next; whether there was something."""
-        wanted = self.engine.wants
+        wanted = self.engine.wants if self.source.more else 0
         found = self.source.next(wanted) if wanted else []
         for record, at in found:
             self.engine.take(self._log.resolve(record, links=self.definition.settings.resolve_links), at)

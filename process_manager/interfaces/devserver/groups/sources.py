@@ -14,7 +14,9 @@ LOOKED_AT_ONCE = 10_000  # records of $all, so that a rare match does not hold u
 
 
 class Source(Protocol):
-    """A place in the log that moves on."""
+    """A place in the log that moves on. `more`: it may not have reached the end; set it when there is news."""
+
+    more: bool
 
     def next(self, limit: int) -> list[tuple[Record, int]]:
         """Some of the next records, each with its place; about `limit`, and none though there are more where matches are rare."""
@@ -22,16 +24,12 @@ class Source(Protocol):
     def newest(self, records: Sequence[Record]) -> int | None:
         """The place of the last of these records that concerns the group."""
 
-    @property
-    def more(self) -> bool:
-        """Whether the end was not reached yet."""
-
 
 class StreamSource:
     """The readable records of a stream after a revision."""
 
     def __init__(self, log: Log, stream: str, after: int) -> None:
-        self.more = False
+        self.more = True
         self._log = log
         self._stream = stream
         self._after = after
@@ -54,7 +52,7 @@ class AllSource:
     """The matching records of $all after a position."""
 
     def __init__(self, log: Log, matches: Matches, after: int) -> None:
-        self.more = False
+        self.more = True
         self._matches = matches
         self._records = log.store.subscribe(after=after, where=ALL)
         self._ready: deque[Record] = deque()

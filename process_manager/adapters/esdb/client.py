@@ -33,7 +33,7 @@ _CHANNEL: GrpcOptions = (
     ("SingleThreadedUnaryStream", 1),  # a read is taken in by who iterates: a third of the CPU time for each record
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 1000),
+    ("grpc.min_reconnect_backoff_ms", 5000),  # which is also how long connecting may take
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.http2.max_pings_without_data", 0),
 )

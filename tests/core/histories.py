@@ -1,4 +1,7 @@
-"""Histories of version 1, kept for ever: `python -m tests.core.histories` writes those that are not there yet, and changes none."""
+"""Histories as the first version that could wrote them, kept for ever.
+
+`python -m tests.core.histories` writes those that are not there yet, and changes none.
+"""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -22,7 +25,7 @@ from process_manager.examples.order_fulfilment.messages import (
     StockUnavailable,
 )
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
-from process_manager.testing.scenario import Scenario, scenario, unsolicited
+from process_manager.testing.scenario import START, Scenario, scenario, unsolicited
 from tests.core.samples import CLOSED, DECLINED, NOTICED, Noticed, Stuck, began, taken
 from tests.core.test_compensation import Purchase
 from tests.core.test_deadlines import Waiting
@@ -62,6 +65,25 @@ HISTORIES: dict[str, Callable[[], Scenario]] = {
     "expired": lambda: scenario(Flow).given(began("a"), NOTICED).after(days(3)),
     "suspended": lambda: scenario(Flow).given(began(), Noticed(id="1", text="boom"), NOTICED),
     "deadline-moved": lambda: scenario(Waiting).given(began(), Noticed(id="1", text="both")),
+    "deadlines-by-hand": lambda: (
+        scenario(Waiting)
+        .given(began())
+        .operator("move-deadline", deadline="first", due=START + days(8))
+        .operator("cancel-deadline", deadline="second")
+    ),
+    "step-by-hand": lambda: _order("a").operator("move-deadline", deadline="reserve_stock", due=START + days(8)).after(hours(1)),
+    "retried-by-hand": lambda: (
+        scenario(Flow).given(began(), Noticed(id="1", text="boom"), NOTICED).operator("retry").operator("skip", "only a test")
+    ),
+    "undo-retried-by-hand": lambda: (
+        scenario(Purchase).given(began("a", "b"), taken("a"), taken("b"), DECLINED, Stuck(id="1", item="a")).operator("retry")
+    ),
+    "undo-skipped": lambda: (
+        scenario(Purchase).given(began("a"), taken("a"), DECLINED, Stuck(id="1", item="a")).operator("skip", "given back by hand")
+    ),
+    "stopped-and-cancelled": lambda: (
+        scenario(Purchase).given(began("a")).operator("suspend").given(taken("a")).operator("cancel", "closed")
+    ),
     "two-lives": lambda: scenario(Closing).given(began("a"), taken("a"), CLOSED).given(began("b")),
 }
 

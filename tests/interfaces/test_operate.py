@@ -231,3 +231,16 @@ def test_check_tells_before_a_deploy_which_instances_need_what_is_gone(parcels: 
     assert "1 of 4 instances" in answer.err
     assert parcels("check", "--app", "parcels_without:app", "--store", "process-manager.db", "-o", "ids").out == "parcel-7\n"
     assert parcels("check", "--app", "parcels_without:app", "--store", "other.db").code == 4
+
+
+def test_in_a_store_whose_time_is_driven_an_action_happens_at_the_time_of_the_store(parcels: Pm) -> None:
+    lines = [event("sent", "1", weight="1"), event("sent", "2", weight="1.5")]
+    timed = [json.dumps({**json.loads(line), "time": "2020-01-01T00:00:00Z"}) for line in lines]
+    store = ("--store", "driven.db")
+    assert parcels("publish", "-", *store, input="\n".join(timed)).code == 0
+    run = ("run", "--until-idle", "--clock", "driven", *store, "--app")
+    assert parcels(*run, "parcels_first:app").code == 0
+    assert parcels("retry", "parcel", "2", "--reason", "mended", *store).code == 0
+    assert parcels(*run, "parcels_mended:app").code == 0
+    story = parcels("show", "parcel-2", *store).out.splitlines()
+    assert [line[:10] for line in story if "retry by" in line or "last_call passed" in line] == ["2020-01-03", "2020-01-05"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import grpc
 
-from process_manager.interfaces.devserver.statuses import Refused, unauthenticated
+from process_manager.interfaces.devserver.statuses import unauthenticated
 
 USER = "admin"
 
@@ -49,5 +49,5 @@ class Guard:
 
 
 def _refuse(_requests: Any, context: Any) -> None:
-    refused: Refused = unauthenticated()
+    refused = unauthenticated()
     context.abort(refused.code, refused.details)

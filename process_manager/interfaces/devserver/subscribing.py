@@ -20,7 +20,7 @@ from process_manager.interfaces.devserver.sieves import AllSieve, Checkpoint, It
 from process_manager.interfaces.devserver.statuses import invalid
 from process_manager.interfaces.devserver.wire import TOMBSTONE
 
-MOST_WAITING = 64  # batches that wait for a slow call
+MOST_WAITING = 256  # batches that wait for a slow call
 DEFAULT_WINDOW = 32
 
 

@@ -37,20 +37,20 @@ class Manager:
     def _hear_of(self, records: Sequence[Record]) -> None:
         for running in self._groups.values():
             if running.hear_of(records):
-                self._move(running)
+                self._move_soon(running)
 
     def _tick(self) -> None:
         for running in self._groups.values():
-            self._move(running, ticking=True)
+            self._move_soon(running, ticking=True)
+
+    def _move_soon(self, running: Running, *, ticking: bool = False) -> None:
+        """As a job of its own, so that a group that fails stops no other; not if it was deleted meanwhile."""
+        self.actor.post(lambda: self._move(running, ticking=ticking) if self._groups.get(running.key) is running else None)
 
     def _move(self, running: Running, *, ticking: bool = False) -> None:
         """Where much is to be looked through, the other groups have their turn in between."""
         if running.move(time.monotonic(), ticking=ticking):
-            self.actor.post(lambda: self._go_on(running))
-
-    def _go_on(self, running: Running) -> None:
-        if self._groups.get(running.key) is running:
-            self._move(running)
+            self._move_soon(running)
 
     def restart(self) -> None:
         """Begin anew with what is stored, as after a restart of the server."""

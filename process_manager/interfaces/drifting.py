@@ -1,7 +1,7 @@
 """Recorded histories in a log, judged by a candidate's definitions: reading, counting, grouping. The judgement is `core.drift`."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +12,7 @@ from process_manager.core.drift import Difference, Judge
 from process_manager.core.facts import Input
 from process_manager.core.records import Record
 from process_manager.errors import MessageError, StreamNotFound
-from process_manager.interfaces.histories import instances, read_facts
+from process_manager.interfaces.histories import imported, instances, read_facts
 from process_manager.interfaces.untaken import Untaken
 from process_manager.ports import MAX_APPEND, EventStore
 
@@ -85,6 +85,14 @@ class Drift:
     def _records(self, stream: str) -> Iterator[Record]:
         with suppress(StreamNotFound):
             yield from self.store.read_stream(stream)
+
+
+def unknown(store: EventStore, known: Container[str]) -> list[NotCovered]:
+    """For imported histories: the processes among them that the candidate does not have. A log of its own may be shared with other apps."""
+    if imported(store) is None:
+        return []
+    processes = dict.fromkeys(stream.partition("-")[0] for stream in instances(store))
+    return [NotCovered(name, "the process", "the app does not have it") for name in processes if name not in known]
 
 
 class Groups:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import orjson
 import pytest
+from click.testing import CliRunner
 
 from process_manager.adapters.sqlite import SqliteStore
 from process_manager.core.identity import derive
 from process_manager.core.records import NewRecord
+from process_manager.examples.agent_task.__main__ import main as agent
 from process_manager.interfaces.bootstrap import open_log
 from process_manager.ports import Block, StreamState
 from tests.interfaces.conftest import Pm
@@ -46,6 +48,17 @@ def test_a_replay_tells_every_turn_and_what_it_changed(pm: Pm, demo: str, undone
     assert "status: not_started -> running" in answer.out
     assert "status: compensating -> compensated" in answer.out
     assert records(demo) == before
+
+
+def test_with_its_app_a_replay_shows_the_processs_own_state_too(pm: Pm, place: Path) -> None:
+    """The agent's history says why it did what it did."""
+    assert CliRunner().invoke(agent, ["--store", "sqlite:///agent.db"]).exit_code == 0
+    alone = pm("replay", "agent_task", "siege", "--store", "agent.db").out
+    assert "spend without asking? no, because it would come to 4.02, the limit is 1" in alone
+    assert "ask_approval is done" in alone
+    assert "state spent" not in alone
+    told = pm("replay", "agent_task", "siege", "--store", "agent.db", "--app", "process_manager.examples.agent_task:app").out
+    assert "state spent: 4.00 -> 4.02" in told
 
 
 def test_as_data_it_ends_where_it_shall(pm: Pm, demo: str, undone: str) -> None:

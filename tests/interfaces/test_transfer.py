@@ -70,6 +70,15 @@ def test_events_that_stayed_behind_are_reported_as_not_covered(pm: Pm, demo: str
     assert "not covered: order_fulfilment, orders.order-held" in answer.err
 
 
+def test_a_sample_of_a_process_that_the_app_does_not_have_is_not_covered(pm: Pm, demo: str) -> None:
+    assert brought(pm, exported(pm)).code == 0
+    fines = ("--app", "process_manager.examples.fine_collection:app")
+    answer = pm("drift", "--store", "sample.db", *fines)
+    assert answer.code == 5
+    assert "not covered: order_fulfilment, the process: the app does not have it" in answer.err
+    assert pm("drift", "--store", demo, *fines).code == 0  # a log may be shared
+
+
 def test_instances_are_chosen_by_name_by_status_and_from_standard_input(pm: Pm, demo: str) -> None:
     def streams(lines: str) -> set[str]:
         return {orjson.loads(line)["stream"] for line in lines.splitlines()[1:]}

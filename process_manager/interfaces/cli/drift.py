@@ -13,7 +13,7 @@ from process_manager.interfaces.cli.options import app_option, command, existing
 from process_manager.interfaces.cli.progress import Progress
 
 if TYPE_CHECKING:
-    from process_manager.interfaces.drifting import Drift
+    from process_manager.interfaces.drifting import Drift, NotCovered
     from process_manager.ports import EventStore
 
 
@@ -30,7 +30,7 @@ def drift_command(app_name: str, process: str, since: datetime | None, each: boo
     Every recorded turn is judged by itself, from the facts that stand before it. Nothing is written. The first difference of each
     instance counts; -o ids names the instances. The exit code is 5 when something differs or could not be judged, else 0.
     """
-    from process_manager.interfaces.drifting import COLUMNS, EACH, Groups
+    from process_manager.interfaces.drifting import COLUMNS, EACH, Groups, unknown
 
     bootstrap.collect_less()
     start, progress = time.monotonic(), Progress()
@@ -43,7 +43,8 @@ def drift_command(app_name: str, process: str, since: datetime | None, each: boo
             groups = Groups(found)
             output.write_rows(groups.rows(), COLUMNS, format_, "subject")
         progress.clear()
-    return _sum_up(drifts, time.monotonic() - start)
+        strangers = [] if process else unknown(store, {drift.definition.name for drift in drifts})
+    return _sum_up(drifts, strangers, time.monotonic() - start)
 
 
 def _drifts(store: "EventStore", app_name: str, process: str, since: datetime | None, progress: Progress) -> "list[Drift]":
@@ -56,9 +57,9 @@ def _drifts(store: "EventStore", app_name: str, process: str, since: datetime | 
     return [Drift(store, each, since, lambda drift: progress.show(_count([drift]))) for each in chosen]
 
 
-def _sum_up(drifts: "list[Drift]", seconds: float) -> int:
+def _sum_up(drifts: "list[Drift]", strangers: "list[NotCovered]", seconds: float) -> int:
     """Say what was looked at; the exit code."""
-    not_covered = [each for drift in drifts for each in drift.not_covered]
+    not_covered = [*strangers, *(each for drift in drifts for each in drift.not_covered)]
     for each in not_covered:
         say(f"not covered: {each.process}, {each.subject}: {each.why}")
     instances = sum(drift.instances for drift in drifts)

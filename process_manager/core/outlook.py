@@ -41,11 +41,11 @@ def _after_answer(definition: Definition, instance: Instance, handled: Handled, 
         yield "what it undoes is undone"
     elif instance.status != "running":
         return
-    elif undecided(definition, instance, step.name):
+    elif step in handled.done and undecided(definition, instance, step.name):
         yield from (f"{join_of(join).name}: {' or '.join(_announced(join))}" for join in definition.joins_of(step.name))
     if handled.reaction is not None:
         yield from _announced(handled.reaction)
-    elif isinstance(default := step.then if handled.done else step.otherwise, Complete | Compensate | Abort):
+    elif isinstance(default := step.then if step in handled.done else step.otherwise, Complete | Compensate | Abort):
         yield type(default).__name__.lower()
 
 

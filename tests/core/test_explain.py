@@ -83,4 +83,5 @@ def test_a_join_that_is_undecided_names_what_may_follow_from_it() -> None:
     found = explained(scenario(OrderFulfilment).given(order(("a", "b"))), OrderFulfilment.definition)
     assert found.possible is not None
     assert found.possible["inventory.stock-reserved"] == ["all of reserve_stock: payments.charge-card or reviews.request-review"]
+    assert found.possible["inventory.stock-unavailable"] == ["compensate"]
     assert OrderPlaced.message_type not in found.possible

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from esdbclient import EventStoreDBClient, NewEvent, StreamState
 
 from process_manager.adapters.memory import MemoryStore
 from process_manager.adapters.sqlite import SqliteStore
+from process_manager.core.records import Record
 from process_manager.errors import StoreError, StoreFull
-from process_manager.interfaces.devserver import DevServer, serve
+from process_manager.interfaces.devserver import DevServer, serve, subscribing
 from process_manager.interfaces.devserver.log import Log
 from process_manager.interfaces.devserver.rules import Outcome, Rules, Write, Written
 from process_manager.interfaces.devserver.wire import new_record
@@ -63,6 +65,33 @@ def test_a_hundred_calls_that_stay_open_hold_up_nobody(server: DevServer, channe
     assert {next(call).event.event.data for call in calls} == {b'"seen by all"'}
     for call in calls:
         call.cancel()
+
+
+def test_a_subscriber_that_is_too_slow_reads_on_by_itself_and_misses_nothing(
+    server: DevServer, channel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subscribing, "MOST_WAITING", 2)
+    offer, kept_up = subscribing._Live.offer, list[bool]()
+
+    def watched(live: Any, records: Sequence[Record]) -> bool:
+        kept_up.append(offer(live, records))
+        return kept_up[-1]
+
+    monkeypatch.setattr(subscribing._Live, "offer", watched)
+    follow: Json = {"all": {"end": {}}, "subscription": {}, "no_filter": {}, "uuid_option": {"string": {}}}
+    call = streams_pb2_grpc.StreamsStub(channel).Read(streams_pb2.ReadReq(options=follow), timeout=60)
+    assert [next(call).WhichOneof("content") for _ in range(2)] == ["confirmation", "caught_up"]
+
+    client = EventStoreDBClient(server.url)
+    large = "x" * 400_000  # together more than the connection holds
+    for number in range(100):
+        client.append_to_stream("orders-1", current_version=StreamState.ANY, events=[event(f"{number} {large}")])
+    client.close()
+
+    events = (answer.event.event for answer in call if answer.WhichOneof("content") == "event")
+    assert [it.stream_revision for it in islice(events, 100)] == list(range(100))
+    assert False in kept_up
+    call.cancel()
 
 
 def test_pings_without_a_call_are_welcome(server: DevServer) -> None:

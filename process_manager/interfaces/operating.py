@@ -16,6 +16,7 @@ from process_manager.core.operator import refusal
 from process_manager.core.records import NewRecord
 from process_manager.core.signals import OPERATOR_ACTION, OperatorAction
 from process_manager.errors import StoreError, StreamNotFound, WrongExpectedVersion
+from process_manager.interfaces.histories import read_facts
 from process_manager.ports import Block, EventStore, StreamState
 from process_manager.runtime.time_driver import TimeDriver
 
@@ -40,7 +41,7 @@ class Asked:
 def current(store: EventStore, stream: str) -> Instance:
     """An instance as its stream has it; no definition is needed. Raises StreamNotFound for a stream that is none of an instance."""
     process, _, key = stream.partition("-")
-    read = [(read_fact(record), record.revision) for record in store.read_stream(stream)]
+    read = list(read_facts(store.read_stream(stream)))
     if all(isinstance(fact, facts.Foreign | facts.StepStarted) for fact, _ in read):
         raise StreamNotFound(stream)
     return fold(Instance(process, key), read)

@@ -1,7 +1,7 @@
 """The database that projections write and reports read, and how far each projection is in the log."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -149,6 +149,14 @@ def _beside(table: Table, prefix: str) -> Table:
 
 def _set_up_sqlite(engine: Engine) -> None:
     """The driver's own transactions leave out DDL: begin them here, as SQLAlchemy's documentation has it."""
+
+    @event.listens_for(engine, "do_connect")
+    def _connecting(*_: Any) -> None:
+        """For its owner alone: SQLite would let the world read a file that it creates."""
+        path = engine.url.database
+        if path and not path.startswith((":", "file:")):
+            with suppress(OSError):  # what cannot be created, SQLite says better
+                Path(path).touch(mode=0o600)
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: Any) -> None:

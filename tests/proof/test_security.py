@@ -14,6 +14,7 @@ import pytest
 
 from process_manager.adapters.sqlite import SqliteStore
 from process_manager.interfaces import bootstrap
+from projections.views import Views
 
 ROOT = Path(__file__).parents[2]
 SOURCE = [*ROOT.glob("process_manager/**/*.py"), *ROOT.glob("projections/**/*.py"), *ROOT.glob("scripts/**/*.py")]
@@ -85,13 +86,17 @@ def test_what_stands_beside_a_store_is_its_owners_alone(tmp_path: Path) -> None:
     try:
         store = SqliteStore(tmp_path / "events.db")
         index = bootstrap.open_index(f"sqlite:///{tmp_path / 'events.db'}")
+        views = Views(f"sqlite:///{tmp_path / 'views.db'}")
+        with views.begin():
+            pass
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+        views.engine.dispose()
         index.close()
         store.close()
     finally:
         os.umask(before)
 
-    assert len(modes) >= 4
+    assert {"events.db", "events.db.deadlines", "views.db"} <= modes.keys()
     assert {name: mode for name, mode in modes.items() if mode & 0o077} == {}
 
 

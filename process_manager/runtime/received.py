@@ -2,9 +2,7 @@
 
 from datetime import datetime
 
-import orjson
-
-from process_manager.core.codec import decode, encode, read_metadata
+from process_manager.core.codec import decode, dumps, encode, read_metadata
 from process_manager.core.identity import record_id
 from process_manager.core.messages import Command, Event
 from process_manager.core.records import NewRecord
@@ -52,7 +50,7 @@ class Received:
 def event_record(stream: str, received: Received, ordinal: int, event: Event, answers: str, now: datetime) -> NewRecord:
     """An event as the record that a command led to."""
     data = encode(event)
-    metadata = orjson.dumps(
+    metadata = dumps(
         {
             "$correlationId": received.correlation,
             "$causationId": answers or received.id,

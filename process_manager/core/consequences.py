@@ -13,6 +13,8 @@ Kind = Literal["routing", "suspension", "input", "decision", "join", "ending", "
 
 
 STARTS = "starts it"
+NOBODY = "nobody"
+"""Who takes an input that cannot be read."""
 
 
 class Consequence(NamedTuple):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from process_manager.core import facts
 from process_manager.core.codec import decode
-from process_manager.core.consequences import STARTS, Consequence, Kind, consequences
+from process_manager.core.consequences import NOBODY, STARTS, Consequence, Kind, consequences
 from process_manager.core.definition import Definition
 from process_manager.core.facts import Fact, Input
 from process_manager.core.fold import fold
@@ -65,32 +65,33 @@ class Judge:
 
     def _recorded(self, turn: RecordedTurn) -> Difference | None:
         """The turn's difference; without one, its facts are in the state."""
-        receipt, rest = turn.receipt, turn.facts
-        if receipt is not None and (self._since is None or receipt.now >= self._since):
-            message, key = self._routed(receipt.input)
-            if key != self._instance.key:
-                own, other = (Consequence("routing", receipt.input.type, each) for each in (self._instance.key, key))
-                return self._told(rest[0][1], receipt.now, receipt.input, own, other)
+        rest = turn.facts
+        if turn.receipt is not None and (self._since is None or turn.receipt.now >= self._since):
+            taken, now = turn.receipt.input, turn.receipt.now
+            message, other = self._routed(taken)
+            if other is not None:
+                return self._told(rest[0][1], now, taken, other._replace(value=self._instance.key), other)
             self.turns += 1
-            decided = take(self._definition, self._instance, receipt.input, receipt.now, message)
+            decided = take(self._definition, self._instance, taken, now, message)
             block = [fact for fact, _ in rest if not isinstance(fact, facts.SnapshotTaken | facts.Foreign)]
             if decided.facts == block:  # then so is the state: most turns of most candidates end here
                 self._instance, rest = decided.instance, rest[len(block) :]
-            elif differ := _differ(consequences(block), self._consequences(decided, receipt.input)):
-                return self._told(rest[0][1], receipt.now, receipt.input, *differ)
+            elif differ := _differ(consequences(block), self._consequences(decided, taken)):
+                return self._told(rest[0][1], now, taken, *differ)
         self._fold(rest)
         return None
 
-    def _routed(self, taken: Input) -> tuple[Event | None, str]:
-        """The message, where the candidate reads it, and the key of the instance that it gives it to."""
+    def _routed(self, taken: Input) -> tuple[Event | None, Consequence | None]:
+        """The message, where the candidate reads it; and to whom else it would give it, or that it would set it aside."""
         handled, route = self._definition.handled.get(taken.type), self._definition.routes.get(taken.type)
-        if handled is None or route is None or route.by_correlation:
-            return None, self._instance.key
+        if handled is None:
+            return None, None
         try:
             message = decode(handled.event, taken.version, taken.data)
-            return message, route.key(message)
-        except UndecodableMessage:
-            return None, self._instance.key  # the turn finds that out too
+            key = self._instance.key if route is None or route.by_correlation else route.key(message)
+        except UndecodableMessage as error:
+            return None, Consequence("routing", taken.type, f"{NOBODY}: {error}")
+        return message, None if key == self._instance.key else Consequence("routing", taken.type, key)
 
     def _consequences(self, decided: Turn, taken: Input) -> list[Consequence]:
         size = sum(record.size for record in decided.records)

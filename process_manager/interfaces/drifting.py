@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from process_manager.core.consequences import NOBODY
 from process_manager.core.definition import Definition
 from process_manager.core.drift import Difference, Judge
 from process_manager.core.facts import Input
@@ -119,6 +120,8 @@ class Groups:
 
 def _change(difference: Difference) -> str:
     recorded, candidate = difference.recorded, difference.candidate
+    if difference.kind == "routing":
+        return candidate if candidate.startswith(f"{NOBODY}: ") else "another instance"
     if difference.kind in _WORDED:
         return f"{recorded or 'nothing'} -> {candidate or 'nothing'}"
     return "another one" if recorded and candidate else "no longer" if recorded else "new"

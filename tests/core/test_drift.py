@@ -14,18 +14,23 @@ from process_manager import (
     Deadline,
     Decision,
     Effects,
+    Event,
     ProcessManager,
+    State,
     Step,
+    applies,
     by,
     days,
     due,
     hours,
+    minutes,
     on,
     starts,
 )
 from process_manager.core.block import read_fact
 from process_manager.core.drift import Difference, Judge
 from process_manager.core.facts import Input
+from process_manager.errors import UndecodableMessage
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.ports import MAX_APPEND
 from process_manager.testing.scenario import START, Scenario, scenario
@@ -227,3 +232,49 @@ def test_what_an_operator_did_is_judged_like_any_input() -> None:
     assert said(judged(Broken, case))[2:] == ("taken", "suspended: ZeroDivisionError: ")  # tried again, it would be suspended again
     moved = scenario(Sale).given(began()).operator("move-deadline", deadline="paying", due=START + days(1)).operator("cancel")
     assert judged(Sale, moved) is None
+
+
+class PaidInFull(Event, type="t.paid"):
+    """What the candidate expects of a payment."""
+
+    id: str
+    amount: int
+
+
+class Exact(ProcessManager, version=1, key="id", name="sale"):
+    """Reads more from a payment than was recorded."""
+
+    paying = Step(Pay, done=PaidInFull, within=hours(1), needs_undo=False, then=Complete("sold"), otherwise=Abort("not paid"))
+
+    @starts
+    def began(self, event: Began) -> Effects[Pay]:
+        yield Pay(id=event.id)
+
+
+def test_an_input_that_the_candidate_cannot_read_would_be_set_aside() -> None:
+    case = scenario(Sale).given(began()).after(minutes(1)).when(PAID)
+    kind, subject, recorded, candidate = said(judged(Exact, case, since=START + minutes(1)))
+    assert (kind, subject, recorded) == ("routing", "t.paid", "1")
+    assert candidate.startswith("nobody: cannot decode a t.paid: amount")
+
+
+def test_an_untaken_event_before_since_is_only_taken_in() -> None:
+    case = scenario(Sale).given(began())
+    assert judged(Patient, case, [untaken(Noticed(id="1", text="new"), 1500)], since=START + hours(1)) is None
+
+
+class Choking(State):
+    """Cannot be made from what was recorded."""
+
+    @applies
+    def began(self, event: Began) -> "Choking":
+        raise LookupError(event.id)
+
+
+class Choked(Exact, ProcessManager[Choking], key="id", name="sale"):
+    """Has such a state."""
+
+
+def test_a_history_that_the_candidates_state_cannot_be_made_from_is_an_error() -> None:
+    with pytest.raises(UndecodableMessage, match="LookupError"):
+        judged(Choked, scenario(Sale).given(began()), since=START + hours(1))

@@ -4,7 +4,7 @@ from process_manager import hours, minutes
 from process_manager.core.block import read_fact
 from process_manager.core.definition import Definition
 from process_manager.core.explain import Explainer, Explanation
-from process_manager.examples.order_fulfilment.messages import OrderPlaced, ReviewApproved
+from process_manager.examples.order_fulfilment.messages import OrderPlaced, ReviewApproved, ReviewRejected
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.testing.scenario import START, Scenario, scenario
 from tests.core.samples import PAID, Noticed, began
@@ -50,6 +50,12 @@ def test_the_definition_says_what_happens_if_nothing_comes_and_what_can_still_ha
 def test_what_is_answered_is_waited_for_no_more() -> None:
     found = explained(reviewed().when(ReviewApproved(order_id="1", reviewer="ada")))
     assert [each.what for each in found.waiting] == ["charge_card: an answer to payments.charge-card"]
+
+
+def test_what_is_being_undone_waits_for_its_confirmation() -> None:
+    found = explained(reviewed().when(ReviewRejected(order_id="1", reviewer="alan")), OrderFulfilment.definition)
+    assert (found.status, found.outcome) == ("compensating", "rejected by alan")
+    assert found.possible == {"inventory.stock-released": ["what it undoes is undone"]}
 
 
 def test_deadlines_of_its_own_and_the_next_of_several() -> None:

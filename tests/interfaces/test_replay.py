@@ -119,6 +119,23 @@ def test_an_explanation_with_and_without_the_app(pm: Pm, demo: str, undone: str)
     assert records(demo) == before
 
 
+def test_what_an_order_under_way_waits_for_and_what_comes_if_nothing_does(pm: Pm, place: Path) -> None:
+    order = {"order_id": "7", "lines": [{"sku": "a", "quantity": 1}], "total": "700", "card": "c"}
+    line = {"id": "a1", "type": "orders.order-placed", "stream": "order-7", "data": order}
+    assert pm("publish", "-", "--store", "x.db", input=orjson.dumps(line)).code == 0
+    assert pm("run", "--only", "processes", "--until-idle", "--app", ORDERS, "--store", "x.db").code == 0
+    alone = pm("explain", "order_fulfilment", "7", "--store", "x.db").out
+    assert "waits for:\n  reserve_stock [a]: an answer to inventory.reserve-stock since " in alone
+    assert "if nothing comes, reserve_stock [a] is due at " in alone
+    assert "name it with --app" in alone
+    told = pm("explain", "order_fulfilment", "7", "--store", "x.db", "--app", ORDERS).out
+    assert "answered by inventory.stock-reserved or inventory.stock-unavailable" in told
+    assert "reserve_stock [a] is overdue (attempt 1), it is tried again" in told
+    assert "inventory.stock-unavailable: compensate" in told
+    command = orjson.loads(pm("replay", "order_fulfilment", "7", "--store", "x.db", "-o", "json").out)[0]["commands"][0]["id"]
+    assert "it is not answered yet" in pm("why", command, "--store", "x.db").out
+
+
 def test_an_app_without_the_process(pm: Pm, demo: str, undone: str) -> None:
     answer = pm("explain", undone, "--store", demo, "--app", "process_manager.examples.fine_collection:app")
     assert answer.code == 4

@@ -81,7 +81,7 @@ def views_file(path: Path | None) -> Iterator[Execute | None]:
         def execute(sql: str, parameters: Row) -> Sequence[Sequence[Any]]:
             try:
                 return connection.execute(sql, parameters).fetchall()
-            except sqlite3.OperationalError:  # no such table: nothing was built yet
+            except sqlite3.DatabaseError:  # nothing was built yet, or the file is something else
                 return []
 
         yield execute

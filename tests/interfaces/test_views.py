@@ -168,6 +168,19 @@ def test_the_list_from_the_views_is_that_of_the_log(pm: Any, store: EventStore) 
     assert {each["outcome"] for each in from_views} == {"seen in the views"}
 
 
+def test_a_file_that_is_no_database_is_left_alone(pm: Any, store: EventStore) -> None:
+    """The list reads the log; who wants the views is told."""
+    Path("demo.views.db").write_text("a text that is no database at all, long enough to have a header" * 3)
+    assert len(data(pm("list", *STORE, "-o", "json"))) == 40
+    answer = pm("report", "outcomes", *STORE)
+    assert (answer.code, answer.err) == (1, "error: the views: (sqlite3.DatabaseError) file is not a database\n")
+
+
+def test_views_are_for_their_owner_alone(pm: Any, store: EventStore) -> None:
+    pm("projections", "run", "--until-idle", *STORE)
+    assert Path("demo.views.db").stat().st_mode & 0o077 == 0
+
+
 def test_a_table_is_cut_and_says_so_and_data_is_whole(pm: Any, store: EventStore) -> None:
     for _ in range(2):  # from the log, then from the views
         answer = pm("list", "--limit", "3", *STORE)

@@ -1,6 +1,6 @@
 """One line of a file to a record for a stream: JSON Lines of our own, and CloudEvents.
 
-A line of our own holds `id`, `type`, `stream`, `data`, and if it likes `time` and `metadata`.
+A line of our own holds `id`, `type`, `stream`, `data`, and if it likes `time` and `metadata`; nothing else.
 
 A CloudEvent goes by these rules: its id is uuid5(source, id); its stream is its attribute `stream` if it has one, else
 `<last part of source>-<subject>`, or without a subject the last part of its source (source `/shop/orders`, subject `42`: `orders-42`);
@@ -27,6 +27,8 @@ MAX_EVENT = MAX_APPEND // 2
 """Bytes of an event. An instance's receipt embeds its input and goes into one append with the commands that answer it: half is for them."""
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+_OWN = {"id", "type", "stream", "data", "time", "metadata"}
 
 _TAKEN = {"specversion", "id", "type", "time", "data", "stream", "datacontenttype"}
 
@@ -65,6 +67,9 @@ def _object(line: bytes) -> Json:
 
 
 def _own(raw: Json) -> Addressed:
+    unknown = sorted(raw.keys() - _OWN)
+    if unknown:
+        raise BadLine(f"it has {unknown[0][:50]!r}, which is no attribute of a line: put it into data or metadata")
     metadata = raw.get("metadata")
     if not isinstance(metadata, dict | None):
         raise BadLine("its metadata is not an object")

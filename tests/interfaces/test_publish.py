@@ -58,6 +58,7 @@ BAD = {
     line(data=[1]): "data is not an object",
     line(data="text"): "data is not an object",
     line(metadata=3): "metadata is not an object",
+    line(metdata={"who": "ada"}): "it has 'metdata', which is no attribute of a line",
     line(metadata={"version": 0}): "version",
     line(time="yesterday"): "no ISO 8601 time",
     line(time=12): "no ISO 8601 time",

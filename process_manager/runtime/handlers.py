@@ -27,6 +27,10 @@ THREADS = 8
 QUICK = 256
 """Commands for quick handlers that a worker holds at once, where several compete."""
 
+STRATEGY = "RoundRobin"
+"""Who gets a command, where several compete. Pinning would gain nothing, for aggregates have ids of their own, and servers of
+before May 2026 may write a wrong checkpoint for a pinned group (KurrentDB #5497): after a restart commands would be missing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -108,13 +112,13 @@ def command_types(handlers: Sequence[Handler]) -> frozenset[str]:
 
 def quick_settings() -> GroupSettings:
     """How a group of quick handlers delivers: as many as one batch may well hold."""
-    return GroupSettings(in_flight=QUICK)
+    return GroupSettings(in_flight=QUICK, strategy=STRATEGY)
 
 
 def call_settings(handlers: Sequence[Handler]) -> GroupSettings:
     """How a group of calls delivers: none waits behind a slow one, and none comes again while it may still be running."""
     longest = max((handler.takes for handler in handlers if handler.takes), default=timedelta(0))
-    return GroupSettings(message_timeout=longest + SPARE, in_flight=THREADS)
+    return GroupSettings(message_timeout=longest + SPARE, in_flight=THREADS, strategy=STRATEGY)
 
 
 def _inspect(functions: Sequence[Callable[..., Any]], resources: Sequence[object]) -> tuple[list[Handler], list[str]]:

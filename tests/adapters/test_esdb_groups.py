@@ -4,13 +4,16 @@ import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from urllib.parse import urlsplit
 
 import pytest
 
 pytest.importorskip("esdbclient", reason="the esdb extra is not installed")
 
+import grpc
+
+from process_manager.adapters.esdb import membership
 from process_manager.adapters.esdb.address import read_server
 from process_manager.adapters.esdb.client import Client, connect
 from process_manager.adapters.esdb.store import EsdbStore
@@ -19,6 +22,7 @@ from process_manager.ports import EVERYTHING, Filter, GroupSettings, Nack
 from process_manager.testing.contract.support import PATIENCE, eventually, ids, new, only, put, some, take, unique
 from tests.adapters.esdb_proxy import Proxy
 from tests.adapters.esdb_server import server_url
+from tests.adapters.esdb_status import Status
 from tests.adapters.test_esdb_connections import free_port, reachable, serving
 
 own_server = pytest.mark.skipif("ESDB_URI" in os.environ, reason="cuts or restarts a server of its own")
@@ -287,6 +291,40 @@ class TestBrokenMemberships:
                 consumer.ack(found)
         eventually(lambda: store.group(group).lag == 0)
         consumer.leave()
+
+
+class Silent:
+    """A call that a server took and never answers."""
+
+    def __init__(self) -> None:
+        self._cancelled = Event()
+
+    def __next__(self) -> object:
+        assert self._cancelled.wait(PATIENCE)
+        raise Status(grpc.StatusCode.CANCELLED, "Locally cancelled by application!")
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+
+
+def test_a_leader_that_is_not_ready_and_says_nothing_is_asked_again(
+    store: EsdbStore, group: str, type_: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one does that has just been elected."""
+    read_group, asked = Client.read_group, list[str]()
+
+    def silent_at_first(client: Client, requests: Iterator[object]) -> object:
+        asked.append(group)
+        return Silent() if len(asked) == 1 else read_group(client, requests)
+
+    monkeypatch.setattr(membership, "CONFIRMED_WITHIN", 0.1)
+    monkeypatch.setattr(Client, "read_group", silent_at_first)
+    consumer = store.join(group, "one")
+    monkeypatch.setattr(membership, "CONFIRMED_WITHIN", PATIENCE)
+    put(store, unique("order"), some(1, type_))
+    assert len(take(consumer, 1)) == 1
+    assert len(asked) == 2
+    consumer.leave()
 
 
 def test_waiting_ends_when_a_delivery_arrives(store: EsdbStore, group: str, type_: str) -> None:

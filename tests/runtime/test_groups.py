@@ -191,4 +191,7 @@ def test_each_role_holds_what_suits_it() -> None:
 
     settings = {share.role: share.settings for share in shares(App("held", processes=app.processes, handlers=[*app.handlers, review]))}
     assert {role: each.in_flight for role, each in settings.items()} == {"processes": 512, "handlers": 256, "calls": 8}
+    assert {role: each.strategy for role, each in settings.items()} == {
+        "processes": "PinnedByCorrelation", "handlers": "RoundRobin", "calls": "RoundRobin",
+    }  # fmt: skip
     assert settings["calls"].message_timeout > timedelta(minutes=3)

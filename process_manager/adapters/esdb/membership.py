@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from queue import SimpleQueue
-from threading import Event
+from threading import Event, Timer
 from typing import Any
 
 import grpc
@@ -13,6 +13,9 @@ from process_manager.adapters.esdb.client import Client
 
 GRACE = 0.2
 """Seconds that a server gets to read the last acks before the call is cancelled, which may overtake them."""
+
+CONFIRMED_WITHIN = 3.0
+"""Seconds that a server gets to confirm. One that has just become the leader may not answer at all (KurrentDB #5596)."""
 
 
 class Membership:
@@ -26,11 +29,16 @@ class Membership:
         options = persistent_pb2.ReadReq.Options(all=shared_pb2.Empty(), group_name=group, buffer_size=in_flight, uuid_option=uuids)
         self._requests.put(persistent_pb2.ReadReq(options=options))
         self._call = client.read_group(self._outgoing())
+        unconfirmed = Timer(CONFIRMED_WITHIN, self._call.cancel)
+        unconfirmed.daemon = True
+        unconfirmed.start()
         try:
             next(self._call)  # the confirmation, or what is wrong
         except grpc.RpcError:
             self.end()
             raise
+        finally:
+            unconfirmed.cancel()
 
     def messages(self) -> Iterator[Any]:
         """Events with their retry counts."""

@@ -107,6 +107,7 @@ class Inbox:
             return 0
         try:
             self._join_again()
+            self._suspects.tell()
             work()
             self._trouble = None
         except (LeaseLost, GroupNotFound) as error:
@@ -114,7 +115,7 @@ class Inbox:
                 raise  # there is no group to join
             log.info("no longer a member: %s", error, extra={"action": "lease_lost"})
             start_over()
-            self._forget()
+            self._let_go()
             self._lost = True
         except (StoreUnavailable, StoreFull) as error:
             if self._trouble is None:
@@ -168,11 +169,15 @@ class Inbox:
 
     def leave(self) -> None:
         """Leave the group and forget what is held; the group delivers it again."""
+        self._let_go()
         with suppress(StoreError):
-            for received in self._held.values():
-                self._suspects.outlived(received.delivery)
-        self._forget()
+            self._suspects.tell()
         self.consumer.leave()
+
+    def _let_go(self) -> None:
+        for received in self._held.values():
+            self._suspects.outlived(received.delivery)
+        self._forget()
 
     # -- taking -------------------------------------------------------------------------------------------------
 
@@ -232,17 +237,20 @@ class Inbox:
 
     def done(self, received: Received) -> None:
         """To be acknowledged with the next append or flush."""
+        self._suspects.outlived(received.delivery)
         if self.holds(received):
             self._done.append(received)
 
     def later(self, received: Received, seconds: float = CONTENDED) -> None:
         """To be handled again in a while, through no fault of its own."""
+        self._suspects.outlived(received.delivery)
         if self.holds(received):
             received.not_before = self._monotonic() + seconds
             self._waiting.append(received)
 
     def failed(self, received: Received, error: BaseException) -> None:
         """Its handler raised: to be tried again in a while, or parked once it was tried often enough."""
+        self._suspects.outlived(received.delivery)
         if not self.holds(received):
             return
         if isinstance(error, NewerFact):

@@ -1,7 +1,6 @@
 """What was delivered so often that it may be what ends its worker. A store's count of deliveries does not tell: it also counts outages
 and what was handed back. So a worker says in the log that it takes such a record alone, and says so too when it outlived it."""
 
-from contextlib import suppress
 from itertools import takewhile
 
 from process_manager.core.identity import derive
@@ -24,26 +23,35 @@ class Suspects:
     def __init__(self, store: EventStore) -> None:
         self._store = store
         self._taken: dict[str, int] = {}  # record id -> the revision of its mark
+        self._outlived: dict[str, int] = {}  # the same, to be told
         self._harmless: set[str] = set()  # what this worker has outlived
 
     def verdict(self, delivery: Delivery) -> str:
         """Why a suspect is to be parked unread; "" when it may be taken alone now, which the log then says. Raises StoreError."""
         id_ = delivery.record.id
-        if id_ in self._harmless or id_ in self._taken:
+        if id_ in self._harmless or id_ in self._outlived or id_ in self._taken:
             return ""
         marks = self._marks(id_)
         deaths = len(list(takewhile(TAKEN_ALONE.__eq__, reversed(marks))))
         if deaths >= DEATHS:
             return f"not read: the last {deaths} workers that took it alone ended with it ({delivery.retries} redeliveries)"
-        self._append(id_, TAKEN_ALONE, len(marks))
+        self._append(id_, TAKEN_ALONE, len(marks))  # in vain when another worker takes it too, and says so
         self._taken[id_] = len(marks)
         return ""
 
     def outlived(self, delivery: Delivery) -> None:
-        """It is handed back, and did this worker no harm. Raises StoreError."""
+        """It came to an end, or is handed back, and did this worker no harm, whatever became of its acknowledgement; see `tell`."""
         id_ = delivery.record.id
         if id_ in self._taken:
-            self._append(id_, OUTLIVED, self._taken.pop(id_) + 1)
+            self._outlived[id_] = self._taken.pop(id_)
+
+    def tell(self) -> None:
+        """Say in the log what was outlived. Raises StoreError; then it is said the next time."""
+        for id_, taken in list(self._outlived.items()):
+            revision = taken + 1
+            while not self._append(id_, OUTLIVED, revision):
+                revision = len(self._marks(id_))
+            del self._outlived[id_]
             self._harmless.add(id_)
 
     def _marks(self, id_: str) -> list[str]:
@@ -52,11 +60,15 @@ class Suspects:
         except StreamNotFound:
             return []
 
-    def _append(self, id_: str, type_: str, revision: int) -> None:
+    def _append(self, id_: str, type_: str, revision: int) -> bool:
+        """Whether it stands there; not when another worker has noted something of its own at this revision."""
         stream = _stream(id_)
         mark = NewRecord(derive(stream, str(revision), type_), type_, b"{}", b"")
-        with suppress(WrongExpectedVersion):  # another worker has it too, and says so
+        try:
             self._store.append(Block(stream, [mark], revision - 1 if revision else StreamState.NO_STREAM))
+        except WrongExpectedVersion:
+            return False
+        return True
 
 
 def _stream(id_: str) -> str:

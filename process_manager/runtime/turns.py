@@ -105,6 +105,7 @@ class TurnRunner:
     def step(self) -> int:
         """Take one batch; how many deliveries it held."""
         try:
+            self._suspects.tell()
             self._release()
             deliveries = self._consumer.fetch(BATCH)
             suspects = [each for each in deliveries if each.retries >= ALONE_FROM]
@@ -142,8 +143,14 @@ class TurnRunner:
     def _take_alone(self, suspect: Delivery) -> None:
         if reason := self._suspects.verdict(suspect):
             self._park([suspect], reason)
-        else:
+            return
+        try:
             self._take([suspect])
+        except StoreError:
+            self._suspects.outlived(suspect)
+            raise
+        self._suspects.outlived(suspect)
+        self._suspects.tell()
 
     def _take(self, batch: Sequence[Delivery]) -> None:
         works: dict[str, Work] = {}
@@ -180,8 +187,6 @@ class TurnRunner:
         self._counters.left += len(deliveries)
         log.warning("left to a newer version: %s", error, extra={"action": "left_to_newer"})
         self._held += [(time.monotonic() + HOLD, each) for each in deliveries]
-        for each in deliveries:
-            self._suspects.outlived(each)
 
     def _park(self, deliveries: Sequence[Delivery], reason: str) -> None:
         if not deliveries:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from process_manager import Repository, handles
+from process_manager.errors import StoreFull
 from process_manager.examples.order_fulfilment.messages import OrderPlaced
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.ports import Delivery, EventStore, Filter
@@ -44,10 +45,56 @@ def test_what_a_worker_outlived_is_no_suspect_to_it_and_a_clean_slate_to_others(
         worker = Suspects(shop.store)
         assert worker.verdict(suspect) == ""
         worker.outlived(suspect)
+        worker.tell()
         before = shop.store.last_position()
         assert worker.verdict(suspect) == ""
         assert shop.store.last_position() == before
     assert Suspects(shop.store).verdict(suspect) == ""
+
+
+def test_what_was_outlived_is_told_whoever_took_it_meanwhile(shop: Shop) -> None:
+    """Three workers have it at once, as when connections break; each says that it lives on."""
+    shop.place("1", "a")
+    suspect = delivery(shop.store)
+    crowd = [Suspects(shop.store) for _ in range(DEATHS)]
+    assert [worker.verdict(suspect) for worker in crowd] == [""] * DEATHS
+    crowd[0].outlived(suspect)
+    crowd[0].tell()
+    assert Suspects(shop.store).verdict(suspect) == ""
+
+
+@pytest.mark.parametrize("lost", ["ack", "append_many"])
+def test_a_worker_that_lives_on_did_not_end_by_an_input_whose_ack_or_append_failed(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    """However often connections break: the input is never parked."""
+    shop.turns.close()
+    shop.place("1", "a")
+    for number in range(2 + DEATHS + 1):
+        runner = worker(shop.store, shop, None, monkeypatch)
+        if number < 2:
+            runner.consumer.fetch(9)
+        else:
+            fail_once(runner.consumer if lost == "ack" else shop.store, lost)
+            with pytest.raises(StoreFull):
+                runner.step()
+            runner.step()
+        runner.close()
+    runner = worker(shop.store, shop, None, monkeypatch)
+    runner.step()
+    runner.close()
+    (group,) = shop.store.groups()
+    assert (group.parked, shop.instance("1").status) == (0, "running")
+
+
+def fail_once(where: Any, what: str) -> None:
+    does = getattr(where, what)
+
+    def fail(*_: object) -> None:
+        setattr(where, what, does)
+        raise StoreFull("no space left")
+
+    setattr(where, what, fail)
 
 
 def worker(store: EventStore, shop: Shop, kills: Callable[..., Any] | None, monkeypatch: pytest.MonkeyPatch) -> TurnRunner:
@@ -144,4 +191,25 @@ def test_a_worker_that_is_stopped_with_a_suspect_in_its_hands_did_not_end_by_it(
     assert desk.types(f"pm.suspect-{id_}")[-2:] == ["pm.taken-alone", "pm.outlived"]
     runner = desk.runner(put)
     runner.step()
+    assert desk.types("box-1") == ["test.filled"]
+
+
+def test_a_command_whose_ack_is_lost_again_and_again_is_not_parked(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its handler came to an end each time."""
+    desk.runner(put).close()
+    desk.send(Put(box="1", what="a"))
+    for number in range(2 + DEATHS + 1):
+        consumer = desk.join()
+        monkeypatch.setattr(consumer, "ack", lambda _: None)
+        if number < 2:
+            consumer.fetch(1)
+            consumer.leave()
+            continue
+        runner = desk.runner(put, consumer=consumer)
+        runner.step()
+        runner.close()
+    runner = desk.runner(put)
+    for _ in range(2):
+        runner.step()
+    assert desk.store.parked(GROUP) == []
     assert desk.types("box-1") == ["test.filled"]

@@ -20,6 +20,7 @@ from process_manager.core.identity import derive
 from process_manager.core.records import NewRecord
 from process_manager.examples.order_fulfilment import messages as m
 from process_manager.interfaces.cli import team
+from process_manager.interfaces.cli.run import metrics_of
 from process_manager.ports import Block, StreamState
 
 APP = "process_manager.examples.order_fulfilment:app"
@@ -100,6 +101,24 @@ def test_a_worker_that_was_killed_is_started_again_and_ctrl_c_ends_all(pm: Any, 
     assert re.findall(r"worker \d: [\d,]+ turns", err.splitlines()[-1])
 
 
+def test_each_worker_answers_for_its_metrics_on_a_port_of_its_own(pm: Any, place: Path, running: Any) -> None:
+    """From the one that is named on, in a row; 0 lets each take a free one."""
+    publish(0, 1)
+    parent = running("--workers", "2", "--until-idle", "--metrics", "0")
+    _, err = parent.communicate(timeout=60)
+
+    assert parent.returncode == 0, err
+    assert sorted(re.findall(r"^worker (\d): metrics: http://127\.0\.0\.1:\d+/metrics$", err, re.MULTILINE)) == ["1", "2"]
+    assert [metrics_of(port, number) for port, number in ((9100, 1), (9100, 2), (0, 2), (None, 2))] == [
+        ["--metrics", "9100"],
+        ["--metrics", "9101"],
+        ["--metrics", "0"],
+        [],
+    ]
+    refused = pm("run", "--app", APP, "--store", STORE, "--workers", "2", "--metrics", "65535")
+    assert (refused.code, "2 workers need ports up to 65535" in refused.err) == (2, True)
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for child processes in /proc")
 def test_workers_end_with_a_parent_that_was_killed(pm: Any, place: Path, running: Any) -> None:
     publish(0, 1)
@@ -129,7 +148,7 @@ def test_only_a_worker_that_died_is_started_again(
     """One that ended as told, or that would only say the same again, is not; nor is one that keeps dying."""
     monkeypatch.setattr(team, "PM", (sys.executable, "-c", f"import sys; sys.exit({code})"))
     monkeypatch.setattr(team, "DEATHS", 2)
-    assert team.Team([], 2, {}).run() == ends
+    assert team.Team(lambda _: [], 2, {}).run() == ends
     told = capfd.readouterr().err.count("ended with exit code")
     assert (told > 0, told <= said) == (said > 0, True)
 

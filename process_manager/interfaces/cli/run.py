@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from process_manager.runtime.wiring import RoleName
     from process_manager.runtime.worker import Worker
 
+LAST_PORT = 65535
+
 
 @command("run", example="pm run --app shop.orders:app --store sqlite:///shop.db\npm run --app shop.orders:app --until-idle")
 @app_option
@@ -46,8 +48,9 @@ if TYPE_CHECKING:
     "time have passed; then let the others pass, and stop. Again, it changes nothing; after a kill, it goes on.",
 )  # fmt: skip
 @click.option(
-    "--metrics", "metrics_port", type=click.IntRange(0, 65535), metavar="PORT",
-    help="Answer /metrics (for Prometheus) and /healthz on 127.0.0.1:PORT; 0 takes a free port and says which.",
+    "--metrics", "metrics_port", type=click.IntRange(0, LAST_PORT), metavar="PORT",
+    help="Answer /metrics (for Prometheus) and /healthz on 127.0.0.1:PORT; 0 takes a free port and says which. "
+    "Of --workers the first has PORT, the next one PORT + 1, and so on.",
 )  # fmt: skip
 def run_command(
     app_name: str, url: str, only: "tuple[RoleName, ...] | None", start: str | None, take_over: bool, until_idle: bool,
@@ -63,8 +66,10 @@ def run_command(
     set_up_logging()
     app = load_app(app_name)
     if workers > 1:
-        if clock == "driven" or metrics_port is not None:
-            raise click.UsageError("--workers goes with the real clock and without --metrics: start several pm run instead")
+        if clock == "driven":
+            raise click.UsageError("--workers goes with the real clock: start several pm run instead")
+        if (metrics_port or 0) + workers > LAST_PORT + 1:
+            raise click.UsageError(f"--metrics {metrics_port}: {workers} workers need ports up to {LAST_PORT}")
         with closing(_shared(url)) as store:
             bootstrap.refuse_imported(store, url)
             bootstrap.join_in(app, store, only, start=start, take_over=take_over)
@@ -72,7 +77,7 @@ def run_command(
                 say("one worker is active on this store, the others stand by")
         roles = ["--only", ",".join(only)] if only else []
         command_line = ["run", "--app", app_name, *roles, *(["--until-idle"] if until_idle else [])]
-        return Team(command_line, workers, {"PM_STORE": url}).run()
+        return Team(lambda number: [*command_line, *metrics_of(metrics_port, number)], workers, {"PM_STORE": url}).run()
     progress = Progress(alone=not number)
     name = f"worker {number}: " if number else ""
     with ExitStack() as stack:
@@ -83,7 +88,7 @@ def run_command(
             app, url, store, clock=clock, only=only, progress=lambda counters: progress.show(name + summary(counters)),
             start=start, take_over=take_over,
         )  # fmt: skip
-        with stopped_by_signals(worker) as got, _observed(worker, store, metrics_port):
+        with stopped_by_signals(worker) as got, _observed(worker, store, metrics_port, name):
             if number:
                 stop_with_parent(worker.stop)
             try:
@@ -110,6 +115,11 @@ def _shared(url: str) -> "EventStore":
     raise CliError(f"{url} is in the memory of one process: several workers need a store that they share", REFUSED)
 
 
+def metrics_of(port: int | None, number: int) -> list[str]:
+    """The option of one of several workers: each has a port of its own."""
+    return [] if port is None else ["--metrics", str(port + number - 1 if port else 0)]
+
+
 def _next_steps(counters: "Counters") -> Iterator[str]:
     if counters.suspended:
         yield "suspended instances wait for somebody: pm list --status suspended shows them"
@@ -118,7 +128,7 @@ def _next_steps(counters: "Counters") -> Iterator[str]:
 
 
 @contextmanager
-def _observed(worker: "Worker", store: "EventStore", port: int | None) -> Iterator[None]:
+def _observed(worker: "Worker", store: "EventStore", port: int | None, name: str) -> Iterator[None]:
     if port is None:
         yield
         return
@@ -131,7 +141,7 @@ def _observed(worker: "Worker", store: "EventStore", port: int | None) -> Iterat
     except OSError as error:
         raise CliError(f"--metrics: port {port} cannot be listened on: {error.strerror or error}", REFUSED) from error
     with server as taken:
-        say(f"metrics: http://127.0.0.1:{taken}/metrics")
+        say(f"{name}metrics: http://127.0.0.1:{taken}/metrics")
         yield
 
 

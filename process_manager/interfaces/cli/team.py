@@ -37,9 +37,9 @@ class Member:
 
 
 class Team:
-    """Runs `count` times the same command, with `environment` added to this process's own."""
+    """Runs `count` workers, each by the command that its number (from 1) has, with `environment` added to this process's own."""
 
-    def __init__(self, command: Sequence[str], count: int, environment: dict[str, str]) -> None:
+    def __init__(self, command: Callable[[int], Sequence[str]], count: int, environment: dict[str, str]) -> None:
         self._command = command
         self._environment = {**os.environ, **environment}
         self._members = [Member(number, due=0.0) for number in range(1, count + 1)]
@@ -68,7 +68,7 @@ class Team:
 
     def _start(self, member: Member) -> None:
         """In a session of its own, so that a terminal's Ctrl-C comes through the parent alone. Its stdin ends with the parent."""
-        command = [*PM, *self._command, "--worker", str(member.number)]
+        command = [*PM, *self._command(member.number), "--worker", str(member.number)]
         member.process = subprocess.Popen(command, stdin=subprocess.PIPE, env=self._environment, start_new_session=True)  # noqa: S603  pm itself
         member.started, member.due = time.monotonic(), None
         Thread(target=self._wait_for, args=(member, member.process), daemon=True).start()

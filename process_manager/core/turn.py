@@ -1,7 +1,7 @@
 """One input taken to one block: `take` is a pure function of definition, instance, input and `now`."""
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from process_manager.core import answers, facts
@@ -30,11 +30,12 @@ from process_manager.errors import NewerFact, ReactionError
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What a turn comes to: the instance after it, the records to append, and the facts they hold."""
+    """What a turn comes to: the instance after it, the records to append, the facts they hold, and, for a log, what a reaction raised."""
 
     instance: Instance
     records: list[NewRecord]
     facts: list[Fact]
+    error: Exception | None = field(default=None, compare=False)
 
 
 def take(definition: Definition, instance: Instance, taken: Input, now: datetime, message: Message | None = None) -> Turn:
@@ -50,7 +51,7 @@ def take(definition: Definition, instance: Instance, taken: Input, now: datetime
     except NewerFact:
         raise
     except Exception as error:  # noqa: BLE001  whatever user code raises, it would raise again
-        return _suspended(draft, instance, message, f"{type(error).__name__}: {error}")
+        return replace(_suspended(draft, instance, message, f"{type(error).__name__}: {error}"), error=error)
     return _turn(draft)
 
 
@@ -78,12 +79,25 @@ def _suspended(failed: Draft, instance: Instance, message: Message | None, error
 
 
 def _run(draft: Draft, message: Message | None, until: str = "") -> None:
-    if draft.state.suspended and draft.input.type != OPERATOR_ACTION:
-        draft.receive(facts.InputKept(input=draft.input, now=draft.now, reason="suspended"))
-        return
-    _take_one(draft, _verdict(draft, draft.input), message)
+    if reason := _behind(draft):
+        draft.receive(facts.InputKept(input=draft.input, now=draft.now, reason=reason))
+    else:
+        _take_one(draft, _verdict(draft, draft.input), message)
     if not draft.state.suspended:
         _offer_kept(draft, until)
+
+
+def _behind(draft: Draft) -> str:
+    """Why an input has to wait behind what is kept already; "" when it is taken now, as what an operator does always is."""
+    if draft.input.type == OPERATOR_ACTION:
+        return ""
+    if draft.state.suspended:
+        return "suspended"
+    leftover = draft.state.timers.get(LEFTOVER)
+    if leftover is None or leftover.due is None:
+        return ""
+    its_own = draft.input.type == DEADLINE_PASSED and DeadlinePassed.read(draft.input.data).name == LEFTOVER
+    return "" if its_own else "what was kept before it comes first"
 
 
 def _verdict(draft: Draft, taken: Input) -> Verdict | None:

@@ -288,7 +288,8 @@ class TurnRunner:
                     counters.waiting += 1
                 case facts.Suspended():
                     counters.suspended += 1
-                    log.warning("suspended %s: %s", turn.instance.stream, fact.error, extra={"action": "suspended"})
+                    extra = {"action": "suspended", "stream": turn.instance.stream, "input_id": fact.input.id}
+                    log.warning("suspended %s: %s", turn.instance.stream, fact.error, extra=extra, exc_info=turn.error)
                 case _:
                     pass
 

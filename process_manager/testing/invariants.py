@@ -37,6 +37,20 @@ def no_input_is_taken_twice(recorded: Facts) -> Iterator[str]:
             yield f"the input {input_id} has {count} receipts"
 
 
+def what_was_held_back_is_taken_in_the_order_of_the_log(recorded: Facts) -> Iterator[str]:
+    """What came to a suspended instance, the input that suspended it among it, which alone may be skipped before the others."""
+    held: dict[str, int] = {}
+    skipping = False
+    for fact, record in recorded:
+        if isinstance(fact, Receipt):
+            position = held.pop(fact.input.id, None)
+            if position is not None and not skipping and any(each < position for each in held.values()):
+                yield f"{fact.input.type} {fact.input.id} was taken at revision {record.revision}, before what came earlier"
+            if isinstance(fact, facts.Suspended) or (isinstance(fact, facts.InputKept) and fact.until is None):
+                held[fact.input.id] = fact.input.position
+        skipping = isinstance(fact, facts.OperatorActed) and fact.action in {"skip", "cancel"}
+
+
 def every_record_has_its_receipt(recorded: Facts) -> Iterator[str]:
     """A command or a decision follows from an input whose receipt stands before it."""
     inputs: set[str] = set()
@@ -119,6 +133,7 @@ def what_a_compensated_instance_has_done_is_undone(_: Facts, instance: Instance)
 
 STREAM: list[Callable[[Facts], Iterator[str]]] = [
     no_input_is_taken_twice,
+    what_was_held_back_is_taken_in_the_order_of_the_log,
     every_record_has_its_receipt,
     no_command_is_given_twice,
     a_life_ends_once,

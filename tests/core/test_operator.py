@@ -118,6 +118,19 @@ def test_what_was_kept_behind_is_taken_in_the_order_of_the_log_in_the_same_block
     assert case.instance.kept == {}
 
 
+def test_what_was_delivered_late_is_taken_by_its_place_in_the_log() -> None:
+    """Delivery keeps no order; the queue of a suspended instance does."""
+    case = scenario(Reborn).given(began()).operator("suspend")
+    instance = case.instance
+    for position in (9_300, 9_100, 9_200):
+        data = orjson.dumps({"id": "1", "text": str(position)})
+        late = Input(f"id-{position}", Noticed.message_type, 1, data, b"{}", "s", 0, position, START)
+        instance = take(Reborn.definition, instance, late, START).instance
+    resume = orjson.dumps(OperatorAction("reborn-1", "r", "resume", "ann", "because"))
+    turn = take(Reborn.definition, instance, Input("go", OPERATOR_ACTION, 1, resume, b"{}", "s", 0, 9_400, START), START)
+    assert [fact.input.position for fact in turn.facts if isinstance(fact, facts.EventTaken)] == [9_100, 9_200, 9_300]
+
+
 def test_what_comes_after_the_culprit_and_raises_too_suspends_in_its_turn() -> None:
     case = suspended().given(BOOM, NOTICED).operator("skip").then_suspended("boom")
     assert len(case.instance.kept) == 2
@@ -307,6 +320,15 @@ def test_more_than_fits_one_block_goes_on_behind_a_deadline_that_is_due_now() ->
     assert case.instance.kept == {}
     taken_ = [orjson.loads(fact.input.data)["text"][:1] for record, fact in _taken(case)]
     assert taken_ == ["x", "y", "q"]
+
+
+def test_what_comes_while_more_waits_than_fits_one_block_is_taken_behind_it() -> None:
+    case = scenario(Reborn).given(began()).operator("suspend")
+    for text in ("v" * 300_000, "w" * 300_000, "x" * 300_000, "y" * 300_000):
+        case.given(Noticed(id="1", text=text))
+    case.operator("resume").given(Noticed(id="1", text="z"), CLOSED).then_waits("what was kept before it comes first")
+    case.after(timedelta(0)).then_completed("closed")
+    assert "".join(orjson.loads(fact.input.data).get("text", "end")[:1] for _, fact in _taken(case)) == "vwxyze"
 
 
 def _taken(case: Scenario) -> list[tuple[Any, facts.EventTaken]]:

@@ -1,6 +1,7 @@
 """What operators do by hand, on the command line, with a worker between."""
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -103,6 +104,15 @@ def actions() -> list[dict[str, Any]]:
         return [json.loads(record.data) for record in store.read_all(where=Filter(types=frozenset({"pm.operator-action"})))]
     finally:
         store.close()
+
+
+def test_the_log_of_the_worker_says_where_a_reaction_raised(pm: Pm, place: Path) -> None:
+    Path("parcels_first.py").write_text("GRAMS, STUCK = int, True" + TEXT)
+    assert pm("publish", "-", input=event("sent", "2", weight="1.5")).code == 0
+    lines = [json.loads(line) for line in pm("run", "--app", "parcels_first:app", "--until-idle").err.splitlines() if line.startswith("{")]
+    (line,) = [line for line in lines if line.get("action") == "suspended"]
+    assert line["stream"] == "parcel-2"
+    assert re.search(r'parcels_first.py", line \d+, in sent\n +yield Weigh', line["error"])
 
 
 def test_retry_after_a_mend_of_the_code(parcels: Pm) -> None:

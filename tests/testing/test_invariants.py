@@ -16,6 +16,7 @@ PLACED = m.OrderPlaced(order_id="1", lines=(m.Line(sku="a", quantity=1),), total
 RESERVED = m.StockReserved(order_id="1", sku="a", quantity=1)
 RELEASED = m.StockReleased(order_id="1", sku="a", quantity=1)
 DECLINED = m.CardDeclined(order_id="1", reason="broke")
+HELD = scenario(OrderFulfilment).given(PLACED).operator("suspend").given(RELEASED, PLACED).operator("resume").records
 UNDONE = scenario(OrderFulfilment).given(PLACED, RESERVED, DECLINED, RELEASED).then_compensated().records
 
 
@@ -33,6 +34,7 @@ def numbered(records: list[Record]) -> list[Record]:
 
 BROKEN: dict[str, Callable[[], list[Record]]] = {
     "no_input_is_taken_twice": lambda: again(UNDONE, "pm.step-failed"),
+    "what_was_held_back_is_taken_in_the_order_of_the_log": lambda: numbered([*HELD[:-2], HELD[-1], HELD[-2]]),
     "every_record_has_its_receipt": lambda: without(UNDONE, "pm.step-failed"),
     "no_command_is_given_twice": lambda: again(UNDONE, "payments.charge-card"),
     "a_life_ends_once": lambda: again(UNDONE, "pm.ended"),
@@ -47,7 +49,7 @@ BROKEN: dict[str, Callable[[], list[Record]]] = {
 
 def test_a_stream_that_keeps_them_has_nothing_wrong() -> None:
     late = scenario(OrderFulfilment).given(PLACED).after(timedelta(days=1)).given(RESERVED)
-    for records in (UNDONE, late.records):
+    for records in (UNDONE, HELD, late.records):
         assert broken_promises(OrderFulfilment.definition, "1", records) == []
 
 

@@ -146,6 +146,11 @@ class Consumer(Protocol):
     def active(self) -> bool:
         """Whether this member may act now (always true where every member is active)."""
 
+    @property
+    def renewals(self) -> int:
+        """How often this member lost its group and came back by itself. A store that failed may deliver less then than it promised,
+        so that what it delivered before is worth another look."""
+
     def leave(self) -> None:
         """Leave the group; what is in flight goes to the others at once. May be called twice."""
 

@@ -7,17 +7,21 @@ made at any time, beside any number of workers; what has none is taken now, and 
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 
+import orjson
+
 from process_manager.core.definition import Definition
 from process_manager.core.records import Record
-from process_manager.errors import StoreError
-from process_manager.ports import Clock, Delivery, EventStore, Filter, Nack
+from process_manager.errors import StoreError, WrongExpectedVersion
+from process_manager.ports import BEFORE_ALL, Clock, Delivery, EventStore, Filter, Nack
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.groups import Share, followed
 from process_manager.runtime.instances import Instances
+from process_manager.runtime.notes import note, read_notes
 from process_manager.runtime.router import Router
 from process_manager.runtime.turns import TurnRunner, Work
 
@@ -45,6 +49,10 @@ class Found:
     missed: int = 0  # had no receipt and were taken now
     named: list[Record] = field(default_factory=list)  # the first of them
     unread: list[tuple[Record, str]] = field(default_factory=list)  # could not be taken, and why
+
+
+SWEPT = "pm.swept"
+"""The record that says up to where a group's records were all looked at."""
 
 
 class Pass(TurnRunner):
@@ -89,6 +97,7 @@ class _LogConsumer:
     """Stands where a runner has its group: hands records out once, and has nothing to acknowledge."""
 
     active = True
+    renewals = 0
 
     def __init__(self, records: Iterator[Record], found: Found) -> None:
         self._records = records
@@ -113,30 +122,79 @@ class _LogConsumer:
 
 
 class Sweep:
-    """A worker's passes over what its group has been through since the last one; one batch with each step."""
+    """A worker's passes over what its group has been through; one batch with each step.
+
+    There is one at the start, one when memberships were renewed, and one now and then. Each begins where the last one ended, whichever
+    worker made it, which the log says: up to there everything has its receipt. A checkpoint does not say so much: servers of before
+    May 2026 may write one beyond what a pinned group has delivered, and begin there when they come back (KurrentDB #5497).
+    """
 
     def __init__(
         self, store: EventStore, definitions: Mapping[str, Definition], share: Share, clock: Clock, instances: Instances, *,
-        monotonic: Callable[[], float] = time.monotonic,
+        renewals: Callable[[], object] = lambda: None, monotonic: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
+        """`renewals` gives another value when memberships were renewed."""
         self._make = partial(Pass, store, definitions, share, clock, instances=instances)
+        self._store = store
+        self._group = share.group
+        self._renewals = renewals
+        self._known = renewals()
         self._monotonic = monotonic
-        self._since = store.group(share.group).checkpoint
-        self._next = monotonic() + EVERY
+        self._next = monotonic()
         self._pass: Pass | None = None
+        self._doubtful = False  # a membership was renewed, and no pass has come to the checkpoint since
+        noted = self._noted()
+        self._since = store.group(self._group).checkpoint if noted is None else noted
+        self._looked = self._since
+        if noted is None:
+            self._note(self._since)
 
     def step(self) -> int:
         """Offer a batch, if it is time; how many records it held. Raises StoreError, and begins the pass anew."""
+        if (renewals := self._renewals()) != self._known:
+            self._known, self._doubtful, self._next, self._pass = renewals, True, 0.0, None
         if self._pass is None:
             if self._monotonic() < self._next:
                 return 0
+            self._since = max(self._since, self._noted() or BEFORE_ALL)
             self._pass = self._make(since=self._since)
         try:
             count = self._pass.step()
+            if not count:
+                self._end(self._pass)
         except StoreError:
             self._pass = None
             raise
-        if not count:
-            self._since, self._next = self._pass.found.until, self._monotonic() + EVERY
-            self._pass = None
         return count
+
+    @property
+    def covers_all(self) -> bool:
+        """Whether all that a store that failed may have left out was looked at; otherwise the next steps do so."""
+        if self._doubtful and self._looked < self._store.group(self._group).checkpoint:
+            self._next = 0.0
+            return False
+        self._doubtful = False
+        return True
+
+    def _end(self, run: Pass) -> None:
+        """What a newer version has to take is left to its own passes, which begin before it."""
+        self._looked = run.found.until
+        if not run.left and self._looked > self._since:
+            self._since = self._looked
+            if run.found.offered:
+                self._note(self._since)
+        self._next = self._monotonic() + EVERY
+        self._pass = None
+
+    def _noted(self) -> int | None:
+        newest = read_notes(self._store, self._notes, newest=True)
+        return int(orjson.loads(newest[0].data)["until"]) if newest else None
+
+    def _note(self, until: int) -> None:
+        newest = read_notes(self._store, self._notes, newest=True)
+        with suppress(WrongExpectedVersion):  # another worker notes its own
+            self._store.append(note(self._notes, newest[0].revision if newest else -1, SWEPT, {"until": until}))
+
+    @property
+    def _notes(self) -> str:
+        return f"pm.swept-{self._group}"

@@ -175,8 +175,8 @@ class TurnRunner:
         except NewerFact as error:
             self._hold([delivery], error)
         except UndecodableMessage as error:
-            early = isinstance(error, NotCorrelated) and not self._store.features.single_active  # another worker may have the start
-            if not (early and self._awaiting.keeps(delivery)):
+            early = isinstance(error, NotCorrelated) and self._leased and not self._store.features.single_active
+            if not (early and self._awaiting.keeps(delivery)):  # another worker may have the start
                 self._park([delivery], str(error))
         else:
             self._awaiting.taken(delivery)

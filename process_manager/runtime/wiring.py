@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Literal, get_args
 
-from process_manager.ports import Clock, DeadlineIndex, EventStore, GroupSettings
+from process_manager.ports import Clock, Consumer, DeadlineIndex, EventStore, GroupSettings
 from process_manager.runtime.app import App
 from process_manager.runtime.call_runner import CallRunner
 from process_manager.runtime.counters import Counters
@@ -82,7 +82,8 @@ def build_worker(
             join = partial(store.join, group, member)
             roles[group] = TurnRunner(store, join(), router, clock, counters, rejoin=join, instances=instances)
         if not store.features.single_active:
-            sweep = Sweep(store, app.definitions, process_share(app), clock, instances)
+            runners = list(roles.values())
+            sweep = Sweep(store, app.definitions, process_share(app), clock, instances, renewals=lambda: _renewals(runners))
     quick, calls = _handlers(app)
     for group in groups.get("handlers", ()):
         join = partial(store.join, group, member)
@@ -95,6 +96,11 @@ def build_worker(
         deadlines = DeadlineRunner(store, app.definitions, index, clock, counters)
     older = [group for names in groups.values() for group in names[1:]]
     return Worker(store, roles, deadlines, counters, progress, older, sweep)
+
+
+def _renewals(runners: Sequence[Role]) -> Sequence[tuple[Consumer, int]]:
+    """A member may come back by itself, or another one be in its place."""
+    return [(runner.consumer, runner.consumer.renewals) for runner in runners]
 
 
 def _handlers(app: App) -> tuple[list[Handler], list[Handler]]:

@@ -104,7 +104,7 @@ class Worker:
             seen = self._store.last_position()
             if self.step():
                 continue
-            if until_idle and self._idle(seen):
+            if until_idle and self._idle(seen) and (self._sweep is None or self._sweep.covers_all):
                 break
             self._rest(seen, until_idle=until_idle)
         self._progress(self.counters)

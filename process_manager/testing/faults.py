@@ -209,6 +209,10 @@ class _FaultyConsumer:
     def active(self) -> bool:
         return self.inner.active
 
+    @property
+    def renewals(self) -> int:
+        return self.inner.renewals
+
     def fetch(self, limit: int, timeout: float = 0.0) -> Sequence[Delivery]:
         return self._faults.deliver(self._group, self.inner.fetch(limit, timeout))
 

@@ -10,11 +10,12 @@ from process_manager.adapters.memory import MemoryStore
 from process_manager.core.records import NewRecord
 from process_manager.examples.order_fulfilment import messages as m
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
-from process_manager.ports import Block, EventStore, StreamState
+from process_manager.ports import Block, EventStore, GroupSettings, StreamState
 from process_manager.runtime.groups import Share, ensure_group
 from process_manager.runtime.instances import Instances
 from process_manager.runtime.reconcile import EVERY, Found, Pass, Sweep
 from process_manager.runtime.wiring import build_worker, process_share
+from tests.runtime.test_router import Assessed, Claims, HandleClaim
 from tests.runtime.test_worker import app, place, status
 
 SHARE = process_share(app)
@@ -106,24 +107,91 @@ def test_what_is_parked_is_left_to_its_replay(store: EventStore) -> None:
     assert store.group(SHARE.group).parked == 1
 
 
-def test_a_workers_sweep_finds_what_was_missed_since_the_last_one() -> None:
+def swept(store: EventStore, now: list[float], renewals: list[int] | None = None) -> Sweep:
+    """A sweep that has made its first pass."""
+    ensure_group(store, SHARE)
+    renewed = renewals or [0]
+    sweep = Sweep(
+        store, app.definitions, SHARE, RealClock(), Instances(store), renewals=lambda: renewed[0], monotonic=lambda: now[0]
+    )  # fmt: skip
+    settle(sweep.step)
+    return sweep
+
+
+@pytest.fixture
+def shared() -> MemoryStore:
+    return MemoryStore(single_active=False)
+
+
+def test_a_workers_sweep_finds_what_was_missed_since_the_last_one(shared: MemoryStore) -> None:
     """Not before it is time, and nothing twice."""
     now = [0.0]
-    store = MemoryStore(single_active=False)
-    ensure_group(store, SHARE)
-    sweep = Sweep(store, app.definitions, SHARE, RealClock(), Instances(store), monotonic=lambda: now[0])
-    skip(store, "1")
+    sweep = swept(shared, now)
+    skip(shared, "1")
     assert sweep.step() == 0
-    assert status(store, "1") == "not_started"
+    assert status(shared, "1") == "not_started"
 
     now[0] += EVERY
     settle(sweep.step)
-    assert status(store, "1") == "running"
-    skip(store, "2")
+    assert status(shared, "1") == "running"
+    skip(shared, "2")
     now[0] += EVERY
     assert sweep.step() <= 2
     settle(sweep.step)
-    assert status(store, "2") == "running"
+    assert status(shared, "2") == "running"
+
+
+def test_a_sweep_begins_where_the_last_worker_had_looked_not_where_the_group_stands(shared: MemoryStore) -> None:
+    """A server that came back may stand beyond what it has delivered."""
+    swept(shared, [0.0])
+    skip(shared, "1")
+    swept(shared, [0.0])
+    assert status(shared, "1") == "running"
+
+    before = shared.last_position()
+    again = Sweep(shared, app.definitions, SHARE, RealClock(), Instances(shared))
+    assert again.step() == 0
+    assert shared.last_position() == before
+
+
+def test_a_membership_that_was_renewed_is_followed_by_a_sweep(shared: MemoryStore) -> None:
+    """At once, not when it is time."""
+    renewals = [0]
+    sweep = swept(shared, [0.0], renewals)
+    skip(shared, "1")
+    assert sweep.covers_all
+    renewals[0] += 1
+    assert sweep.step() > 0
+    settle(sweep.step)
+    assert status(shared, "1") == "running"
+
+
+def test_an_idle_worker_whose_membership_was_renewed_looks_again_before_it_ends(shared: MemoryStore) -> None:
+    worker = build_worker(app, shared, RealClock(), SqliteDeadlineIndex())
+    worker.run(until_idle=True)
+    skip(shared, "1")
+    worker.run(until_idle=True)
+    assert status(shared, "1") == "not_started"
+
+    group = next(name for name in worker.groups if ".processes." in name)
+    worker._roles[group].consumer.renewals += 1  # type: ignore[misc]
+    worker.run(until_idle=True)
+    worker.close()
+    assert status(shared, "1") == "completed"
+
+
+def test_what_nobody_can_take_now_is_told_by_a_pass_and_not_kept_waiting(shared: MemoryStore) -> None:
+    """Its start may be with another worker; a pass has no hands to hold it in."""
+    claims = Claims(shared)
+    claims.publish(Assessed(amount=5), **{"$correlationId": "mail-1"})
+    share = Share("claims", "processes", frozenset({Assessed.message_type}), GroupSettings())
+    ensure_group(shared, share)
+    consumer = shared.join(share.group, "a faulty server")
+    consumer.ack(consumer.fetch(9))
+    run = Pass(shared, {HandleClaim.definition.name: HandleClaim.definition}, share, RealClock())
+    while run.step():
+        pass
+    assert [record.type for record, _ in run.found.unread] == [Assessed.message_type]
 
 
 def settle(step: Callable[[], int]) -> None:

@@ -61,6 +61,7 @@ class EsdbConsumer:
     """See `Consumer`; made by `EsdbStore.join`. Its client is its own."""
 
     active = True
+    renewals = 0
 
     def __init__(self, connect: Callable[[], Client], records: GroupRecords, parking: Parking, signal: Signal, group: str) -> None:
         self._records = records
@@ -214,6 +215,7 @@ class EsdbConsumer:
     def _replace(self, call: Membership) -> None:
         with self._lock:
             self._call = call
+            self.renewals += 1
             if self._left.is_set():
                 call.leave()
 

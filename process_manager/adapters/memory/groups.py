@@ -79,6 +79,8 @@ class Group:
 class MemoryConsumer:
     """A member of a group in memory."""
 
+    renewals = 0
+
     def __init__(self, state: State, group: Group, member: str) -> None:
         self.member = member
         self._state = state

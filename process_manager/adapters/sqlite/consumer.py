@@ -22,6 +22,8 @@ POLL = 0.025
 class SqliteConsumer:
     """See `Consumer`; made by `SqliteStore.join`."""
 
+    renewals = 0
+
     def __init__(self, database: Database, tail: Tail, group: Group, member: str) -> None:
         self._database = database
         self._tail = tail

@@ -64,7 +64,7 @@ def _round(options: argparse.Namespace, load: Load, expected: Ends, figures: Fig
         stack.callback(place.close)
         workers = Workers(place.url, directory, figures)
         trouble = TroubleMaker(workers, place, figures, chance, options.pace)
-        running = Round(load, place.direct, directory, figures, chance, trouble.calm)
+        running = Round(load, place.direct, directory, figures, chance, trouble)
         stack.callback(running.close)
         stack.callback(workers.close)
         workers.start()

@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from threading import Event
 
 from typing_extensions import TypeVar
 
@@ -26,6 +25,7 @@ from process_manager.runtime.wiring import join_in, shares
 from scripts.soaking.ends import Ends, Load, ends_of
 from scripts.soaking.figures import Figures
 from scripts.soaking.worker import FileClock
+from scripts.soaking.workers import TroubleMaker
 
 T = TypeVar("T")
 
@@ -51,12 +51,12 @@ class Stuck(Exception):
 class Round:
     """One load of orders on a store, settled step by step in a time that only moves when all is settled."""
 
-    def __init__(self, load: Load, url: str, directory: Path, figures: Figures, chance: random.Random, calm: Event) -> None:
+    def __init__(self, load: Load, url: str, directory: Path, figures: Figures, chance: random.Random, trouble: TroubleMaker) -> None:
         self._load = load
         self._url = url
         self._figures = figures
         self._chance = chance
-        self._calm = calm
+        self._trouble = trouble
         self._clock = FileClock(directory / "clock")
         self._clock.set(START)
         self._now = START
@@ -77,6 +77,7 @@ class Round:
                 self._figures.duplicates_offered += self._publish([each.addressed for each in events])
             self._settle()
             self._clock.set(self._now)
+        self._trouble.killed.wait(CALM)
         self._pass_time(None)
 
     def ends(self) -> Ends:
@@ -106,9 +107,9 @@ class Round:
             if time.monotonic() > start + STUCK:
                 raise Stuck
             if time.monotonic() > start + CALM:
-                self._calm.set()
+                self._trouble.calm.set()
             time.sleep(0.02)
-        self._calm.clear()
+        self._trouble.calm.clear()
 
     def _settled(self, store: EventStore) -> bool:
         assert self._deadlines is not None

@@ -72,6 +72,8 @@ class TroubleMaker(Thread):
         self._end = Event()
         self.calm = Event()
         """Set for as long as there is to be no trouble, other than that workers which end are started again."""
+        self.killed = Event()
+        """Set once a worker was killed: a round in which none was proves nothing."""
 
     def run(self) -> None:
         while not self._end.wait(self._chance.expovariate(1 / self._pace)):
@@ -82,6 +84,7 @@ class TroubleMaker(Thread):
                 self._outside()
             else:
                 self._workers.kill(self._chance)
+                self.killed.set()
             self._workers.start()
 
     def _outside(self) -> None:

@@ -32,6 +32,9 @@ SNAPSHOT_EVERY = 200
 INSIST = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Seconds between repeats of an append whose outcome is unknown."""
 
+PATIENCE = 30.0
+"""Seconds after which it is not repeated any more: a store on a server insists by itself, and a worker that is told to stop must end."""
+
 HOLD = 1.0
 """Seconds for which an input that a newer version has to take is left alone before it is offered again."""
 
@@ -315,10 +318,13 @@ class TurnRunner:
     def _append(self, blocks: Sequence[Block]) -> Sequence[Appended | StoreError]:
         """An append of unknown result is repeated with the bytes in hand: decided again, it could differ."""
         lease = self._consumer if self._leased else None
+        until = time.monotonic() + PATIENCE
         for wait in INSIST:
             try:
                 return self._store.append_many(blocks, lease)
             except StoreUnavailable as error:
+                if time.monotonic() >= until:
+                    raise
                 log.warning("repeating %d blocks: %s", len(blocks), error, extra={"action": "append_repeated"})
                 time.sleep(wait)
         return self._store.append_many(blocks, lease)

@@ -76,6 +76,8 @@ def test_update_asks_first(pm: Any, groups: list[str]) -> None:
     refused = pm("subscriptions", "update", name, "--max-retries", "7", "--store", STORE)
     assert (refused.code, "--yes" in refused.err) == (3, True)
     assert pm("subscriptions", "update", name, "--yes", "--store", STORE).code == 2
+    for wrong in (("--strategy", "Sideways"), ("--message-timeout", "0.0001"), ("--max-retries", str(2**31))):  # as a server would
+        assert pm("subscriptions", "update", name, *wrong, "--yes", "--store", STORE).code == 2
     assert pm("subscriptions", "update", name, "--max-retries", "7", "--yes", "--store", STORE).code == 0
     row = rows(pm)[name]
     assert (row["max_retries"], row["message_timeout"]) == (7, 90.0)

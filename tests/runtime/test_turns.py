@@ -286,6 +286,17 @@ def test_a_store_that_stays_away_hands_the_batch_back(store: EventStore, monkeyp
     runner.close()
 
 
+def test_a_store_that_has_insisted_itself_is_not_asked_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one on a server does; else a worker would need minutes to stop."""
+    monkeypatch.setattr(turns, "PATIENCE", 0.0)
+    flaky = Flaky(shop.store, 9, after=False)
+    monkeypatch.setattr(shop.turns, "_store", flaky)
+    shop.place("1", "a")
+    with pytest.raises(StoreUnavailable):
+        shop.turns.step()
+    assert len(flaky.offered) == 1
+
+
 def append(shop: Shop, stream: str, type_: str, data: bytes, metadata: bytes = b"{}") -> NewRecord:
     record = NewRecord(str(uuid4()), type_, data, metadata)
     shop.store.append(Block(stream, [record], StreamState.ANY))

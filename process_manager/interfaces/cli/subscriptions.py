@@ -33,6 +33,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 COLUMNS = (
     "name", "consumers", "in_flight", "parked", "lag", "oldest", "checkpoint", "message_timeout", "max_retries", "strategy", "buffer",
 )  # fmt: skip
+STRATEGIES = ("PinnedByCorrelation", "Pinned", "RoundRobin", "DispatchToSingle")
 FORMATS = ("table", "json", "jsonl", "ids")
 
 
@@ -43,10 +44,12 @@ def subscriptions_command() -> None:
 
 def _settings_options(function: F) -> F:
     for option in (
-        click.option("--max-retries", type=click.IntRange(0), metavar="N", help="Deliveries after the first, before the store parks."),
-        click.option("--in-flight", type=click.IntRange(1), metavar="N", help="Where several compete: what one may hold unacknowledged."),
-        click.option("--strategy", metavar="NAME", help="Where several compete: who gets what, such as PinnedByCorrelation or RoundRobin."),
-        click.option("--message-timeout", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
+        click.option("--max-retries", type=click.IntRange(0, 2**31 - 1), metavar="N",
+                     help="Deliveries after the first, before the store parks."),
+        click.option("--in-flight", type=click.IntRange(1, 100_000), metavar="N",
+                     help="Where several compete: what one may hold unacknowledged."),
+        click.option("--strategy", type=click.Choice(STRATEGIES), help="Where several compete: who gets what."),
+        click.option("--message-timeout", type=click.FloatRange(0.001, 2_000_000), metavar="SECONDS",
                      help="What is not acknowledged for so long is delivered again."),
     ):  # fmt: skip
         function = option(function)

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 ABSENT = 5.0
 """Seconds that a group may be missing on the server while our record of it stands, for that is how it is changed."""
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds that joining bears with a server that is away; a member that is in comes back whenever it can."""
 
 

@@ -14,7 +14,7 @@ from process_manager.adapters.esdb.client import Client
 GRACE = 0.2
 """Seconds that a server gets to read the last acks before the call is cancelled, which may overtake them."""
 
-CONFIRMED_WITHIN = 3.0
+CONFIRMED_WITHIN = 10.0
 """Seconds that a server gets to confirm. One that has just become the leader may not answer at all (KurrentDB #5596)."""
 
 

@@ -327,6 +327,27 @@ def test_a_leader_that_is_not_ready_and_says_nothing_is_asked_again(
     consumer.leave()
 
 
+def test_what_is_out_is_waited_for_wherever_the_checkpoint_stands(
+    store: EsdbStore, group: str, type_: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Servers may write it too far."""
+    records = put(store, unique("order"), some(2, type_))
+    consumer = store.join(group, "one")
+    found = take(consumer, 2)
+    info = store._groups._info
+
+    def too_far(name: str) -> object:
+        server = info(name)
+        server.last_checkpointed_event_position = f"C:{records[-1].position}/P:{records[-1].position}"
+        return server
+
+    monkeypatch.setattr(store._groups, "_info", too_far)
+    assert store.group(group).lag == 2
+    consumer.ack(found)
+    eventually(lambda: store.group(group).lag == 0)
+    consumer.leave()
+
+
 def test_waiting_ends_when_a_delivery_arrives(store: EsdbStore, group: str, type_: str) -> None:
     consumer = store.join(group, "one")
     last = store.last_position() + 10**12  # so that only the delivery can end it

@@ -135,11 +135,12 @@ class Groups:
         return found
 
     def _progress(self, group: GroupRecord, newest: Record | None, server: Any) -> "Progress":
-        """The server writes checkpoints some time after the acks, so its counts are asked too before a group counts as behind."""
+        """The server writes checkpoints some time after the acks, so its counts are asked too before a group counts as behind; and
+        before one does not, for a checkpoint may stand beyond what is still out (KurrentDB #5497)."""
         checkpoint = _checkpoint(group, server)
         if newest is None or newest.position <= checkpoint:
-            return Progress(checkpoint, 0, None)
-        if _drained(server) and newest.position <= _position(server.last_known_event_position):
+            return Progress(checkpoint, _waiting(server), None)
+        if server.status == "Live" and not _waiting(server) and newest.position <= _position(server.last_known_event_position):
             return Progress(newest.position, 0, None)
         behind = list(islice(self._behind(group, checkpoint), LAG_COUNTED))
         return Progress(checkpoint, len(behind), behind[0].created if behind else None)
@@ -173,10 +174,10 @@ def _checkpoint(group: GroupRecord, server: Any) -> int:
     return max(group.after, _position(server.last_checkpointed_event_position))
 
 
-def _drained(server: Any) -> bool:
-    """Live, and nothing is read ahead, out, or waiting to be delivered again."""
-    waiting = (server.read_buffer_count, server.retry_buffer_count, server.outstanding_messages_count, server.total_in_flight_messages)
-    return server.status == "Live" and not any(waiting)
+def _waiting(server: Any) -> int:
+    """What is read ahead, waits to be delivered again, or is out."""
+    out = max(server.outstanding_messages_count, server.total_in_flight_messages)
+    return int(server.read_buffer_count + server.retry_buffer_count + out)
 
 
 def _position(text: str) -> int:

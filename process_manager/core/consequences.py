@@ -57,10 +57,10 @@ def _kept(fact: facts.InputKept) -> list[Consequence]:
     return found + ([Consequence("deadline", f"the wait of {fact.input.type}", _at(fact.until))] if fact.until else [])
 
 
-def _name(fact: Any) -> str:
+def _name(fact: Any, what: str = "the answer of") -> str:
     """The deadline of a run is named by its operation too."""
     step, _, operation = fact.name.partition("/")
-    return f"the answer of {step}" if operation and step != "pm" else str(fact.name)
+    return f"{what} {step}" if operation and step != "pm" else str(fact.name)
 
 
 def _command(fact: facts.StepStarted) -> list[Consequence]:
@@ -88,7 +88,7 @@ _READ: dict[type[Fact], Callable[[Any], list[Consequence]]] = {
     facts.StepStarted: _command,
     facts.Decided: lambda fact: [Consequence("decision", fact.question, fact.answer)],
     facts.DeadlineSet: lambda fact: [Consequence("deadline", _name(fact), _at(fact.due))],
-    facts.DeadlineCancelled: lambda fact: [Consequence("deadline", _name(fact), "cancelled")],
+    facts.DeadlineCancelled: lambda fact: [Consequence("deadline", _name(fact, "the next attempt of"), "cancelled")],
     facts.JoinDecided: lambda fact: [Consequence("join", fact.join, "reached" if fact.reached else "out of reach")],
     facts.RetryPlanned: lambda fact: [Consequence("deadline", f"the next attempt of {fact.step}", _at(fact.due))],
     facts.CompensationStarted: lambda _: [Consequence("ending", "the end", "compensating")],

@@ -16,10 +16,14 @@ from process_manager.core.messages import Command, Message
 from process_manager.core.reactions import Reaction
 from process_manager.core.records import NewRecord
 from process_manager.core.steps import AnyStep
+from process_manager.core.timing import generation
 from process_manager.errors import ReactionError
 
 ROOM = 512 * 1024
 """Bytes after which a turn takes no more kept inputs; the rest waits behind a deadline that is due now."""
+
+LETS_GO = facts.JoinDecided | facts.CompensationStarted | facts.Ended
+"""Facts after which some runs are not needed any more."""
 
 
 class Draft:
@@ -54,10 +58,14 @@ class Draft:
             self.receive(facts.InputIgnored(**self.about(), reason=reason))
 
     def record(self, fact: Fact, message: Message | None = None) -> None:
-        """Add a fact."""
+        """Add a fact; where it lets go of runs that wait for another attempt, the wait is over too."""
+        waiting = [run for run in self.state.runs.values() if run.status == "waiting"] if isinstance(fact, LETS_GO) else []
         apply(self.state, fact, self.state.revision + 1, self.definition.evolve, message)
         self.facts.append(fact)
         self._laid.append((self.input.id, None))
+        for run in waiting:
+            if not self.state.runs[run.operation].is_open:
+                self.record(facts.DeadlineCancelled(name=run.deadline, generation=generation(run)))
 
     # -- effects ------------------------------------------------------------------------------------------------
 

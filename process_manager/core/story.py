@@ -108,6 +108,11 @@ def _deadline(fact: facts.DeadlineSet, names: dict[str, str]) -> str:
     return f"deadline {f'of {names.get(operation, name)}' if operation in names else fact.name} set to {_at(fact.due)}"
 
 
+def _cancelled(fact: facts.DeadlineCancelled, names: dict[str, str]) -> str:
+    operation = fact.name.partition("/")[2]
+    return f"{names[operation]} is not tried again" if operation in names else f"deadline {fact.name} cancelled"
+
+
 def _command(fact: facts.StepStarted, names: dict[str, str]) -> str:
     text = f"{_run(fact)}: {fact.type}"
     if fact.undoes:
@@ -141,7 +146,7 @@ _TOLD: dict[type[Fact], tuple[Kind, Callable[[Any, dict[str, str]], str]]] = {
     facts.StepStarted: ("command", _command),
     facts.Decided: ("decision", lambda fact, _: f"{fact.question.rstrip('?')}? {fact.answer}, because {fact.because}"),
     facts.DeadlineSet: ("deadline", _deadline),
-    facts.DeadlineCancelled: ("deadline", lambda fact, _: f"deadline {fact.name} cancelled"),
+    facts.DeadlineCancelled: ("deadline", _cancelled),
     facts.RetryPlanned: ("deadline", lambda fact, _: f"{_run(fact)}: attempt {fact.attempt} at {_at(fact.due)}"),
     facts.JoinDecided: ("join", _join),
     facts.CompensationStarted: ("undo", lambda fact, _: f"compensating: {fact.reason}"),

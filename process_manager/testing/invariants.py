@@ -12,6 +12,7 @@ from process_manager.core.facts import Fact, Receipt
 from process_manager.core.fold import fold
 from process_manager.core.instance import Instance
 from process_manager.core.records import Record
+from process_manager.core.signals import OPERATOR_ACTION
 from process_manager.testing.rebuilding import rebuilding
 
 Facts = Sequence[tuple[Fact, Record]]
@@ -35,6 +36,21 @@ def no_input_is_taken_twice(recorded: Facts) -> Iterator[str]:
     for input_id, count in (*arrived.items(), *taken.items()):
         if count > 1:
             yield f"the input {input_id} has {count} receipts"
+
+
+def a_suspended_instance_takes_nothing(recorded: Facts) -> Iterator[str]:
+    """What comes is kept, until an operator lets it go on."""
+    suspended = False
+    for fact, record in recorded:
+        match fact:
+            case facts.Suspended():
+                suspended = True
+            case facts.OperatorActed(action=action):
+                suspended = action == "suspend" or (suspended and action.endswith("-deadline"))
+            case Receipt() if suspended and fact.input.type != OPERATOR_ACTION and not isinstance(fact, facts.InputKept):
+                yield f"{fact.input.type} {fact.input.id} was not kept at revision {record.revision}"
+            case _:
+                pass
 
 
 def what_was_held_back_is_taken_in_the_order_of_the_log(recorded: Facts) -> Iterator[str]:
@@ -69,6 +85,16 @@ def no_command_is_given_twice(recorded: Facts) -> Iterator[str]:
             yield f"attempt {attempt} of {step} ({operation}) was given {count} times"
 
 
+def an_attempt_after_a_refusal_is_a_new_operation(recorded: Facts) -> Iterator[str]:
+    """And only that: after no answer it is the same one, which may have been done."""
+    refused: set[str] = set()
+    for fact, record in recorded:
+        if isinstance(fact, facts.StepFailed):
+            refused.add(fact.operation)
+        elif isinstance(fact, facts.StepStarted) and (fact.operation in refused or (fact.replaces and fact.replaces not in refused)):
+            yield f"attempt {fact.attempt} of {fact.step} at revision {record.revision} is of the wrong operation"
+
+
 def a_life_ends_once(recorded: Facts) -> Iterator[str]:
     """Only a new life, or a compensation that had failed, leads to another end."""
     ended = False
@@ -79,6 +105,21 @@ def a_life_ends_once(recorded: Facts) -> Iterator[str]:
             ended = True
         elif isinstance(fact, facts.Started | facts.CompensationFailed):
             ended = False
+
+
+def a_later_life_takes_nothing_from_before_it(recorded: Facts) -> Iterator[str]:
+    """What stands in the log before the input that ended a life neither begins nor moves the next one."""
+    positions: dict[str, int] = {}
+    ended = before = -1
+    for fact, record in recorded:
+        if isinstance(fact, Receipt):
+            positions[fact.input.id] = fact.input.position
+        if isinstance(fact, facts.Ended):
+            ended = positions.get(orjson.loads(record.metadata)["$causationId"], -1)
+        elif isinstance(fact, facts.Started):
+            before = ended
+        if isinstance(fact, facts.Started | facts.EventTaken) and fact.input.position <= before:
+            yield f"{fact.input.type} {fact.input.id} is from before this life, at revision {record.revision}"
 
 
 def no_step_starts_after_the_end(recorded: Facts) -> Iterator[str]:
@@ -101,6 +142,63 @@ def only_what_may_have_been_done_is_undone(recorded: Facts) -> Iterator[str]:
             possible.add(fact.operation)
         elif isinstance(fact, facts.StepStarted) and fact.undoes and fact.undoes not in possible:
             yield f"{fact.step} at revision {record.revision} undoes {fact.undoes}, which was never done"
+
+
+def what_was_done_is_undone_last_first(recorded: Facts) -> Iterator[str]:
+    """A compensation undoes the step that was answered last, its runs together, and the one before when that is confirmed."""
+    todo = _Todo()
+    for number, (fact, record) in enumerate(recorded):
+        if isinstance(fact, facts.StepStarted) and fact.undoes and fact.attempt == 1 and (first := todo.before(fact.undoes)):
+            yield f"{fact.step} at revision {record.revision} undoes {fact.undoes} before {first} is undone"
+        todo.take(fact, number)
+
+
+class _Todo:
+    """What a compensation has to undo, told from facts alone."""
+
+    def __init__(self) -> None:
+        self._compensating = False
+        self._steps: dict[str, str] = {}  # by operation of this life, of those that have an undo
+        self._answered: dict[str, int] = {}  # operations that were done, or may have been, and are not undone
+        self._undos: dict[str, str] = {}  # operation of an undo -> what it undoes
+        self._open: set[str] = set()  # undos without an answer
+
+    def before(self, target: str) -> str:
+        """The step that is to be undone, or to be confirmed as undone, before this operation is; "" when it is its turn."""
+        if not self._compensating or target not in self._answered:
+            return ""
+        last = self._steps[max(self._answered, key=self._answered.__getitem__)]
+        first = {last} | {self._steps.get(self._undos[undo], last) for undo in self._open}
+        return " and ".join(sorted(first - {self._steps[target]}))
+
+    def take(self, fact: Fact, number: int) -> None:
+        match fact:
+            case facts.Started():
+                self._steps, self._answered, self._compensating = {}, {}, False
+            case facts.CompensationStarted() | facts.Ended() | facts.CompensationFailed():
+                self._compensating = isinstance(fact, facts.CompensationStarted)
+            case facts.StepStarted():
+                self._start(fact, fact.operation or fact.id)
+            case facts.NothingToUndo() | facts.UndoSkipped():
+                self._answered.pop(fact.operation, None)
+            case facts.StepCompleted() | facts.StepFailed(retrying=False) | facts.StepOverdue(retrying=False):
+                self._answer(fact.operation, number, refused=isinstance(fact, facts.StepFailed))
+            case _:
+                pass
+
+    def _start(self, fact: facts.StepStarted, operation: str) -> None:
+        if fact.undoes:
+            self._undos[operation] = fact.undoes
+            self._open.add(operation)
+        elif fact.undoable:
+            self._steps[operation] = fact.step
+
+    def _answer(self, operation: str, number: int, *, refused: bool) -> None:
+        """An undo that was given up is to be undone no more, until somebody asks for it again."""
+        self._open.discard(operation)
+        self._answered.pop(self._undos.get(operation, ""), None)
+        if operation in self._steps and not refused:
+            self._answered[operation] = number
 
 
 def outstanding_is_started_minus_answered(recorded: Facts, instance: Instance) -> Iterator[str]:
@@ -133,12 +231,16 @@ def what_a_compensated_instance_has_done_is_undone(_: Facts, instance: Instance)
 
 STREAM: list[Callable[[Facts], Iterator[str]]] = [
     no_input_is_taken_twice,
+    a_suspended_instance_takes_nothing,
     what_was_held_back_is_taken_in_the_order_of_the_log,
     every_record_has_its_receipt,
     no_command_is_given_twice,
+    an_attempt_after_a_refusal_is_a_new_operation,
     a_life_ends_once,
+    a_later_life_takes_nothing_from_before_it,
     no_step_starts_after_the_end,
     only_what_may_have_been_done_is_undone,
+    what_was_done_is_undone_last_first,
 ]
 STATE: list[Callable[[Facts, Instance], Iterator[str]]] = [
     outstanding_is_started_minus_answered,

@@ -1,11 +1,15 @@
 """Attempts: the same operation after no answer, a new one after a refusal."""
 
+from collections.abc import Callable
+
 import orjson
+import pytest
 
 from process_manager import Compensate, Complete, Effects, ProcessManager, Retry, Step, hours, minutes, on, overdue, starts, undo
 from process_manager.core import facts
 from process_manager.core.facts import Input
 from process_manager.core.signals import COMMAND_PARKED, CommandParked
+from process_manager.core.timing import pending
 from process_manager.testing.scenario import Scenario, answer, scenario
 from tests.core.samples import (
     CLOSED,
@@ -146,3 +150,14 @@ def test_a_retry_carries_its_attempt_in_fact_and_metadata() -> None:
     case = patient().after(hours(1)).after(minutes(1))
     started = [fact for fact in case.facts if isinstance(fact, facts.StepStarted)]
     assert [fact.attempt for fact in started] == [2]
+
+
+@pytest.mark.parametrize(
+    "ending", [lambda case: case.when(CLOSED), lambda case: case.operator("cancel"), lambda case: case.operator("compensate")]
+)
+def test_a_wait_that_an_ending_makes_moot_is_cancelled(ending: Callable[[Scenario], Scenario]) -> None:
+    """So that nobody lists it as pending, and nothing passes in vain."""
+    case = ending(patient().after(hours(1)))
+    assert [fact.name.partition("/")[0] for fact in case.facts if isinstance(fact, facts.DeadlineCancelled)] == ["taking"]
+    assert "taking is not tried again" in case.story
+    assert set(case._pending.values()) == set(pending(case.instance))

@@ -19,6 +19,11 @@ DECLINED = m.CardDeclined(order_id="1", reason="broke")
 HELD = scenario(OrderFulfilment).given(PLACED).operator("suspend").given(RELEASED, PLACED).operator("resume").records
 UNDONE = scenario(OrderFulfilment).given(PLACED, RESERVED, DECLINED, RELEASED).then_compensated().records
 
+CHARGED = m.CardCharged(order_id="1", amount=Decimal(50))
+REFUNDED = m.CardRefunded(order_id="1", amount=Decimal(50))
+PAID = scenario(OrderFulfilment).given(PLACED, RESERVED, CHARGED).operator("compensate").after(timedelta(days=5)).given(REFUNDED).records
+TRIED_AGAIN = scenario(OrderFulfilment).given(PLACED).after(timedelta(minutes=10)).records
+
 
 def without(records: list[Record], type_: str) -> list[Record]:
     return numbered([record for record in records if record.type != type_])
@@ -32,16 +37,28 @@ def numbered(records: list[Record]) -> list[Record]:
     return [record._replace(revision=revision) for revision, record in enumerate(records)]
 
 
+def sooner(records: list[Record], type_: str) -> list[Record]:
+    """Its record of this type two places earlier."""
+    (index,) = [index for index, record in enumerate(records) if record.type == type_]
+    return numbered([*records[: index - 2], records[index], *records[index - 2 : index], *records[index + 1 :]])
+
+
 BROKEN: dict[str, Callable[[], list[Record]]] = {
     "no_input_is_taken_twice": lambda: again(UNDONE, "pm.step-failed"),
+    "a_suspended_instance_takes_nothing": lambda: numbered([*HELD[:-3], *HELD[-2:]]),
     "what_was_held_back_is_taken_in_the_order_of_the_log": lambda: numbered([*HELD[:-2], HELD[-1], HELD[-2]]),
     "every_record_has_its_receipt": lambda: without(UNDONE, "pm.step-failed"),
     "no_command_is_given_twice": lambda: again(UNDONE, "payments.charge-card"),
+    "an_attempt_after_a_refusal_is_a_new_operation": lambda: [
+        record._replace(metadata=record.metadata.replace(b'"operation":"', b'"replaces":"')) for record in TRIED_AGAIN
+    ],
+    "a_later_life_takes_nothing_from_before_it": lambda: again(UNDONE, "pm.started"),
     "a_life_ends_once": lambda: again(UNDONE, "pm.ended"),
     "no_step_starts_after_the_end": lambda: again(UNDONE, "payments.charge-card"),
     "only_what_may_have_been_done_is_undone": lambda: numbered(
         [record._replace(metadata=record.metadata.replace(b'"undoes":"', b'"undoes":"x')) for record in UNDONE]
     ),
+    "what_was_done_is_undone_last_first": lambda: sooner(PAID, "inventory.release-stock"),
     "outstanding_is_started_minus_answered": lambda: again(scenario(OrderFulfilment).given(PLACED).records, "pm.started"),
     "what_a_compensated_instance_has_done_is_undone": lambda: without(UNDONE, "inventory.release-stock")[:-2] + numbered(UNDONE)[-1:],
 }
@@ -49,7 +66,7 @@ BROKEN: dict[str, Callable[[], list[Record]]] = {
 
 def test_a_stream_that_keeps_them_has_nothing_wrong() -> None:
     late = scenario(OrderFulfilment).given(PLACED).after(timedelta(days=1)).given(RESERVED)
-    for records in (UNDONE, HELD, late.records):
+    for records in (UNDONE, HELD, PAID, TRIED_AGAIN, late.records):
         assert broken_promises(OrderFulfilment.definition, "1", records) == []
 
 

@@ -1,5 +1,6 @@
-"""Keeps projections up to date: builds those that are missing, then follows the log."""
+"""Keeps projections up to date: builds those that are missing or of an older definition, then follows the log."""
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import closing
 
@@ -8,7 +9,9 @@ from projections import views as database
 from projections.errors import Overtaken, ProjectionError
 from projections.follower import Follower, first_id
 from projections.projection import Projection
-from projections.views import BESIDE, Place, Views
+from projections.views import BESIDE, Place, Views, shape
+
+logger = logging.getLogger(__name__)
 
 BATCH = 20_000
 """Records in one transaction, while there are so many."""
@@ -38,8 +41,11 @@ class Runner:
         self._followers: list[Follower] = []
 
     def run(self, *, until_idle: bool = False) -> None:
-        """Follow the log for ever, or to its end. It may be interrupted or killed at any moment. Raises ProjectionError."""
-        self.build_missing()
+        """Build what is missing or outdated, then follow the log for ever, or to its end.
+
+        It may be interrupted or killed at any moment. Raises ProjectionError.
+        """
+        self.build_outdated()
         while self.step(0.0 if until_idle else IDLE) or not until_idle:
             pass
 
@@ -79,12 +85,15 @@ class Runner:
             by_position.setdefault(found[each.name].position, []).append(each)
         return [Follower(self._store, self._views, each, position) for position, each in sorted(by_position.items())]
 
-    def build_missing(self) -> None:
-        """Build those that have no tables yet."""
+    def build_outdated(self) -> None:
+        """Build those that have no tables yet, or tables that an older definition made. What newer code has made stays."""
         places = self._views.places()
-        missing = [each for each in self._projections if each.name not in places]
-        if missing:
-            self.rebuild(missing)
+        outdated = [each for each in self._projections if _outdated(each, places.get(each.name))]
+        for each in outdated:
+            if place := places.get(each.name):
+                logger.warning("the projection %s %s", each.name, _older(each, place) + ": it is built anew")
+        if outdated:
+            self.rebuild(outdated)
 
     def rebuild(self, projections: Sequence[Projection]) -> None:
         """Build tables beside the live ones from the whole log, then put them in their place in one transaction."""
@@ -127,8 +136,23 @@ def trouble(projection: Projection, place: Place | None, log: str) -> str:
     """Why the tables of a projection cannot be used, and what to do; empty if they can."""
     if place is None:
         return "has no tables yet: pm projections run builds them"
+    if _outdated(projection, place):
+        return f"{_older(projection, place)}: pm projections run builds it anew"
     if place.version != projection.version:
         return f"is at version {place.version}, the code at {projection.version}: pm projections rebuild {projection.name}"
     if place.log not in {"", log}:
         return f"was made from another log: pm projections rebuild {projection.name}"
     return ""
+
+
+def _outdated(projection: Projection, place: Place | None) -> bool:
+    """Whether the tables are missing, or made by a definition before this one."""
+    if place is None or place.version != projection.version:
+        return place is None or place.version < projection.version
+    return place.shape != shape(projection)
+
+
+def _older(projection: Projection, place: Place) -> str:
+    if place.version != projection.version:
+        return f"is at version {place.version}, the code at {projection.version}"
+    return f"has tables of another definition of version {place.version}"

@@ -1,8 +1,10 @@
 """The database that projections write and reports read, and how far each projection is in the log."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from sqlalchemy import (
     Column,
     Connection,
     Engine,
+    Index,
     Integer,
     MetaData,
     String,
@@ -25,6 +28,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from projections.errors import Overtaken, ProjectionError
 from projections.projection import Projection
@@ -36,6 +40,7 @@ CATALOG = Table(
     Column("version", Integer, nullable=False),
     Column("position", BigInteger, nullable=False),
     Column("log", String, nullable=False),
+    Column("shape", String, nullable=False, server_default=""),
 )
 
 BESIDE = "rebuild_"
@@ -44,12 +49,16 @@ BESIDE = "rebuild_"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """How far a projection is: everything up to `position` is in its tables. `log` is the id of the log's first record."""
+    """How far a projection is: everything up to `position` is in its tables. `log` is the id of the log's first record.
+
+    `shape` is that of the tables as they were made; "" for those that were made before it was kept.
+    """
 
     name: str
     version: int
     position: int
     log: str
+    shape: str = ""
 
 
 class Views:
@@ -93,26 +102,52 @@ class Views:
 
 def places(connection: Connection) -> dict[str, Place]:
     """The same, inside a transaction."""
-    if not inspect(connection).has_table(CATALOG.name):
-        return {}
-    return {row.name: Place(*row) for row in connection.execute(select(CATALOG))}
+    there = _catalog_columns(connection)
+    found = connection.execute(select(*(column for column in CATALOG.columns if column.name in there))) if there else ()
+    return {row.name: Place(*row) for row in found}
+
+
+@cache
+def shape(projection: Projection) -> str:
+    """A fingerprint of a projection's tables: another one means that they were made by another definition."""
+    tables = [str(made) for table in projection.tables for made in (CreateTable(table), *map(CreateIndex, _indexes(table)))]
+    return hashlib.sha256("".join(tables).encode()).hexdigest()[:16]
+
+
+def _indexes(table: Table) -> list[Index]:
+    return sorted(table.indexes, key=lambda index: index.name or "")
+
+
+def _catalog_columns(connection: Connection) -> set[str]:
+    """Those of the catalog in the database, which an earlier release may have made; none if there is none."""
+    inspector = inspect(connection)
+    return {column["name"] for column in inspector.get_columns(CATALOG.name)} if inspector.has_table(CATALOG.name) else set()
 
 
 def move(connection: Connection, projections: Iterable[Projection], prefix: str, old: int, new: int, log: str) -> None:
     """Move projections from one position to another. First in a transaction, it keeps others out until the end. Raises Overtaken."""
     for each in projections:
-        found = (CATALOG.c.name == prefix + each.name, CATALOG.c.version == each.version, CATALOG.c.position == old)
+        c = CATALOG.c
+        found = (c.name == prefix + each.name, c.version == each.version, c.shape == shape(each), c.position == old)
         if connection.execute(update(CATALOG).where(*found).values(position=new, log=log)).rowcount != 1:
             raise Overtaken(f"another process has moved the projection {each.name} on from {old}, or has rebuilt it")
 
 
 def create(connection: Connection, projection: Projection, prefix: str, position: int) -> None:
     """New tables, empty. With a prefix they stand beside the live ones, and have no indexes yet."""
-    CATALOG.create(connection, checkfirst=True)
+    _create_catalog(connection)
     discard(connection, projection, prefix)
     for table in actual(projection, prefix).values():
         table.create(connection)
-    connection.execute(insert(CATALOG).values(name=prefix + projection.name, version=projection.version, position=position, log=""))
+    place = Place(prefix + projection.name, projection.version, position, "", shape(projection))
+    connection.execute(insert(CATALOG).values(asdict(place)))
+
+
+def _create_catalog(connection: Connection) -> None:
+    there = _catalog_columns(connection)
+    if there and "shape" not in there:  # made by a release before it
+        connection.execute(text("ALTER TABLE projections ADD COLUMN shape VARCHAR DEFAULT '' NOT NULL"))
+    CATALOG.create(connection, checkfirst=True)
 
 
 def discard(connection: Connection, projection: Projection, prefix: str) -> None:

@@ -31,7 +31,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Row = dict[str, Any]
 Execute = Callable[[str, Row], Sequence[Sequence[Any]]]
-"""Runs a query with named parameters."""
+"""Runs a query with named parameters. Raises Unreadable."""
+
+
+class Unreadable(Exception):
+    """The views lack what is asked: nothing was built yet, by another definition, or the file is something else."""
 
 
 class Listing(NamedTuple):
@@ -44,10 +48,14 @@ class Listing(NamedTuple):
 
 def from_views(store: EventStore, execute: Execute, process: str, status: str, limit: int | None) -> Listing | None:
     """The list as the views have it; None where they are missing, of another version or log, or too far behind."""
-    behind = _behind(store, execute)
-    if behind is None or behind > FRESH:
+    try:
+        behind = _behind(store, execute)
+        return None if behind is None or behind > FRESH else _read(execute, {"process": process, "status": status}, limit, behind)
+    except Unreadable:
         return None
-    scope: Row = {"process": process, "status": status}
+
+
+def _read(execute: Execute, scope: Row, limit: int | None, behind: int) -> Listing:
     found = execute(_LIST if limit is None else f"{_LIST} LIMIT :limit", scope if limit is None else scope | {"limit": limit})
     total = len(found) if len(found) != limit else execute(_COUNT, scope)[0][0]
     return Listing([_row(each) for each in found], total, behind)
@@ -81,8 +89,8 @@ def views_file(path: Path | None) -> Iterator[Execute | None]:
         def execute(sql: str, parameters: Row) -> Sequence[Sequence[Any]]:
             try:
                 return connection.execute(sql, parameters).fetchall()
-            except sqlite3.DatabaseError:  # nothing was built yet, or the file is something else
-                return []
+            except sqlite3.DatabaseError as error:
+                raise Unreadable from error
 
         yield execute
 
@@ -90,10 +98,17 @@ def views_file(path: Path | None) -> Iterator[Execute | None]:
 @contextmanager
 def views_at(url: str) -> Iterator[Execute]:
     """Queries of views in any database."""
-    from sqlalchemy import inspect, text
+    from sqlalchemy import text
+    from sqlalchemy.exc import DBAPIError
 
     from projections.views import Views
 
     with closing(Views(url)) as views, views.read() as connection:
-        known = inspect(connection).has_table("projections")
-        yield lambda sql, parameters: [tuple(row) for row in connection.execute(text(sql), parameters)] if known else []
+
+        def execute(sql: str, parameters: Row) -> Sequence[Sequence[Any]]:
+            try:
+                return [tuple(row) for row in connection.execute(text(sql), parameters)]
+            except DBAPIError as error:
+                raise Unreadable from error
+
+        yield execute

@@ -176,6 +176,22 @@ def test_a_file_that_is_no_database_is_left_alone(pm: Any, store: EventStore) ->
     assert (answer.code, answer.err) == (1, "error: the views: (sqlite3.DatabaseError) file is not a database\n")
 
 
+def test_views_of_an_older_definition_are_noticed_and_built_anew(pm: Any, store: EventStore, caplog: pytest.LogCaptureFixture) -> None:
+    """The list reads the log meanwhile."""
+    pm("projections", "run", "--until-idle", *STORE)
+    with closing(Views("sqlite:///demo.views.db")) as views, views.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE instances DROP COLUMN suspended")
+        connection.exec_driver_sql("UPDATE projections SET shape = 'earlier' WHERE name = 'instances'")
+    for place in ((), ("--views", "sqlite:///demo.views.db")):
+        assert len(data(pm("list", *place, *STORE, "-o", "json"))) == 40
+    answer = pm("report", "outcomes", *STORE)
+    said = "error: the projection instances has tables of another definition of version 1: pm projections run builds it anew\n"
+    assert (answer.code, answer.err) == (1, said)
+    assert pm("projections", "run", "--until-idle", *STORE).code == 0
+    assert "instances has tables of another definition of version 1: it is built anew" in caplog.text
+    assert pm("report", "outcomes", *STORE).code == 0
+
+
 def test_views_are_for_their_owner_alone(pm: Any, store: EventStore) -> None:
     pm("projections", "run", "--until-idle", *STORE)
     assert Path("demo.views.db").stat().st_mode & 0o077 == 0

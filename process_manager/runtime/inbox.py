@@ -42,6 +42,9 @@ PATIENCE = 30.0
 MOST = 10_000
 """Commands held at once, most of them waiting to be tried again."""
 
+TOLD = 10_000
+"""Characters of a reason that are kept: with a longer one its signal might not fit an append, and the instance would wait for ever."""
+
 CONTENDED = 0.05
 """Seconds before a command is handled again whose aggregate others kept changing."""
 
@@ -280,7 +283,7 @@ class Inbox:
         extra = {"action": "command_parked", "command_id": record.id, "type": record.type, "reason": reason}
         log.error("parked %s %s: %s", record.type, record.id, reason, extra=extra)
         self.counters.parked += 1
-        self._parking[record.id] = (delivery, reason)
+        self._parking[record.id] = (delivery, reason[:TOLD])
 
     def _signals(self) -> list[Entry]:
         """The appends that tell instances of their parked commands; what belongs to none is parked without."""

@@ -8,7 +8,7 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from process_manager import Repository, handles
+from process_manager import Repository, Retry, handles
 from process_manager.core.codec import encode
 from process_manager.core.records import NewRecord, Record
 from process_manager.core.signals import COMMAND_PARKED, CommandParked
@@ -68,6 +68,19 @@ def test_a_command_that_fails_too_often_is_parked_and_its_instance_is_told(desk:
     assert CommandParked.read(signal.data) == CommandParked("process-7", id_, reason)
     assert orjson.loads(signal.metadata)["$correlationId"] == "whole"
     assert desk.counters.parked == 1
+
+
+def test_an_instance_hears_of_its_parked_command_however_much_the_handler_had_to_say(desk: Desk) -> None:
+    @handles(Break)
+    def talk(command: Break, boxes: Repository[Box]) -> None:
+        raise RuntimeError("x" * 2_000_000)
+
+    id_ = desk.send(Break(box="1"), instance="a_process-1")
+    runner = desk.runner(talk, retry=Retry(1))
+    for _ in range(2):
+        runner.step()
+    assert desk.types(f"pm.parked-{id_}") == ["pm.command-parked"]
+    assert len(desk.store.parked(GROUP)) == 1
 
 
 def test_a_parked_command_can_be_replayed_when_the_cause_is_gone(desk: Desk) -> None:

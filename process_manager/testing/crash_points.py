@@ -19,25 +19,26 @@ from itertools import combinations, count
 
 from process_manager.adapters.memory import MemoryStore
 from process_manager.core.messages import Message
+from process_manager.core.signals import OperatorAction
 from process_manager.errors import StoreUnavailable
 from process_manager.ports import EventStore
 from process_manager.runtime.app import App
 from process_manager.testing.faults import Again, Crash, FailAt, Faults, HeldBack, Seen, Twice
-from process_manager.testing.trial import Outcome, Published, Trial, surviving
+from process_manager.testing.trial import Outcome, Published, Trial, surviving, type_of
 
-__all__ = ["Published", "Race", "Walked", "survives"]
+__all__ = ["OperatorAction", "Published", "Race", "Walked", "survives"]
 
 
 @dataclass(frozen=True)
 class Race:
     """Two inputs whose order may decide: whichever comes first, the instance ends in one of `ends` (its status or outcome)."""
 
-    first: type[Message]
-    second: type[Message]
+    first: type[Message] | type[OperatorAction]
+    second: type[Message] | type[OperatorAction]
     ends: frozenset[str]
 
     def between(self, one: str, other: str) -> bool:
-        return {one, other} == {self.first.message_type, self.second.message_type}
+        return {one, other} == {type_of(self.first), type_of(self.second)}
 
 
 @dataclass
@@ -52,7 +53,7 @@ class Walked:
 
 def survives(
     app: App,
-    inputs: Sequence[Message | Published],
+    inputs: Sequence[Message | OperatorAction | Published],
     *,
     store: Callable[[], EventStore] = MemoryStore,
     races: Sequence[Race] = (),
@@ -113,7 +114,7 @@ class _Walk:
         for first, second in pairs:
             inputs = list(self._inputs)
             inputs[first], inputs[second] = inputs[second], inputs[first]
-            one, other = (inputs[each][1].message.message_type for each in (second, first))
+            one, other = (type_of(type(inputs[each][1].message)) for each in (second, first))
             self._swapped(Faults(), f"{one} published after {other}", inputs, one, other)
         return len(pairs)
 

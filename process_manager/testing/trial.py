@@ -10,13 +10,14 @@ import orjson
 
 from process_manager.adapters.clock import DrivenClock
 from process_manager.adapters.deadline_index import SqliteDeadlineIndex
-from process_manager.core.codec import encode
+from process_manager.core.codec import dumps, encode
 from process_manager.core.definition import Definition
 from process_manager.core.facts import FACTS
 from process_manager.core.identity import derive
 from process_manager.core.instance import Instance
 from process_manager.core.messages import Message
 from process_manager.core.records import NewRecord, Record
+from process_manager.core.signals import OPERATOR_ACTION, OperatorAction
 from process_manager.errors import StoreUnavailable
 from process_manager.ports import Block, EventStore, StreamState
 from process_manager.runtime.app import App
@@ -33,11 +34,17 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Published:
-    """A message from outside: published so long after the start, to a stream of its own or to the one named."""
+    """A message from outside: published so long after the start, to a stream of its own or to the one named. What an operator does
+    stands in a stream that its request names."""
 
-    message: Message
+    message: Message | OperatorAction
     after: timedelta = timedelta()
     stream: str = ""
+
+
+def type_of(kind: type[Message] | type[OperatorAction]) -> str:
+    """The type of such messages in the log."""
+    return OPERATOR_ACTION if issubclass(kind, OperatorAction) else kind.message_type
 
 
 Outcome = Counter[str]
@@ -74,10 +81,14 @@ class Trial:
         _pass_time(worker, driver, faults, None)
 
     def _publish(self, number: int, published: Published) -> None:
-        message = published.message
-        metadata = orjson.dumps({"time": START + published.after, "version": message.message_version})
-        record = NewRecord(derive("published", str(number)), message.message_type, encode(message), metadata)
-        self.store.append(Block(published.stream or f"published-{number}", [record], StreamState.ANY))
+        message, stream, version = published.message, published.stream or f"published-{number}", 1
+        if isinstance(message, OperatorAction):
+            stream, data = message.stream, dumps(message)
+        else:
+            version, data = message.message_version, encode(message)
+        metadata = orjson.dumps({"time": START + published.after, "version": version})
+        record = NewRecord(derive("published", str(number)), type_of(type(message)), data, metadata)
+        self.store.append(Block(stream, [record], StreamState.ANY))
 
     # -- what it came to ----------------------------------------------------------------------------------------
 

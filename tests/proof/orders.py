@@ -4,8 +4,9 @@ from datetime import timedelta
 from decimal import Decimal
 
 from process_manager import days, hours
+from process_manager.core.signals import Action
 from process_manager.examples.order_fulfilment import messages as m
-from process_manager.testing.crash_points import Published
+from process_manager.testing.crash_points import OperatorAction, Published
 
 
 def order(key: str = "1", *, skus: str = "ab", total: int = 50, card: str = "card", after: timedelta = timedelta()) -> Published:
@@ -20,6 +21,11 @@ def stock(skus: str, quantity: int = 5) -> list[Published]:
 APPROVED = Published(m.ReviewApproved(order_id="1", reviewer="ada"), hours(3))
 SETTLED = Published(m.SettleCharge(order_id="1"), days(6))
 
+
+def by_hand(action: Action, after: timedelta) -> Published:
+    return Published(OperatorAction("order_fulfilment-1", action, action, "ann", "because"), after)
+
+
 WAYS: dict[str, list[Published]] = {
     "shipped": [*stock("ab"), order()],
     "approved by a person": [*stock("ab"), order(total=2000), APPROVED],
@@ -27,5 +33,13 @@ WAYS: dict[str, list[Published]] = {
     "one part is sold out": [*stock("a"), order()],
     "declined": [*stock("ab"), order(card="declined-")],
     "the bank answers after it was given up": [*stock("a"), order(skus="a", card="late-"), SETTLED],
+    "somebody stops it for a while": [
+        *stock("ab"),
+        order(total=2000),
+        by_hand("suspend", hours(1)),
+        APPROVED,
+        by_hand("resume", hours(4)),
+    ],
+    "somebody has it undone": [*stock("ab"), order(total=2000), by_hand("compensate", hours(1))],
     "two at once": [*stock("ab"), order(), order("2", card="declined-")],
 }

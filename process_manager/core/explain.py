@@ -92,6 +92,8 @@ class Explainer:
     def _waiting(self, instance: Instance) -> Iterator[Waiting]:
         if instance.suspended:
             yield Waiting("an operator, who decides about what suspended it", self._status_since, None, [])
+        elif instance.status == "compensation_failed":
+            yield Waiting("an operator, who retries or skips the undo that failed", self._status_since, None, [])
         for run in instance.runs.values():
             if run.is_open:
                 what = f"{called(run)}: {'an answer to' if run.status == 'open' else 'the next attempt of'} {run.command.type}"

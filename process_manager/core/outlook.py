@@ -28,6 +28,8 @@ def _follows(definition: Definition, instance: Instance, handled: Handled) -> li
     asked = [step for step in (*handled.done, *handled.failed) if step.name in open_steps]
     if asked:
         return [each for step in asked for each in _after_answer(definition, instance, handled, step)]
+    if late := _late(instance, handled):
+        return late
     if handled.starts is not None and (instance.status == "not_started" or (instance.ended and handled.starts.mark.again)):
         return _announced(handled.starts)
     if handled.answers or handled.on is None or instance.status != "running":
@@ -36,9 +38,19 @@ def _follows(definition: Definition, instance: Instance, handled: Handled) -> li
     return _announced(handled.on) if after is None or holds(definition, instance, after) else None
 
 
+def _late(instance: Instance, handled: Handled) -> list[str]:
+    """What a success leads to that comes after all: of an undo that failed, or of a step that was overdue and so undone already."""
+    if instance.status not in {"compensating", "compensated", "compensation_failed"}:
+        return []
+    undos = {run.step for run in instance.runs.values() if run.undoes and run.status in {"failed", "overdue"}}
+    overdue = {run.step for run in instance.runs.values() if run.undoable and run.status == "overdue"}
+    found = ["what it undoes is undone" for step in handled.done if step.name in undos and instance.status == "compensation_failed"]
+    return found + ["it is undone" for step in handled.done if step.name in overdue]
+
+
 def _after_answer(definition: Definition, instance: Instance, handled: Handled, step: AnyStep) -> Iterator[str]:
     if step.name in definition.undo_steps:
-        yield "what it undoes is undone"
+        yield "what it undoes is undone" if step in handled.done else "what it undoes is not undone"
     elif instance.status != "running":
         return
     elif step in handled.done and undecided(definition, instance, step.name):

@@ -44,15 +44,17 @@ def _lines(records: Iterable[Record]) -> Iterator[Line]:
 
 
 class Teller:
-    """Tells the facts of one instance in their order; it remembers what operations are called."""
+    """Tells the facts of one instance in their order; it remembers what operations and kept inputs are called."""
 
     def __init__(self) -> None:
-        self._names: dict[str, str] = {}  # operation -> step and run
+        self._names: dict[str, str] = {}  # operation -> step and run, id of a kept input -> its type
 
     def line(self, fact: Fact, revision: int, time: datetime) -> Line | None:
         """The line of a fact; None for one that says nothing to people."""
         if isinstance(fact, facts.StepStarted):
             self._names[fact.operation or fact.id] = _run(fact)
+        if isinstance(fact, facts.InputKept):
+            self._names[fact.input.id] = fact.input.type
         if type(fact) not in _TOLD:
             return None
         kind, tell = _TOLD[type(fact)]
@@ -140,7 +142,7 @@ _TOLD: dict[type[Fact], tuple[Kind, Callable[[Any, dict[str, str]], str]]] = {
     facts.DeadlineReached: ("input", _reached),
     facts.InputIgnored: ("input", lambda fact, _: f"{fact.input.type}: ignored, {fact.reason}"),
     facts.InputKept: ("input", _kept),
-    facts.InputExpired: ("input", lambda fact, _: f"waited in vain: {fact.expired}"),
+    facts.InputExpired: ("input", lambda fact, names: f"{names.get(fact.expired, fact.expired)}: waited in vain"),
     facts.Suspended: ("trouble", lambda fact, _: f"{fact.input.type}: suspended, {fact.error}"),
     facts.OperatorActed: ("input", lambda fact, _: f"{fact.action} by {fact.actor}: {fact.reason}"),
     facts.StepStarted: ("command", _command),

@@ -7,7 +7,8 @@ from process_manager.core.explain import Explainer, Explanation
 from process_manager.examples.order_fulfilment.messages import OrderPlaced, ReviewApproved, ReviewRejected
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.testing.scenario import START, Scenario, scenario
-from tests.core.samples import PAID, Noticed, began
+from tests.core.samples import DECLINED, NOTICED, PAID, Noticed, Stuck, began, taken
+from tests.core.test_compensation import Purchase
 from tests.core.test_drift import Broken, Patient, Sale
 from tests.core.test_properties import order, reserved
 
@@ -71,6 +72,29 @@ def test_a_suspended_instance_waits_for_an_operator() -> None:
     assert found.status == "suspended"
     assert "ZeroDivisionError" in found.outcome
     assert found.waiting[0].what.startswith("an operator")
+
+
+def test_an_undo_that_may_fail_says_so_and_one_that_failed_waits_for_an_operator_or_is_confirmed_after_all() -> None:
+    case = scenario(Purchase).given(began("a"), taken("a"), DECLINED)
+    assert explained(case, Purchase.definition).possible == {
+        "t.given-back": ["what it undoes is undone"], "t.stuck": ["what it undoes is not undone"],
+    }  # fmt: skip
+    found = explained(case.given(Stuck(id="1", item="a")), Purchase.definition)
+    assert found.status == "compensation_failed"
+    assert [each.what for each in found.waiting] == ["an operator, who retries or skips the undo that failed"]
+    assert found.possible == {"t.given-back": ["what it undoes is undone"]}
+
+
+def test_a_success_that_may_come_late_is_undone() -> None:
+    found = explained(scenario(Purchase).given(began("a"), NOTICED).after(hours(1)), Purchase.definition)
+    assert found.possible is not None
+    assert found.possible["t.taken"] == ["it is undone"]
+
+
+def test_what_waits_in_vain_is_named() -> None:
+    found = explained(scenario(Patient).given(Noticed(id="1", text="early")), Patient.definition)
+    assert found.next is not None
+    assert found.next.follows == ["t.noticed: waited in vain"]
 
 
 def test_one_that_has_ended_waits_for_nothing() -> None:

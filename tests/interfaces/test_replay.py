@@ -61,6 +61,15 @@ def test_with_its_app_a_replay_shows_the_processs_own_state_too(pm: Pm, place: P
     assert "state spent: 4.00 -> 4.02" in told
 
 
+def test_with_data_a_replay_shows_what_stood_in_inputs_and_commands_and_what_to_ask_why_for(pm: Pm, demo: str, undone: str) -> None:
+    (given, *_), *_ = [turn["commands"] for turn in orjson.loads(pm("replay", undone, "--store", demo, "-o", "json").out)]
+    shown = pm("replay", undone, "--store", demo, "--data").out
+    assert f"{given['id']}  {orjson.dumps(given['data']).decode()}\n" in shown
+    assert '{"order_id":"' in shown.splitlines()[1]
+    assert given["id"] not in pm("replay", undone, "--store", demo).out
+    assert pm("why", given["id"], "--store", demo).code == 0
+
+
 def test_as_data_it_ends_where_it_shall(pm: Pm, demo: str, undone: str) -> None:
     turns = orjson.loads(pm("replay", undone, "--store", demo, "-o", "json").out)
     assert [turn["turn"] for turn in turns] == list(range(1, len(turns) + 1))
@@ -114,7 +123,7 @@ def test_an_explanation_with_and_without_the_app(pm: Pm, demo: str, undone: str)
     assert alone.out.startswith(f"{undone} is compensated since ")
     assert "what can still happen" not in alone.out
     told = pm("explain", undone, "--store", demo, "--app", ORDERS)
-    assert "nothing can happen any more" in told.out
+    assert "no event can change it any more" in told.out
     assert orjson.loads(pm("explain", undone, "--store", demo, "-o", "json").out)["status"] == "compensated"
     assert records(demo) == before
 

@@ -77,7 +77,7 @@ def _told(it: "Explanation", now: datetime) -> Iterator[str]:
     if it.next is not None:
         yield from ("", *_next(it.next, now))
     if it.possible is not None:
-        yield from ("", *_possible(it.possible))
+        yield from ("", *_possible(it.possible, suspended=it.status == "suspended"))
 
 
 def _since(time: datetime | None) -> str:
@@ -103,8 +103,11 @@ def _next(passing: "Passing", now: datetime) -> Iterator[str]:
         yield from (f"  {text}" for text in passing.follows)
 
 
-def _possible(possible: Mapping[str, list[str]]) -> Iterator[str]:
-    yield "what can still happen:" if possible else "nothing can happen any more but what is ignored"
+def _possible(possible: Mapping[str, list[str]], *, suspended: bool) -> Iterator[str]:
+    if not possible:
+        yield "no event can change it any more"
+        return
+    yield "what can happen once it is no longer suspended:" if suspended else "what can still happen:"
     for type_, follows in possible.items():
         yield f"  {type_}: {' or '.join(follows) or 'it is taken'}"
 

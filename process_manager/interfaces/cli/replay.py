@@ -1,6 +1,6 @@
 """`pm replay`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +27,14 @@ if TYPE_CHECKING:
 @instance_argument
 @click.option("--to", "last", type=click.IntRange(0), metavar="REVISION", help="Stop after the record of this revision.")
 @click.option("--at", "at", callback=read_time, metavar="TIME", help="Stop after what was decided up to then.")
+@click.option("--data", "with_data", is_flag=True, help="In a table too, what stands in inputs and commands, and the commands' ids.")
 @click.option("--follow", is_flag=True, help="Go on as more happens, until Ctrl-C.")
 @if_any_app_option
 @store_option
 @format_option("table", "json", "jsonl")
-def replay_command(stream: str, last: int | None, at: datetime | None, follow: bool, app_name: str, url: str, format_: str) -> None:
+def replay_command(
+    stream: str, last: int | None, at: datetime | None, with_data: bool, follow: bool, app_name: str, url: str, format_: str
+) -> None:  # fmt: skip
     """Go through an instance's history step by step: input, decision, commands, deadlines, and what changed.
 
     Nothing is run and nothing is written. With --app the process's own state is shown too.
@@ -50,22 +53,35 @@ def replay_command(stream: str, last: int | None, at: datetime | None, follow: b
         turns = (turn for piece in pieces for turn in replay.take(piece))
         try:
             if format_ == "table":
-                tell(turns)
+                tell(turns, with_data=with_data)
             else:
                 output.write_rows(map(as_json, turns), (), format_, "turn")
         except StreamNotFound as error:
             raise no_instance(stream) from error
 
 
-def tell(turns: "Iterable[Replayed]") -> None:
-    """Each turn: its number and what came, below it what followed and what changed."""
+def tell(turns: "Iterable[Replayed]", *, with_data: bool = False) -> None:
+    """Each turn: its number and what came, below it what followed and what changed; `with_data` below each what stands in it."""
     for turn in turns:
-        for line in turn.lines[:1]:
-            click.echo(output.printable(f"{turn.number:>4}  {line.time:%Y-%m-%d %H:%M:%S}  {line.text}"))
-        for line in turn.lines[1:]:
-            click.echo(output.printable(f"{'':>8}{line.text}"))
+        data = dict(_data(turn)) if with_data else {}
+        for at, line in enumerate(turn.lines):
+            start = f"{'':>8}" if at else f"{turn.number:>4}  {line.time:%Y-%m-%d %H:%M:%S}  "
+            click.echo(output.printable(start + line.text))
+            if line.revision in data:
+                click.echo(output.printable(f"{'':>12}{data[line.revision]}"))
         for name, (before, after) in turn.changes.items():
             click.echo(output.printable(f"{'':>12}{name}: {_said(before)} -> {_said(after)}"))
+
+
+def _data(turn: "Replayed") -> "Iterator[tuple[int, str]]":
+    """By revision, what stands in inputs and commands; of a command its id, which `pm why` takes, too."""
+    from process_manager.core.facts import Receipt, StepStarted
+
+    for fact, revision in turn.turn.facts:
+        if isinstance(fact, StepStarted):
+            yield revision, f"{fact.id}  {fact.data.decode()}"
+        elif isinstance(fact, Receipt):
+            yield revision, fact.input.data.decode()
 
 
 def _said(value: Any) -> str:

@@ -56,7 +56,7 @@ SWEPT = "pm.swept"
 
 
 class Pass(TurnRunner):
-    """Offers the records of the log after `since`, or, without it, each from where on the app takes its type.
+    """Offers the records of the log after `since`, or, without it, each from where on the app takes its type, but none up to `after`.
 
     It ends where the group of the app's processes has got to: what stands behind that is under way to a worker, and not missed.
     Raises GroupNotFound.
@@ -64,10 +64,10 @@ class Pass(TurnRunner):
 
     def __init__(
         self, store: EventStore, definitions: Mapping[str, Definition], share: Share, clock: Clock, *,
-        since: int | None = None, types: Collection[str] | None = None, instances: Instances | None = None,
+        since: int | None = None, after: int = BEFORE_ALL, types: Collection[str] | None = None, instances: Instances | None = None,
     ) -> None:  # fmt: skip
         begins = followed(store, share) if since is None else dict.fromkeys(share.types, since)
-        begins = {type_: after for type_, after in begins.items() if type_ in (types or share.types)}
+        begins = {type_: max(begin, after) for type_, begin in begins.items() if type_ in (types or share.types)}
         self.found = Found(min(begins.values(), default=-1), store.group(share.group).checkpoint)
         self._parked = {parked.record.id for parked in store.parked(share.group)}
         consumer = _LogConsumer(self._offered(store, begins), self.found)
@@ -125,8 +125,9 @@ class Sweep:
     """A worker's passes over what its group has been through; one batch with each step.
 
     There is one at the start, one when memberships were renewed, and one now and then. Each begins where the last one ended, whichever
-    worker made it, which the log says: up to there everything has its receipt. A checkpoint does not say so much: servers of before
-    May 2026 may write one beyond what a pinned group has delivered, and begin there when they come back (KurrentDB #5497).
+    worker made it, which the log says: up to there everything has its receipt, or is from before the app's start. A checkpoint does
+    not say so much: servers of before May 2026 may write one beyond what a pinned group has delivered, and begin there when they come
+    back (KurrentDB #5497).
     """
 
     def __init__(
@@ -157,7 +158,7 @@ class Sweep:
             if self._monotonic() < self._next:
                 return 0
             self._since = max(self._since, self._noted() or BEFORE_ALL)
-            self._pass = self._make(since=self._since)
+            self._pass = self._make(after=self._since)
         try:
             count = self._pass.step()
             if not count:

@@ -154,6 +154,19 @@ def test_a_sweep_begins_where_the_last_worker_had_looked_not_where_the_group_sta
     assert shared.last_position() == before
 
 
+def test_a_sweep_leaves_alone_what_a_new_start_has_passed_over(shared: MemoryStore) -> None:
+    """Somebody deleted the group and said `--from now`."""
+    swept(shared, [0.0])
+    place(shared, "1")
+    shared.delete_group(SHARE.group)
+    ensure_group(shared, SHARE, start=shared.last_position())
+    place(shared, "2")
+    consumer = shared.join(SHARE.group, "a faulty server")
+    consumer.ack(consumer.fetch(9))
+    swept(shared, [0.0])
+    assert [status(shared, key) for key in "12"] == ["not_started", "running"]
+
+
 def test_a_membership_that_was_renewed_is_followed_by_a_sweep(shared: MemoryStore) -> None:
     """At once, not when it is time."""
     renewals = [0]

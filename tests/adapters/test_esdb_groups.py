@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
 from urllib.parse import urlsplit
@@ -180,6 +181,27 @@ class TestParking:
             assert [(it.record, it.reason) for it in store.parked(group)] == [(record, reason)]
             store.replay_parked(group)
             assert list(store.parked(group)) == []
+        consumer.leave()
+
+    def test_a_record_that_comes_by_several_markers_is_dealt_with_once(self, store: EsdbStore, type_: str) -> None:
+        """As to a group that is made again from before its replays: none of them waits for the message timeout."""
+        name, after = unique("group"), store.last_position()
+        store.create_group(name, where=only(type_), after=after)
+        put(store, unique("order"), some(1, type_))
+        consumer = store.join(name, "one")
+        for _ in range(3):
+            consumer.nack(take(consumer, 1), Nack.PARK, "broken")
+            store.replay_parked(name)
+        consumer.ack(take(consumer, 1))
+        consumer.leave()
+        store.delete_group(name)
+        store.create_group(name, where=only(type_), after=after, settings=GroupSettings(message_timeout=timedelta(0)))
+        consumer = store.join(name, "one")
+        found = take(consumer, 4)
+        consumer.ack(found[:1])
+        eventually(lambda: store.group(name).in_flight == 0)
+        consumer.ack(found)
+        assert store.group(name).lag == 0
         consumer.leave()
 
     def test_what_the_server_parked_is_shown_taken_over_and_replayed(self, store: EsdbStore, type_: str, client: Client) -> None:

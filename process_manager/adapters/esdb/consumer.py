@@ -1,7 +1,8 @@
 """A member of a consumer group: a thread takes in what the server pushes, `fetch` hands it out, acks leave at once.
 
-What was pushed is acknowledged by the id of the record or, for a replayed one, of its marker. A call that breaks is opened again; what it
-had delivered comes anew, so its late acks are left out. A retry stays here: it is handed out first, and needs no round trip.
+What was pushed is acknowledged by the id of the record or, for a replayed one, of its marker: a record may come by several at once, and
+dealing with it settles them all. A call that breaks is opened again; what it had delivered comes anew, so its late acks are left out. A
+retry stays here: it is handed out first, and needs no round trip.
 """
 
 import logging
@@ -70,7 +71,7 @@ class EsdbConsumer:
         self._group: GroupRecord = records.get(group)
         self._arrived: SimpleQueue[_Pushed | StoreError] = SimpleQueue()
         self._again: dict[str, _Out] = {}
-        self._out: dict[int, _Out] = {}
+        self._out: dict[int, dict[str, _Out]] = {}  # by position, then by the id that is acknowledged
         self._unwanted: list[str] = []
         self._left = Event()
         self._failed: StoreError | None = None
@@ -109,7 +110,7 @@ class EsdbConsumer:
         return [self._hand_out(out) for out in again if out.call is self._call]
 
     def _hand_out(self, out: _Out) -> Delivery:
-        self._out[out.delivery.record.position] = out
+        self._out.setdefault(out.delivery.record.position, {})[out.ack_id] = out
         return out.delivery
 
     def _next(self, timeout: float) -> _Pushed | None:
@@ -159,14 +160,16 @@ class EsdbConsumer:
     def _park(self, outs: Sequence[_Out], reason: str) -> None:
         """Before the ack, so that nothing is lost between the two; what could not be parked is still out."""
         try:
-            self._parking.park(self._group.name, [out.delivery.record for out in outs], reason)
+            records = {out.delivery.record.position: out.delivery.record for out in outs}
+            self._parking.park(self._group.name, list(records.values()), reason)
         except StoreError:
-            self._out.update((out.delivery.record.position, out) for out in outs)
+            for out in outs:
+                self._hand_out(out)
             raise
 
     def _known(self, deliveries: Sequence[Delivery]) -> list[_Out]:
-        found = (self._out.pop(it.record.position, None) for it in deliveries)
-        return [out for out in found if out is not None and out.call is self._call]
+        found = (out for it in deliveries for out in self._out.pop(it.record.position, {}).values())
+        return [out for out in found if out.call is self._call]
 
     def _settle_unwanted(self) -> None:
         """Acknowledge what came through the server's filter and is not for us; after a new call these are unknown ids."""

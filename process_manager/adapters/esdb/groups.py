@@ -50,9 +50,9 @@ def is_marker(group: GroupRecord, event: RecordedEvent) -> bool:
 
 def wants(group: GroupRecord, event: RecordedEvent) -> bool:
     """Whether something that came through the server's filter is for this group."""
-    if (event.link or event).stream_name == stream_of(group.name):
-        return is_marker(group, event)
-    return place(event) > group.after and passes(group.where, event)
+    if place(event) <= group.after:
+        return False
+    return is_marker(group, event) if (event.link or event).stream_name == stream_of(group.name) else passes(group.where, event)
 
 
 class Groups:

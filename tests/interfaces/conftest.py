@@ -18,7 +18,7 @@ from process_manager.examples.order_fulfilment.demo import Demo
 from process_manager.examples.order_fulfilment.orders import Plan
 from process_manager.interfaces.bootstrap import driven_worker
 from process_manager.interfaces.cli import errors
-from process_manager.interfaces.cli.main import cli
+from process_manager.interfaces.cli.commands import cli
 
 
 @dataclass(frozen=True)

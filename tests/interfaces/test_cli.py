@@ -45,7 +45,7 @@ def test_help_imports_nothing_heavy() -> None:
 import sys
 before = set(sys.modules)  # what measures the tests' coverage is none of ours
 from process_manager.interfaces.cli import errors
-from process_manager.interfaces.cli.main import cli
+from process_manager.interfaces.cli.commands import cli
 assert errors.run(cli, ["--help"], prog_name="pm") == 0
 heavy = {"pydantic", "orjson", "sqlite3", "logging", "typing_extensions", "importlib.metadata"}
 sys.exit(", ".join((sys.modules.keys() - before) & heavy) or 0)

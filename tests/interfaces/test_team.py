@@ -120,6 +120,45 @@ def test_each_worker_answers_for_its_metrics_on_a_port_of_its_own(pm: Any, place
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for child processes in /proc")
+@pytest.mark.parametrize("count", [1, 2])
+def test_ctrl_c_while_workers_start_up_ends_all_of_them(place: Path, running: Any, count: int) -> None:
+    """Whether they import, and would lose an exception, or are not all started yet."""
+    parent = running("--workers", "2")
+    eventually(lambda: len(children(parent.pid)) >= count)
+    parent.send_signal(signal.SIGINT)
+    _, err = parent.communicate(timeout=30)
+    assert (parent.returncode, "KeyboardInterrupt" in err) == (130, False), err
+
+
+def test_a_signal_in_the_middle_of_a_start_is_passed_on_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nobody yet whom the handler could tell."""
+
+    class Interrupted(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(team, "PM", (sys.executable, "-c", "import sys; sys.stdin.read()"))
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    signal.signal(signal.SIGALRM, lambda *_: pytest.fail("the worker was not told"))
+    signal.alarm(20)
+    try:
+        assert team.Team(lambda _: [], 1, {}).run() == 0
+    finally:
+        signal.alarm(0)
+
+
+def test_ctrl_c_in_an_import_ends_a_run_without_a_word(start: Any, place: Path) -> None:
+    """Even where Python ignores what is raised, as in the callbacks that importlib uses."""
+    Path("hard.py").write_text(
+        "import os, signal, weakref\n\nclass Lock: ...\n\nlock = Lock()\n"
+        "watch = weakref.ref(lock, lambda _: os.kill(os.getpid(), signal.SIGINT))\ndel lock\n"
+    )
+    process = start("run", "--app", "hard:app", "--store", STORE)
+    assert (process.communicate(timeout=30)[1], process.returncode) == ("", 130)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for child processes in /proc")
 def test_workers_end_with_a_parent_that_was_killed(pm: Any, place: Path, running: Any) -> None:
     publish(0, 1)
     parent = running("--workers", "2")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import click
 
-from process_manager.interfaces.cli.main import cli
+from process_manager.interfaces.cli.commands import cli
 
 WIDTH = 100
 

@@ -43,18 +43,21 @@ class Team:
         self._command = command
         self._environment = {**os.environ, **environment}
         self._members = [Member(number, due=0.0) for number in range(1, count + 1)]
-        self._ended: SimpleQueue[Member] = SimpleQueue()
-        self._signals: list[int] = []
+        self._happened: SimpleQueue[Member | signal.Signals] = SimpleQueue()  # a worker has ended, or a signal came
+        self._interrupted = False
         self._stopping = False
         self._code = OK
 
     def run(self) -> int:
         """Until every worker has ended; the exit code."""
-        with self._signals_passed_on():
+        with self._signals_noted():
             while self._start_due():
-                if (member := self._next_ended()) is not None:
-                    self._judge(member)
-        return INTERRUPTED if signal.SIGINT in self._signals else self._code
+                happened = self._next()
+                if isinstance(happened, Member):
+                    self._judge(happened)
+                elif happened is not None:
+                    self._pass_on(happened)
+        return INTERRUPTED if self._interrupted else self._code
 
     def _start_due(self) -> bool:
         """Start those whose time has come; whether any runs or is about to."""
@@ -75,12 +78,12 @@ class Team:
 
     def _wait_for(self, member: Member, process: subprocess.Popen[bytes]) -> None:
         process.wait()
-        self._ended.put(member)
+        self._happened.put(member)
 
-    def _next_ended(self) -> Member | None:
+    def _next(self) -> Member | signal.Signals | None:
         due = [member.due - time.monotonic() for member in self._members if member.due is not None]
         with suppress(Empty):
-            return self._ended.get(timeout=max(0.0, min(due, default=1.0)))
+            return self._happened.get(timeout=max(0.0, min(due, default=1.0)))
         return None
 
     def _judge(self, member: Member) -> None:
@@ -110,13 +113,20 @@ class Team:
                 with suppress(ProcessLookupError):
                     member.process.send_signal(number)
 
-    @contextmanager
-    def _signals_passed_on(self) -> Iterator[None]:
-        def passed_on(number: int, _frame: object) -> None:
-            self._signals.append(number)
-            self._stop(number)
+    def _pass_on(self, number: signal.Signals) -> None:
+        """The first signal is SIGTERM to the workers, whichever it was: at any time it either is handled or ends them, while Python may
+        swallow a SIGINT in the middle of an import. A second Ctrl-C does not wait."""
+        again, self._interrupted = self._interrupted, self._interrupted or number == signal.SIGINT
+        self._stop(signal.SIGKILL if again and number == signal.SIGINT else signal.SIGTERM)
 
-        before = {number: signal.signal(number, passed_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    @contextmanager
+    def _signals_noted(self) -> Iterator[None]:
+        """For the loop to pass on between two starts: in the middle of one there is nobody yet to pass it to."""
+
+        def note(number: int, _frame: object) -> None:
+            self._happened.put(signal.Signals(number))
+
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:

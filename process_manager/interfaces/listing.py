@@ -96,8 +96,13 @@ def views_file(path: Path | None) -> Iterator[Execute | None]:
 
 
 @contextmanager
-def views_at(url: str) -> Iterator[Execute]:
-    """Queries of views in any database."""
+def views_at(url: str) -> Iterator[Execute | None]:
+    """Queries of views in any database; None where it is a file that is not there."""
+    kind, _, path = url.partition(":///")
+    if kind == "sqlite" and path and "?" not in path:
+        with views_file(Path(path)) as found:
+            yield found
+        return
     from sqlalchemy import text
     from sqlalchemy.exc import DBAPIError
 

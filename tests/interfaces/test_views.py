@@ -163,9 +163,11 @@ def test_the_list_from_the_views_is_that_of_the_log(pm: Any, store: EventStore) 
     pm("projections", "run", "--until-idle", *STORE)
     with closing(Views("sqlite:///demo.views.db")) as views, views.begin() as connection:
         connection.exec_driver_sql("UPDATE instances SET outcome = 'seen in the views'")
-    from_views = data(pm("list", *arguments))
-    assert [each["instance"] for each in from_views] == [each["instance"] for each in from_log]
-    assert {each["outcome"] for each in from_views} == {"seen in the views"}
+    for views_url in ("sqlite:///demo.views.db", "sqlite+pysqlite:///demo.views.db"):  # by the driver alone, and by SQLAlchemy
+        from_views = data(pm("list", "--views", views_url, *arguments))
+        assert [each["instance"] for each in from_views] == [each["instance"] for each in from_log]
+        assert {each["outcome"] for each in from_views} == {"seen in the views"}
+    assert data(pm("list", *arguments)) == from_views
 
 
 def test_a_file_that_is_no_database_is_left_alone(pm: Any, store: EventStore) -> None:
@@ -182,7 +184,7 @@ def test_views_of_an_older_definition_are_noticed_and_built_anew(pm: Any, store:
     with closing(Views("sqlite:///demo.views.db")) as views, views.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE instances DROP COLUMN suspended")
         connection.exec_driver_sql("UPDATE projections SET shape = 'earlier' WHERE name = 'instances'")
-    for place in ((), ("--views", "sqlite:///demo.views.db")):
+    for place in ((), ("--views", "sqlite:///demo.views.db"), ("--views", "sqlite+pysqlite:///demo.views.db")):
         assert len(data(pm("list", *place, *STORE, "-o", "json"))) == 40
     answer = pm("report", "outcomes", *STORE)
     said = "error: the projection instances has tables of another definition of version 1: pm projections run builds it anew\n"

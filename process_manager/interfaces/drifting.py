@@ -115,7 +115,12 @@ class Groups:
     def rows(self) -> Iterator[dict[str, Any]]:
         """The largest group first."""
         for group, count in self._count.most_common():
-            yield dict(zip(COLUMNS, (*group, count, " ".join(self._examples[group])), strict=True))
+            yield dict(zip(COLUMNS, (*group, count, self._examples[group]), strict=True))
+
+
+def not_covered_row(each: NotCovered) -> dict[str, Any]:
+    """What could not be judged, as a row beside the groups."""
+    return dict(zip(COLUMNS, (each.process, "not covered", each.subject, each.why, None, []), strict=True))
 
 
 def _change(difference: Difference) -> str:

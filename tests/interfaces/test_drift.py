@@ -91,7 +91,8 @@ def test_a_changed_rule_shows_exactly_the_instances_concerned(pm: Pm, demo: str,
     (group,) = orjson.loads(pm("drift", "--app", "lower_limit:app", "--store", demo, "-o", "json").out)
     assert group["instances"] == len(expected)
     assert (group["kind"], group["subject"], group["change"]) == ("decision", "manual review", "no -> yes")
-    assert set(group["examples"].split()) <= expected
+    assert set(group["examples"]) <= expected
+    assert " ".join(group["examples"]) in pm("drift", "--app", "lower_limit:app", "--store", demo).out
 
 
 def test_turns_before_since_are_taken_as_they_are(pm: Pm, demo: str, place: Path) -> None:
@@ -168,6 +169,9 @@ def test_a_history_that_cannot_be_read_is_not_covered(pm: Pm, demo: str) -> None
     answer = pm("drift", "--app", ORDERS, "--store", demo)
     assert answer.code == 5
     assert "not covered: order_fulfilment, order_fulfilment-1.000001" in answer.err
+    (row,) = orjson.loads(pm("drift", "--app", ORDERS, "--store", demo, "-o", "json").out)
+    assert (row["kind"], row["subject"], row["instances"]) == ("not covered", "order_fulfilment-1.000001", None)
+    assert "pm.from-the-future" in row["change"]
 
 
 def test_a_process_that_the_app_does_not_have_is_named(pm: Pm, demo: str) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -30,21 +30,33 @@ def drift_command(app_name: str, process: str, since: datetime | None, each: boo
     Every recorded turn is judged by itself, from the facts that stand before it. Nothing is written. The first difference of each
     instance counts; -o ids names the instances. The exit code is 5 when something differs or could not be judged, else 0.
     """
-    from process_manager.interfaces.drifting import COLUMNS, EACH, Groups, unknown
+    from process_manager.interfaces.drifting import EACH, Groups, not_covered_row, unknown
 
     bootstrap.collect_less()
     start, progress = time.monotonic(), Progress()
     with existing_log(url) as store:
         drifts = _drifts(store, app_name, process, since, progress)
         found = (difference for drift in drifts for difference in drift.differences())
-        if each or format_ == "ids":
+        groups = None if each or format_ == "ids" else Groups(found)
+        if groups is None:
             output.write_rows((difference._asdict() for difference in found), EACH, format_, "instance", hidden=("revision",))
-        else:
-            groups = Groups(found)
-            output.write_rows(groups.rows(), COLUMNS, format_, "subject")
         progress.clear()
-        strangers = [] if process else unknown(store, {drift.definition.name for drift in drifts})
-    return _sum_up(drifts, strangers, time.monotonic() - start)
+        not_covered = [] if process else unknown(store, {drift.definition.name for drift in drifts})
+    not_covered += [each for drift in drifts for each in drift.not_covered]
+    if groups is not None:
+        _write_groups([*groups.rows(), *map(not_covered_row, not_covered)], format_)
+    return _sum_up(drifts, not_covered, time.monotonic() - start)
+
+
+def _write_groups(rows: "list[dict[str, Any]]", format_: str) -> None:
+    """What is not covered is told to people on stderr, and stands in data as rows of a kind of its own."""
+    from process_manager.interfaces.drifting import COLUMNS
+
+    if format_ == "table":
+        rows = [row for row in rows if row["kind"] != "not covered"]
+    if format_ in {"table", "csv"}:
+        rows = [row | {"examples": " ".join(row["examples"])} for row in rows]
+    output.write_rows(rows, COLUMNS, format_, "subject")
 
 
 def _drifts(store: "EventStore", app_name: str, process: str, since: datetime | None, progress: Progress) -> "list[Drift]":
@@ -57,9 +69,8 @@ def _drifts(store: "EventStore", app_name: str, process: str, since: datetime | 
     return [Drift(store, each, since, lambda drift: progress.show(_count([drift]))) for each in chosen]
 
 
-def _sum_up(drifts: "list[Drift]", strangers: "list[NotCovered]", seconds: float) -> int:
+def _sum_up(drifts: "list[Drift]", not_covered: "list[NotCovered]", seconds: float) -> int:
     """Say what was looked at; the exit code."""
-    not_covered = [*strangers, *(each for drift in drifts for each in drift.not_covered)]
     for each in not_covered:
         say(f"not covered: {each.process}, {each.subject}: {each.why}")
     instances = sum(drift.instances for drift in drifts)

@@ -27,7 +27,7 @@ ROWS: dict[str, list[Any]] = {
     "timeline": [Period(BAD, _NOW, _SPAN, 1, 0, 1), Period(BAD, _NOW + _SPAN, _SPAN, 0, 1, 0)],
     "flow": [Follows(BAD, START, BAD, 1, 1, None), Follows(BAD, BAD, "(completed)", 1, 1, None)],
     "waiting": [Waiting(f"{BAD}-{BAD}", BAD, 1, "running", "answer", BAD, _NOW, None)],
-    "failures": [Failure(BAD, BAD, BAD, BAD, 1, 1, _NOW, _NOW)],
+    "failures": [Failure(BAD, BAD, BAD, BAD, 1, 1, _NOW, _NOW, BAD)],
     "compensations": [Compensated(BAD, BAD, 1, 1, 0, 0, 1, _SPAN, None)],
     "durations": [Duration(BAD, BAD, BAD, 1, 1, _SPAN, _SPAN, _SPAN, _SPAN)],
     "decisions": [Answer(BAD, 1, BAD, BAD, 1, 1.0, 1, BAD, _NOW, _NOW)],

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
@@ -18,7 +19,7 @@ from process_manager.adapters.esdb import membership
 from process_manager.adapters.esdb.address import read_server
 from process_manager.adapters.esdb.client import Client, connect
 from process_manager.adapters.esdb.store import EsdbStore
-from process_manager.errors import GroupExists, GroupNotFound
+from process_manager.errors import GroupExists, GroupNotFound, StoreError
 from process_manager.ports import EVERYTHING, Filter, GroupSettings, Nack
 from process_manager.testing.contract.support import PATIENCE, eventually, ids, new, only, put, some, take, unique
 from tests.adapters.esdb_proxy import Proxy
@@ -104,6 +105,16 @@ class TestRecords:
         put(store, unique("order"), some(1, type_))
         client.delete_subscription(group)  # as if the change had ended before the group was made again
         store.update_group(group, GroupSettings(max_retries=5))
+        consumer = store.join(group, "one")
+        assert len(take(consumer, 1)) == 1
+        consumer.leave()
+
+    def test_settings_that_the_server_refuses_leave_the_group_as_it_was(self, store: EsdbStore, group: str, type_: str) -> None:
+        before = store.group(group).settings
+        put(store, unique("order"), some(1, type_))
+        with closing(EsdbStore(server_url(), patience=0.5)) as operator, pytest.raises(StoreError, match="Foo"):
+            operator.update_group(group, replace(before, strategy="Foo"))
+        assert store.group(group).settings == before
         consumer = store.join(group, "one")
         assert len(take(consumer, 1)) == 1
         consumer.leave()

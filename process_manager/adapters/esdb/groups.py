@@ -15,7 +15,7 @@ from process_manager.adapters.esdb.parking import Parking, marker_of, stream_of
 from process_manager.adapters.esdb.reading import Reading
 from process_manager.adapters.esdb.records import place, record_of
 from process_manager.core.records import Record
-from process_manager.errors import GroupExists, GroupNotFound, StreamNotFound, WrongExpectedVersion
+from process_manager.errors import GroupExists, GroupNotFound, StoreError, StreamNotFound, WrongExpectedVersion
 from process_manager.ports import BEFORE_ALL, Filter, GroupInfo, GroupSettings
 
 LAG_COUNTED = 1_000
@@ -101,7 +101,8 @@ class Groups:
 
     def update(self, name: str, settings: GroupSettings) -> None:
         """Delete and create again, behind the checkpoint: the server cannot change a group that is pinned by correlation, and
-        changing another one drops its members and what is in flight just the same."""
+        changing another one drops its members and what is in flight just the same. With settings that the server refuses, the old ones
+        stay, and the refusal is raised."""
         group = self._records.get(name)
         after = group.after
         with suppress(GroupNotFound):
@@ -109,7 +110,12 @@ class Groups:
         changed = self._records.write(replace(group, settings=settings, after=after))
         self._parking.adopt(name)
         self._delete(name)
-        self._create(changed)
+        try:
+            self._create(changed)
+        except StoreError:
+            with suppress(StoreError):  # then the server is away, and the change can be repeated
+                self._create(self._records.write(replace(changed, settings=group.settings)))
+            raise
 
     def names(self) -> Sequence[str]:
         """Groups that are ours, by name; others on the same server have no record of ours."""

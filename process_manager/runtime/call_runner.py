@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -9,7 +10,15 @@ from threading import Thread
 from process_manager.core.aggregate import Refused
 from process_manager.core.messages import Event
 from process_manager.core.retry import Retry
-from process_manager.errors import HandlerError, StoreError, StoreFull, StoreUnavailable, StreamNotFound, WrongExpectedVersion
+from process_manager.errors import (
+    GroupNotFound,
+    HandlerError,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+    StreamNotFound,
+    WrongExpectedVersion,
+)
 from process_manager.ports import Appended, Block, Clock, Consumer, EventStore, StreamState
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.handlers import THREADS, Handler
@@ -72,7 +81,8 @@ class CallRunner:
         ended: list[Ended] = []
         while len(ended) < len(self._flying) and (left := until - time.monotonic()) > 0:
             ended += self._threads.ended(left)
-        self._inbox.guard(lambda: self._record(ended), self._ready.clear)
+        with suppress(GroupNotFound):  # what comes again is done again, by whoever makes the group anew
+            self._inbox.guard(lambda: self._record(ended), self._ready.clear)
         self._threads.close()
         self._inbox.leave()
         self._ready.clear()
@@ -156,8 +166,7 @@ class CallRunner:
             elif error is not None:
                 self._inbox.failed(received, error)
             elif block is None:
-                self._inbox.counters.duplicates += 1
-                self._inbox.done(received)
+                self._inbox.done(received, known=True)
             else:
                 entries.append((block, partial(self._answered, received)))
         self._inbox.append(entries, leased=False)

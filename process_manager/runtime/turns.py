@@ -86,6 +86,7 @@ class TurnRunner:
         self._suspects = Suspects(store)
         self._awaiting = Awaiting()
         self._held: list[tuple[float, Delivery]] = []
+        self._lost = False  # the membership, and not joined again yet
         self._aside: set[int] = set()  # deliveries of the batch, by identity, that were parked or are held
 
     @property
@@ -107,6 +108,7 @@ class TurnRunner:
 
     def step(self) -> int:
         """Take one batch; how many deliveries it held."""
+        self._join_again()
         try:
             self._suspects.tell()
             self._release()
@@ -131,10 +133,15 @@ class TurnRunner:
         self._instances.clear()
         self._held.clear()
         self._awaiting.clear()
-        if self._rejoin is not None:
+        self._lost = True
+        self._join_again()
+
+    def _join_again(self) -> None:
+        if self._lost and self._rejoin is not None:
             with suppress(StoreError):
                 self._consumer.leave()
             self._consumer = self._rejoin()
+        self._lost = False
 
     def _release(self) -> None:
         now = time.monotonic()

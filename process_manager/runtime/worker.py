@@ -21,6 +21,9 @@ SWEEP = 0.5
 PATIENCE = 30.0
 """Seconds for which a store may be unavailable before the worker gives up."""
 
+ABSENT = 5.0
+"""Seconds for which a group may be gone, as it is while it is changed, before the worker gives up."""
+
 
 class Role(Protocol):
     """Something that a worker does."""
@@ -71,6 +74,7 @@ class Worker:
         self._stopping = False
         self._swept = 0.0
         self._failing_since = 0.0
+        self._absent_since = 0.0
         self._trouble = ""
         self._alive = time.monotonic()
 
@@ -97,7 +101,10 @@ class Worker:
         return time.monotonic() - self._alive
 
     def run(self, *, until_idle: bool = False) -> None:
-        """Work until `stop` is called, or, with `until_idle`, until every input in the log is taken."""
+        """Work until `stop` is called, or, with `until_idle`, until every input in the log is taken.
+
+        Raises StoreUnavailable or StoreFull when the store has failed for PATIENCE, GroupNotFound when a group has been gone for ABSENT.
+        """
         if not all(role.consumer.active for role in self._roles.values()):
             log.info("another worker is active on this store: standing by", extra={"action": "standing_by"})
         while not self._stopping:
@@ -120,9 +127,12 @@ class Worker:
                 self._swept = now
                 self._retire()
                 self._progress(self.counters)
-            self._failing_since, self._trouble = 0.0, ""
-        except (StoreUnavailable, StoreFull, GroupNotFound) as error:  # a group of today may be about to come back
+            self._failing_since, self._absent_since, self._trouble = 0.0, 0.0, ""
+        except (StoreUnavailable, StoreFull) as error:
             self._wait_for_store(error)
+            return 1
+        except GroupNotFound as error:
+            self._wait_for_group(error)
             return 1
         finally:
             self._alive = time.monotonic()
@@ -131,9 +141,10 @@ class Worker:
     def _step(self, name: str, role: Role) -> int:
         try:
             return role.step()
-        except GroupNotFound:
+        except GroupNotFound as error:
             if name not in self._older:
-                raise
+                told = f"the group {name} was deleted under this worker: a worker that is started again makes it anew"
+                raise GroupNotFound(told) from error
             self._part(name)  # another worker saw that it is drained
             return 0
 
@@ -163,6 +174,16 @@ class Worker:
         if now - self._failing_since > PATIENCE:
             raise error
         log.warning("the store is unavailable: %s", error, extra={"action": "store_unavailable"})
+        time.sleep(0.2)
+
+    def _wait_for_group(self, error: GroupNotFound) -> None:
+        """It may be about to come back."""
+        now = time.monotonic()
+        if not self._absent_since:
+            log.warning("waiting for a group to come back: %s", error, extra={"action": "group_absent"})
+        self._absent_since, self._trouble = self._absent_since or now, str(error)
+        if now - self._absent_since > ABSENT:
+            raise error
         time.sleep(0.2)
 
     def _idle(self, seen: int) -> bool:

@@ -15,10 +15,11 @@ from process_manager.adapters.deadline_index import SqliteDeadlineIndex
 from process_manager.core.codec import encode
 from process_manager.core.identity import derive
 from process_manager.core.records import NewRecord
-from process_manager.errors import AppError
+from process_manager.errors import AppError, GroupNotFound
 from process_manager.examples.order_fulfilment import messages as m
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.ports import Block, Clock, EventStore, Filter, Nack, StreamState
+from process_manager.runtime import worker as worker_module
 from process_manager.runtime.instances import load
 from process_manager.runtime.time_driver import TimeDriver, run_through
 from process_manager.runtime.wiring import build_worker
@@ -198,6 +199,28 @@ def test_a_group_that_is_made_again_is_joined_again(store: EventStore) -> None:
 
     assert status(store, "1") == "completed"
     assert not worker.store_trouble
+
+
+@pytest.mark.parametrize("role", ["processes", "handlers"])
+def test_a_worker_whose_group_is_deleted_says_so_once_and_ends(
+    store: EventStore, role: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whichever it was; another one makes it anew."""
+    monkeypatch.setattr(worker_module, "ABSENT", 1.0)
+    worker = worker_on(store)
+    gone = next(name for name in worker.groups if f".{role}." in name)
+    store.delete_group(gone)
+    with pytest.raises(GroupNotFound, match=f"{gone} was deleted"):
+        worker.run()
+    worker.close()
+    assert sum("waiting for a group" in each.message for each in caplog.records) == 1
+    assert len(caplog.records) <= 3
+
+    place(store, "1")
+    again = worker_on(store)
+    again.run(until_idle=True)
+    again.close()
+    assert status(store, "1") == "completed"
 
 
 def test_everything_wrong_with_an_app_is_told_at_once() -> None:

@@ -33,8 +33,8 @@ class Counters:
 
     turns: int = 0
     commands: int = 0  # issued
-    handled: int = 0  # commands taken by handlers
-    duplicates: int = 0
+    handled: int = 0  # commands that handlers have dealt with
+    duplicates: int = 0  # inputs and commands that were dealt with before
     conflicts: int = 0
     ignored: int = 0
     waiting: int = 0

@@ -107,8 +107,7 @@ class HandlerRunner:
             self._inbox.failed(received, error)
             return None
         if outcome is Outcome.KNOWN:
-            self._inbox.counters.duplicates += 1
-            self._inbox.done(received)
+            self._inbox.done(received, known=True)
         return outcome
 
     def _append(self) -> None:

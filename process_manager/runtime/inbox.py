@@ -161,7 +161,8 @@ class Inbox:
             self._settle(delivery)
         if self._done:
             self.consumer.ack([received.delivery for received in self._done])
-            self.counters.handled += len(self._done)
+            self.counters.handled += sum(not received.known for received in self._done)
+            self.counters.duplicates += sum(received.known for received in self._done)
             for received in self._done:
                 self._settle(received.delivery)
             self._done = []
@@ -238,8 +239,9 @@ class Inbox:
         """Whether this command is still this runner's; not after it had to start over."""
         return self._held.get(received.position) is received
 
-    def done(self, received: Received) -> None:
-        """To be acknowledged with the next append or flush."""
+    def done(self, received: Received, *, known: bool = False) -> None:
+        """To be acknowledged with the next append or flush; `known` when what it led to was recorded before."""
+        received.known = known
         self._suspects.outlived(received.delivery)
         if self.holds(received):
             self._done.append(received)

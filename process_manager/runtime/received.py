@@ -16,7 +16,7 @@ class Received:
     """A delivered command, decoded once, with what became of it so far."""
 
     __slots__ = (
-        "attempt", "command", "correlation", "delivery", "first", "handler", "id", "not_before", "operation", "time", "tries",
+        "attempt", "command", "correlation", "delivery", "first", "handler", "id", "known", "not_before", "operation", "time", "tries",
     )  # fmt: skip
 
     def __init__(self, delivery: Delivery, handler: Handler) -> None:
@@ -35,6 +35,7 @@ class Received:
         self.first = self.operation == record.id  # the first attempt of its operation
         self.correlation = str(metadata.get("$correlationId") or record.id)
         self.attempt = metadata.get("attempt", 1)
+        self.known = False  # what it led to was recorded before
         self.tries = 0  # that failed
         self.not_before = 0.0  # on the runner's monotonic clock
 

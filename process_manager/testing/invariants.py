@@ -145,11 +145,11 @@ def only_what_may_have_been_done_is_undone(recorded: Facts) -> Iterator[str]:
 
 
 def what_was_done_is_undone_last_first(recorded: Facts) -> Iterator[str]:
-    """A compensation undoes the step that was answered last, its runs together, and the one before when that is confirmed."""
+    """A compensation waits for what is out, undoes the step that was answered last, its runs together, and then the one before."""
     todo = _Todo()
     for number, (fact, record) in enumerate(recorded):
         if isinstance(fact, facts.StepStarted) and fact.undoes and fact.attempt == 1 and (first := todo.before(fact.undoes)):
-            yield f"{fact.step} at revision {record.revision} undoes {fact.undoes} before {first} is undone"
+            yield f"{fact.step} at revision {record.revision} undoes {fact.undoes} before {first} is settled"
         todo.take(fact, number)
 
 
@@ -159,29 +159,32 @@ class _Todo:
     def __init__(self) -> None:
         self._compensating = False
         self._steps: dict[str, str] = {}  # by operation of this life, of those that have an undo
+        self._out: set[str] = set()  # those of them that wait for an answer
         self._answered: dict[str, int] = {}  # operations that were done, or may have been, and are not undone
         self._undos: dict[str, str] = {}  # operation of an undo -> what it undoes
         self._open: set[str] = set()  # undos without an answer
 
     def before(self, target: str) -> str:
-        """The step that is to be undone, or to be confirmed as undone, before this operation is; "" when it is its turn."""
+        """The steps that are to be answered, undone, or confirmed as undone before this operation is; "" when it is its turn."""
         if not self._compensating or target not in self._answered:
             return ""
         last = self._steps[max(self._answered, key=self._answered.__getitem__)]
         first = {last} | {self._steps.get(self._undos[undo], last) for undo in self._open}
-        return " and ".join(sorted(first - {self._steps[target]}))
+        return " and ".join(sorted((first - {self._steps[target]}) | {self._steps[each] for each in self._out}))
 
     def take(self, fact: Fact, number: int) -> None:
         match fact:
             case facts.Started():
-                self._steps, self._answered, self._compensating = {}, {}, False
+                self._steps, self._out, self._answered, self._compensating = {}, set(), {}, False
             case facts.CompensationStarted() | facts.Ended() | facts.CompensationFailed():
                 self._compensating = isinstance(fact, facts.CompensationStarted)
             case facts.StepStarted():
                 self._start(fact, fact.operation or fact.id)
             case facts.NothingToUndo() | facts.UndoSkipped():
                 self._answered.pop(fact.operation, None)
-            case facts.StepCompleted() | facts.StepFailed(retrying=False) | facts.StepOverdue(retrying=False):
+            case facts.StepFailed(retrying=True) | facts.StepOverdue(retrying=True):
+                self._out.discard(fact.operation)
+            case facts.StepCompleted() | facts.StepFailed() | facts.StepOverdue():
                 self._answer(fact.operation, number, refused=isinstance(fact, facts.StepFailed))
             case _:
                 pass
@@ -189,13 +192,15 @@ class _Todo:
     def _start(self, fact: facts.StepStarted, operation: str) -> None:
         if fact.undoes:
             self._undos[operation] = fact.undoes
-            self._open.add(operation)
+            self._open = self._open - {fact.replaces} | {operation}
         elif fact.undoable:
             self._steps[operation] = fact.step
+            self._out.add(operation)
 
     def _answer(self, operation: str, number: int, *, refused: bool) -> None:
         """An undo that was given up is to be undone no more, until somebody asks for it again."""
         self._open.discard(operation)
+        self._out.discard(operation)
         self._answered.pop(self._undos.get(operation, ""), None)
         if operation in self._steps and not refused:
             self._answered[operation] = number

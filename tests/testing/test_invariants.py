@@ -75,3 +75,13 @@ def test_a_broken_promise_is_named(promise: str) -> None:
     found = broken_promises(OrderFulfilment.definition, "1", BROKEN[promise]())
 
     assert any(promise in each for each in found), found
+
+
+def test_a_compensation_that_does_not_wait_for_what_is_out_is_named() -> None:
+    lines = (m.Line(sku="a", quantity=1), m.Line(sku="b", quantity=1))
+    placed, other = PLACED.model_copy(update={"lines": lines}), RESERVED.model_copy(update={"sku": "b"})
+    *begun, answered, release, release_too = scenario(OrderFulfilment).given(placed, RESERVED).operator("compensate").given(other).records
+    assert answered.type == "pm.step-completed"
+    found = broken_promises(OrderFulfilment.definition, "1", numbered([*begun, release, answered, release_too]))
+
+    assert any("before reserve_stock is settled" in each for each in found), found

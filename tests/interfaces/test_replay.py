@@ -78,6 +78,8 @@ def test_as_data_it_ends_where_it_shall(pm: Pm, demo: str, undone: str) -> None:
     assert turns[-1]["last_revision"] > turns[-1]["revision"] > 1
     at = orjson.loads(pm("replay", undone, "--store", demo, "--at", turns[0]["time"], "-o", "json").out)
     assert at == [turn for turn in turns if turn["time"] == turns[0]["time"]]
+    answer = pm("replay", undone, "--store", demo, "--at", "2000-01-01")
+    assert (answer.code, answer.out, answer.err) == (0, "", "nothing had happened yet\n")
 
 
 def test_following_ends_on_ctrl_c(start: Callable[..., "subprocess.Popen[str]"], demo: str, undone: str) -> None:

@@ -216,6 +216,21 @@ def test_as_of_needs_no_views_and_tells_of_the_past(pm: Any, store: EventStore) 
     assert not Path("demo.views.db").exists()
 
 
+def test_a_rebuild_that_was_stopped_leaves_the_live_tables(pm: Any, store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    pm("projections", "run", "--until-idle", *STORE)
+    before = data(pm("report", "outcomes", *STORE, "-o", "json"))
+    with monkeypatch.context() as patched:
+        patched.setattr("projections.follower.Follower.step", _stopped)
+        assert pm("projections", "rebuild", "--all", *STORE).code == 130
+    assert data(pm("report", "outcomes", *STORE, "-o", "json")) == before
+    place_order(store)
+    assert pm("projections", "run", "--until-idle", *STORE).err.splitlines()[-1] == f"8 projections, at position {store.last_position()}"
+
+
+def _stopped(*_: object) -> int:
+    raise KeyboardInterrupt
+
+
 def test_rebuild_makes_the_same_tables(pm: Any, store: EventStore) -> None:
     pm("projections", "run", "--until-idle", *STORE)
     before = data(pm("report", "decisions", *STORE, "-o", "json"))

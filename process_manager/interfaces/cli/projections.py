@@ -127,7 +127,8 @@ def _run(url: str, views_url: str | None, projections: "Any", *, rebuild: bool, 
                 runner.run(until_idle=until_idle)
         finally:
             progress.clear()
-        say(f"{len(projections)} projections, at position {min(each.position for each in views.places().values()):,}")
+        places = views.places()
+        say(f"{len(projections)} projections, at position {min(places[each.name].position for each in projections):,}")
 
 
 for _each in (list_projections, status, rebuild, run):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from process_manager.interfaces.cli import output
+from process_manager.interfaces.cli.errors import say
 from process_manager.interfaces.cli.options import (
     command,
     existing_log,
@@ -53,16 +54,21 @@ def replay_command(
         turns = (turn for piece in pieces for turn in replay.take(piece))
         try:
             if format_ == "table":
-                tell(turns, with_data=with_data)
+                if not tell(turns, with_data=with_data):
+                    say("nothing had happened yet")
             else:
                 output.write_rows(map(as_json, turns), (), format_, "turn")
         except StreamNotFound as error:
             raise no_instance(stream) from error
 
 
-def tell(turns: "Iterable[Replayed]", *, with_data: bool = False) -> None:
-    """Each turn: its number and what came, below it what followed and what changed; `with_data` below each what stands in it."""
-    for turn in turns:
+def tell(turns: "Iterable[Replayed]", *, with_data: bool = False) -> int:
+    """Each turn: its number and what came, below it what followed and what changed; `with_data` below each what stands in it.
+
+    Returns how many there were.
+    """
+    count = 0
+    for count, turn in enumerate(turns, 1):  # noqa: B007  counted to the end
         data = dict(_data(turn)) if with_data else {}
         for at, line in enumerate(turn.lines):
             start = f"{'':>8}" if at else f"{turn.number:>4}  {line.time:%Y-%m-%d %H:%M:%S}  "
@@ -71,6 +77,7 @@ def tell(turns: "Iterable[Replayed]", *, with_data: bool = False) -> None:
                 click.echo(output.printable(f"{'':>12}{data[line.revision]}"))
         for name, (before, after) in turn.changes.items():
             click.echo(output.printable(f"{'':>12}{name}: {_said(before)} -> {_said(after)}"))
+    return count
 
 
 def _data(turn: "Replayed") -> "Iterator[tuple[int, str]]":

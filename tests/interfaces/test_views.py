@@ -250,6 +250,7 @@ def test_rebuild_makes_the_same_tables(pm: Any, store: EventStore) -> None:
         (("projections", "run", "--projections", "own:none"), 1, "own has no 'none'"),
         (("projections", "run", "--views", "nonsense://"), 1, "is no database for views"),
         (("report", "overview", "--since", "yesterday"), 2, "is no time"),
+        (("report", "waiting", "--process", "order_fulfillment", "--as-of", "2026-01-05"), 4, "there are order_fulfilment"),
         (("report", "overview", "--zone", "Nowhere"), 2, "is no time zone"),
         (("report", "overview", "--views", "sqlite:///none.db"), 4, "there are no views none.db"),
     ],

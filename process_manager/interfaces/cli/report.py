@@ -12,7 +12,7 @@ from process_manager.interfaces import readable
 from process_manager.interfaces.cli import output
 from process_manager.interfaces.cli.errors import REFUSED, CliError, say
 from process_manager.interfaces.cli.instances import STATUSES
-from process_manager.interfaces.cli.options import command, existing_log, format_option, store_option
+from process_manager.interfaces.cli.options import command, existing_log, format_option, known_process, store_option
 from process_manager.interfaces.cli.views import opened_views, ready, views_option, wait_option
 
 if TYPE_CHECKING:
@@ -88,6 +88,9 @@ def report_command(
     with _views(needed, url, views_url, before, wait=wait) as views, views.read() as connection:
         found = {each: report.query(connection, scope) for each, report in reports.items()}
         read = places(connection)
+    if process and not any(found.values()):
+        with existing_log(url) as store:
+            known_process(store, process)
     if page:
         times = {"since": since, "until": until, "as of": then}
         asked = {"process": process, "version": version, "status": status, **times, "time zone": any(times.values()) and zone.key}

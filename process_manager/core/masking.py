@@ -49,8 +49,18 @@ class Mask:
                 metadata=orjson.dumps(hidden.ours(metadata)),
             )
 
+    def unmatched(self, records: Iterable[Record]) -> list[str]:
+        """The fields at which none of these records has anything to hide; no more records are read than it takes."""
+        left = list(self._paths)
+        for record in records:
+            message = _searched(record.type, orjson.loads(record.data))
+            left = [path for path in left if next(_at(message, path), None) is None]
+            if not left:
+                break
+        return [".".join(path) for path in left]
+
     def _values(self, type_: str, data: Json) -> Iterator[str]:
-        message = data.get("input", {}).get("data") if type_ in FACTS else data
+        message = _searched(type_, data)
         for path in self._paths:
             yield from (str(value) for value in _at(message, path))
 
@@ -62,6 +72,11 @@ class Mask:
         digits = f"{int(digest, 16):039d}"
         sign, fraction = number.groups()
         return f"{sign}{digits[-1].replace('0', '9')}{digits[1:15]}" + (f".{digits[15 : 15 + len(fraction)]}" if fraction else "")
+
+
+def _searched(type_: str, data: Json) -> Any:
+    """What fields are looked up in: a command, or the input of a fact."""
+    return data.get("input", {}).get("data") if type_ in FACTS else data
 
 
 def _at(value: Any, path: Sequence[str]) -> Iterator[str | int | float]:

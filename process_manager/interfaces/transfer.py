@@ -39,6 +39,11 @@ def export(store: EventStore, streams: Iterable[str], mask: Mask | None = None) 
         yield from map(_as_line, mask.history(records) if mask else records)
 
 
+def unmatched(store: EventStore, streams: Iterable[str], mask: Mask) -> list[str]:
+    """The fields of a mask at which these instances have nothing to hide: mistyped, most likely. Raises StreamNotFound."""
+    return mask.unmatched(_readable(record) for stream in streams for record in store.read_stream(stream))
+
+
 def untaken(store: EventStore) -> dict[str, list[str]]:
     """By process the types that stand in the log and that no instance of it has taken: the whole log is read.
 

@@ -105,6 +105,13 @@ def test_a_masked_export_hides_the_values_everywhere(pm: Pm, demo: str) -> None:
     assert len(pm("list", "--store", "sample.db", "-o", "ids").out.split()) == len(placed)
 
 
+@pytest.mark.parametrize("field", ["nosuch", "lines", "lines.nosuch"])
+def test_a_mask_that_hides_nothing_is_refused_before_anything_is_written(pm: Pm, demo: str, field: str) -> None:
+    answer = pm("export", "--store", demo, "--mask", "card", "--mask", field)
+    assert (answer.code, answer.out) == (1, "")
+    assert f"--mask {field}: hides no text" in answer.err
+
+
 @pytest.mark.parametrize(
     "command",
     [

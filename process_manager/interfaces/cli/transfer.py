@@ -36,18 +36,22 @@ def export_command(names: tuple[str, ...], process: str, status: str | None, fie
     """Write the histories of instances as JSON Lines to standard output: the named ones (- reads names from standard input), or all.
 
     A masked value is hidden wherever it stands in the history of the instance: in names, reasons and keys too. The same value has
-    the same mask in one export. Reasons are your own words: what they say in another form is not found.
+    the same mask in one export. Reasons are your own words: what they say in another form is not found. A field at which nothing
+    stands in any of them is an error, and nothing is written.
     """
     from process_manager.core.masking import Mask
     from process_manager.errors import StreamNotFound
-    from process_manager.interfaces.transfer import export
+    from process_manager.interfaces.transfer import export, unmatched
 
     if names and (process or status):
         raise click.UsageError("name instances, or choose them with --process and --status")
     mask = Mask(fields, os.urandom(32)) if fields else None
     with existing_log(url) as store:
+        chosen = list(_chosen(store, names, process, status))
         try:
-            for line in export(store, _chosen(store, names, process, status), mask):
+            if mask and chosen and (missing := unmatched(store, chosen, mask)):
+                raise CliError(f"--mask {', '.join(missing)}: hides no text and no number of these instances, so nothing was written")
+            for line in export(store, chosen, mask):
                 click.echo(line)
         except StreamNotFound as error:
             raise no_instance(error.stream) from error

@@ -184,3 +184,7 @@ class StoreTooNew(StoreError):
 
 class NotAStore(StoreError):
     """The file or address is something else than an event store."""
+
+
+class BadAddress(NotAStore):
+    """The address of a store cannot be used as it is written."""

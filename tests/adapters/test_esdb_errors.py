@@ -19,6 +19,7 @@ from process_manager.adapters.esdb.store import EsdbStore
 from process_manager.errors import (
     AccessDenied,
     AppendTooLarge,
+    BadAddress,
     GroupExists,
     GroupNotFound,
     NotAStore,
@@ -70,10 +71,13 @@ ROWS = [
     ("GrpcError", Status(Code.DATA_LOSS, "lost"), StoreUnavailable, "lost"),
     ("EventStoreDBClientException", theirs.EventStoreDBClientException("odd"), StoreError, "odd"),
     ("closed channel", ValueError("Cannot invoke RPC on closed channel!"), StoreUnavailable, "closed"),
-    ("no user", ValueError(f"Username and password are required: esdb://a:{SECRET}@b"), NotAStore, "tls=false"),
+    ("no user", ValueError(f"Username and password are required: esdb://a:{SECRET}@b"), BadAddress, "tls=false"),
     ("OSError", FileNotFoundError(2, "No such file", "/ca.pem"), NotAStore, "/ca.pem"),
-    ("ValueError", ValueError("'maybe' not one of: true, false"), NotAStore, "maybe"),
+    ("ValueError", ValueError("'maybe' not one of: true, false"), BadAddress, "maybe"),
 ]
+
+
+TRIED = "failed to connect to all addresses; last error:"
 
 
 class TestTable:
@@ -99,6 +103,28 @@ class TestTable:
     def test_what_was_asked_for_is_named(self) -> None:
         assert isinstance(translate(Status(Code.NOT_FOUND), group="g"), GroupNotFound)
         assert "'g'" in str(translate(Status(Code.ALREADY_EXISTS), group="g"))
+
+    @pytest.mark.parametrize(
+        ("said", "told"),
+        [
+            (
+                f"{TRIED} UNKNOWN: ipv4:127.0.0.1:9: Failed to connect to remote host: connect: Connection refused (111)",
+                "Connection refused (111)",
+            ),
+            (f"{TRIED} UNAVAILABLE: ipv4:127.0.0.2:9: Connection refused (111)", "127.0.0.2:9: Connection refused (111)"),
+            (
+                f"{TRIED} UNAVAILABLE: ipv4:127.0.0.1:9: Socket closed",
+                "Socket closed (does the server speak TLS? then leave tls=false out)",
+            ),
+            (
+                'DNS resolution failed for h:9: UNKNOWN: getaddrinfo("h:9"): Name or service not known (-2)',
+                "h:9: Name or service not known (-2)",
+            ),
+            ("Socket closed", "Socket closed"),
+        ],
+    )
+    def test_a_server_that_is_not_there_is_told_in_one_sentence(self, said: str, told: str) -> None:
+        assert str(translate(Status(Code.UNAVAILABLE, said), where="esdb://127.0.0.1:9")) == f"esdb://127.0.0.1:9: no answer: {told}"
 
     def test_our_own_errors_stay(self) -> None:
         error = StreamNotFound("a")
@@ -148,6 +174,8 @@ class TestSecrets:
             f"esdb://admin:{SECRET}@127.0.0.1:9?nothing=1",
             f"esdb://admin:{SECRET}@127.0.0.1:9?nodePreference=follower",
             f"esdb+discover://admin:{SECRET}@a,b",
+            f"esdb://admin:{SECRET}@127.0.0.1:99999",
+            f"esdb://admin:{SECRET}@127.0.0.1:first",
             f"esdb://admin:{SECRET}@",
             f"esdb://:{SECRET}@127.0.0.1:9",
             f"esdb://admin:{SECRET}@127.0.0.1:9?tlsCaFile=/nowhere/ca.pem",

@@ -1,10 +1,11 @@
 """The address of a server: read once, and shown without its secrets."""
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
-from process_manager.errors import NotAStore
+from process_manager.errors import BadAddress
 
 SCHEMES = {"esdb": "esdb", "kurrentdb": "esdb", "kdb": "esdb"}
 SCHEMES |= {f"{name}+discover": "esdb+discover" for name in SCHEMES}
@@ -49,12 +50,20 @@ class ServerAddress:
 
 
 def read_server(url: str) -> ServerAddress:
-    """Raises NotAStore for a URL of another form."""
+    """Raises BadAddress for a URL of another form."""
     parts = urlsplit(url)
     hosts = parts.netloc.rpartition("@")[2]
-    if parts.scheme not in SCHEMES or not hosts:
-        raise NotAStore(f"{parts.scheme}://{hosts} names no EventStoreDB server: write esdb://HOST:2113?tls=false, or esdb+discover://NAME")
+    if parts.scheme not in SCHEMES or not all(map(_names_node, hosts.split(","))):
+        raise BadAddress(
+            f"{parts.scheme}://{hosts} names no EventStoreDB server: write esdb://HOST:2113?tls=false, or esdb+discover://NAME"
+        )
     options = {key.lower(): value.lower() for key, value in parse_qsl(parts.query)}
     if options.get("nodepreference", "leader") != "leader":
-        raise NotAStore(f"{hosts}: leave nodePreference out: a worker must read what it has written, and only the leader has all")
+        raise BadAddress(f"{hosts}: leave nodePreference out: a worker must read what it has written, and only the leader has all")
     return ServerAddress(f"{SCHEMES[parts.scheme]}://{hosts}", url)
+
+
+def _names_node(host: str) -> bool:
+    """Whether it is HOST or HOST:PORT."""
+    found = re.fullmatch(r"(?:\[[^\[\]]+\]|[^:\[\]]+)(?::(\d{1,5}))?", host)
+    return found is not None and int(found[1] or 1) in range(1, 65_536)

@@ -4,6 +4,7 @@ A StoreUnavailable may pass by itself, so it is worth a repeat; every other erro
 No text of esdbclient's about a URL is shown, for it may hold a password.
 """
 
+import re
 from collections.abc import Mapping
 
 import grpc
@@ -13,6 +14,7 @@ from esdbclient.common import handle_rpc_error
 from process_manager.errors import (
     AccessDenied,
     AppendTooLarge,
+    BadAddress,
     GroupExists,
     GroupNotFound,
     NotAStore,
@@ -66,12 +68,16 @@ MEANING: Mapping[str, tuple[type[StoreError], str]] = {
     "EventStoreDBClientException": (StoreError, "the client failed"),
     "closed channel": (StoreUnavailable, "the connection was closed"),
     "OSError": (NotAStore, "a file that the URL names cannot be read"),
-    "no user": (NotAStore, "a server with TLS needs user:password@ in the URL; for one without TLS add ?tls=false"),
-    "ValueError": (NotAStore, "the URL cannot be used"),
+    "no user": (BadAddress, "a server with TLS needs user:password@ in the URL; for one without TLS add ?tls=false"),
+    "ValueError": (BadAddress, "the URL cannot be used"),
 }
 """By the name of an exception class, or of a status for plain GrpcErrors; a class not listed is what its nearest listed base is."""
 
 _SAYS_ALL = {"NodeIsNotLeader", "SSLError", "no user"}
+_NOT_CONNECTED = (
+    re.compile(r"failed to connect to all addresses; last error: \w+: (?:ipv[46]:)?(?P<node>\S+): (?:.*: )?(?P<why>[^:]+)"),
+    re.compile(r"DNS resolution failed for (?P<node>\S+): (?:.*: )?(?P<why>[^:]+)"),
+)
 _BAD_VALUES = (
     ("closed channel", "closed channel"),
     ("Channel closed", "closed channel"),
@@ -101,7 +107,8 @@ def translate(error: BaseException, *, where: str = "", stream: str = "", group:
     if isinstance(error, grpc.RpcError):
         error = handle_rpc_error(error)
     role = _role(error)
-    return _build(*MEANING[role], "" if role in _SAYS_ALL else _said(error), where=where, stream=stream, group=group)
+    said = "" if role in _SAYS_ALL else _why_not_connected(_said(error), where)
+    return _build(*MEANING[role], said, where=where, stream=stream, group=group)
 
 
 def of_answer(type_name: str, said: str, stream: str, size: int) -> StoreError:
@@ -152,6 +159,17 @@ def _said(error: BaseException) -> str:
         return _without_url(str(error))
     first = error.args[0] if error.args else ""
     return str(first.details() or "") if isinstance(first, grpc.Call) else str(first)
+
+
+def _why_not_connected(text: str, where: str) -> str:
+    """gRPC's texts about a connection that it could not make, without what they say twice; any other text as it is."""
+    for form in _NOT_CONNECTED:
+        if found := form.fullmatch(text):
+            why = (
+                f"{found['why']} (does the server speak TLS? then leave tls=false out)" if found["why"] == "Socket closed" else found["why"]
+            )
+            return why if where.endswith(f"//{found['node']}") else f"{found['node']}: {why}"
+    return text
 
 
 def _without_url(text: str) -> str:

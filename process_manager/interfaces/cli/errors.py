@@ -20,6 +20,7 @@ class CliError(click.ClickException):
 
 
 _CODES: tuple[tuple[type[Exception], int], ...] = (
+    (errors.BadAddress, USAGE),
     (errors.StreamNotFound, NOT_FOUND),
     (errors.GroupNotFound, NOT_FOUND),
     (errors.WrongExpectedVersion, REFUSED),

@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
-from process_manager.errors import AppError, NotAStore, ProcessManagerError, StoreReadOnly
+from process_manager.errors import AppError, BadAddress, NotAStore, ProcessManagerError, StoreReadOnly
 
 if TYPE_CHECKING:
     from process_manager.adapters.clock import DrivenClock, RealClock
@@ -39,7 +39,7 @@ class Address:
 
 
 def read_address(url: str) -> Address:
-    """The address that a URL names. Raises NotAStore with what could be written instead."""
+    """The address that a URL names. Raises BadAddress with what could be written instead."""
     if url in {"memory:", "memory://"}:
         return Address()
     if url.startswith("sqlite:///") and url != "sqlite:///":
@@ -50,7 +50,7 @@ def read_address(url: str) -> Address:
 
     if is_server(url):
         return Address(server=read_server(url))
-    raise NotAStore(f"{shown(url)!r} is no address of a store: {ADDRESSES}")
+    raise BadAddress(f"{shown(url)!r} is no address of a store: {ADDRESSES}")
 
 
 def shown(url: str) -> str:
@@ -117,6 +117,19 @@ def open_index(url: str) -> "DeadlineIndex":
         return SqliteDeadlineIndex()
     _held.append(lock)
     return SqliteDeadlineIndex(path)
+
+
+def hold_to_serve(url: str) -> bool:
+    """Keep a store's file from being served by another process as long as this one lives; whether nobody does so already."""
+    path = read_address(url).path
+    if path is None:
+        return True
+    taken = path.resolve()
+    file = taken.with_name(f"{taken.name}.served.lock")
+    if (lock := _lock(file)) is None:
+        return not file.exists()  # where there can be no lock, nobody is kept out
+    _held.append(lock)
+    return True
 
 
 def _index_of(address: Address) -> Path | None:

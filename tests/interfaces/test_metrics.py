@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -114,3 +116,10 @@ def test_run_says_where_its_metrics_are(pm: Any) -> None:
     answer = pm("run", "--app", APP, "--store", "memory:", "--until-idle", "--metrics", "0")
     assert answer.code == 0
     assert re.search(r"metrics: http://127\.0\.0\.1:\d+/metrics", answer.err)
+
+
+def test_without_the_extra_run_says_what_to_install_and_makes_nothing(place: Path) -> None:
+    code = "import sys; sys.modules['prometheus_client'] = None; from process_manager.interfaces.cli.main import main; main()"
+    options = ("run", "--app", APP, "--store", "sqlite:///x.db", "--until-idle", "--metrics", "0")
+    done = subprocess.run([sys.executable, "-c", code, *options], cwd=place, capture_output=True, text=True, check=False)
+    assert (done.returncode, "process-manager[metrics]" in done.stderr, list(place.iterdir())) == (3, True, [])

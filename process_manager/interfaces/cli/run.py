@@ -64,6 +64,7 @@ def run_command(
     if feed is not None and (clock != "driven" or only):
         raise click.UsageError("--feed needs --clock driven and every role: leave --only out" if only else "--feed needs --clock driven")
     set_up_logging()
+    _check_metrics(metrics_port)
     app = load_app(app_name)
     if workers > 1:
         if clock == "driven":
@@ -127,15 +128,23 @@ def _next_steps(counters: "Counters") -> Iterator[str]:
         yield "what was parked waits for a mend and a replay: pm parked list shows it and why"
 
 
+def _check_metrics(port: int | None) -> None:
+    """Before anything is created."""
+    if port is None:
+        return
+    try:
+        import process_manager.interfaces.metrics  # noqa: F401  only to see that it can be
+    except ModuleNotFoundError as error:
+        raise CliError("--metrics needs prometheus_client: pip install 'process-manager[metrics]'", REFUSED) from error
+
+
 @contextmanager
 def _observed(worker: "Worker", store: "EventStore", port: int | None, name: str) -> Iterator[None]:
     if port is None:
         yield
         return
-    try:
-        from process_manager.interfaces.metrics import serve_metrics
-    except ModuleNotFoundError as error:
-        raise CliError("--metrics needs prometheus_client: pip install 'process-manager[metrics]'", REFUSED) from error
+    from process_manager.interfaces.metrics import serve_metrics
+
     try:
         server = serve_metrics(worker, store, port)
     except OSError as error:

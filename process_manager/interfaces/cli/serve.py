@@ -2,8 +2,9 @@
 
 import os
 import signal
-import threading
+from contextlib import closing
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import click
@@ -47,14 +48,15 @@ def serve(host: str, port: int, tls_cert: Path | None, tls_key: Path | None, all
     security = _security(tls_cert, tls_key)
     if not devserver.is_loopback(host) and not (allow_remote and security):
         raise CliError(f"{host} lets other machines in: say --allow-remote, with --tls-cert, --tls-key and {PASSWORD}", REFUSED)
-    store = bootstrap.open_store(url)
     try:
-        bootstrap.refuse_imported(store, url)
-        _serve(store, url, host, port, security)
+        devserver.check_free(host, port)
+        if not bootstrap.hold_to_serve(url):
+            raise CliError(f"{url} is served already by another process: one server has a file, and many clients", REFUSED)
+        with closing(bootstrap.open_store(url)) as store:
+            bootstrap.refuse_imported(store, url)
+            _serve(store, url, host, port, security)
     except devserver.PortTaken as error:
         raise CliError(f"{error}: name another one with --port") from error
-    finally:
-        store.close()
 
 
 def _security(certificate: Path | None, key: Path | None) -> "devserver.Security | None":
@@ -72,10 +74,10 @@ def _serve(store: "EventStore", url: str, host: str, port: int, security: "devse
     """Until a signal comes."""
     from process_manager.interfaces import devserver
 
-    stopping = threading.Event()
+    stopping: SimpleQueue[int] = SimpleQueue()  # its put may interrupt its get, where an Event's would wait for a lock for ever
     for signal_ in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signal_, lambda *_: stopping.set())
+        signal.signal(signal_, lambda number, _: stopping.put(number))
     with devserver.serve(store, host, port, security) as server:
         say(f"serving {url} at {server.url}\n{_PROMISE}")
-        stopping.wait()
+        stopping.get()
         say("stopping")

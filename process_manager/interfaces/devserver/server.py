@@ -1,5 +1,6 @@
 """The gRPC server over an open store."""
 
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
@@ -45,6 +46,22 @@ _OPTIONS = [
 
 class PortTaken(OSError):
     """The address cannot be bound."""
+
+
+def check_free(host: str, port: int) -> None:
+    """Raise PortTaken where a server could not be bound just now."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen()
+    except OSError as error:
+        raise PortTaken(_taken(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")) from error
+
+
+def _taken(address: str) -> str:
+    return f"{address} cannot be bound: another program has it, or this machine has no such address"
 
 
 class DevServer:
@@ -108,7 +125,7 @@ class DevServer:
             return int(self._server.add_insecure_port(address))
         except RuntimeError as error:
             self._end()
-            raise PortTaken(f"{address} cannot be bound: another program has it, or this machine has no such address") from error
+            raise PortTaken(_taken(address)) from error
 
     @property
     def url(self) -> str:

@@ -85,11 +85,23 @@ def test_stopping_ends_a_subscription_with_unavailable(start: Start) -> None:
     client.close()
 
 
-def test_a_port_that_is_taken_is_named(server: DevServer, pm: Pm) -> None:
-    answer = pm("store", "serve", "--store", "memory:", "--port", str(server.port))
+def test_a_port_that_is_taken_is_named(server: DevServer, pm: Pm, place: Path) -> None:
+    """And no file is made in vain."""
+    answer = pm("store", "serve", "--store", "sqlite:///other.db", "--port", str(server.port))
 
     assert answer.code == 1
     assert f"127.0.0.1:{server.port} cannot be bound" in answer.err
+    assert list(place.iterdir()) == []
+
+
+def test_a_file_is_served_once(start: Start, pm: Pm, place: Path) -> None:
+    """By whatever name; when its server has ended another one may."""
+    Path("folder").mkdir()
+    with serving(start, "--store", "sqlite:///shop.db"):
+        second = pm("store", "serve", "--store", "sqlite:///folder/../shop.db", "--port", "0")
+    assert (second.code, "is served already" in second.err) == (3, True)
+    with serving(start, "--store", "sqlite:///shop.db"):
+        pass
 
 
 @pytest.mark.parametrize("options", [(), ("--allow-remote",)])

@@ -174,6 +174,12 @@ def test_a_history_that_cannot_be_read_is_not_covered(pm: Pm, demo: str) -> None
     assert "pm.from-the-future" in row["change"]
 
 
+def test_a_log_without_an_instance_to_judge_does_not_pass(pm: Pm, demo: str) -> None:
+    answer = pm("drift", "--app", f"{FINES}:app", "--store", demo)
+    assert answer.code == 5
+    assert "not covered: fine_collection, the process: no instance of it is recorded here" in answer.err
+
+
 def test_a_process_that_the_app_does_not_have_is_named(pm: Pm, demo: str) -> None:
     answer = pm("drift", "--app", ORDERS, "--store", demo, "--process", "shipping")
     assert answer.code == 4

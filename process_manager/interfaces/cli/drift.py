@@ -30,7 +30,7 @@ def drift_command(app_name: str, process: str, since: datetime | None, each: boo
     Every recorded turn is judged by itself, from the facts that stand before it. Nothing is written. The first difference of each
     instance counts; -o ids names the instances. The exit code is 5 when something differs or could not be judged, else 0.
     """
-    from process_manager.interfaces.drifting import EACH, Groups, not_covered_row, unknown
+    from process_manager.interfaces.drifting import EACH, Groups, NotCovered, not_covered_row, unknown
 
     bootstrap.collect_less()
     start, progress = time.monotonic(), Progress()
@@ -43,6 +43,8 @@ def drift_command(app_name: str, process: str, since: datetime | None, each: boo
         progress.clear()
         not_covered = [] if process else unknown(store, {drift.definition.name for drift in drifts})
     not_covered += [each for drift in drifts for each in drift.not_covered]
+    if not any(drift.instances for drift in drifts):  # the wrong store or app would pass for ever
+        not_covered += [NotCovered(drift.definition.name, "the process", "no instance of it is recorded here") for drift in drifts]
     if groups is not None:
         _write_groups([*groups.rows(), *map(not_covered_row, not_covered)], format_)
     return _sum_up(drifts, not_covered, time.monotonic() - start)

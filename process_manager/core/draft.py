@@ -38,6 +38,8 @@ class Draft:
         self.room = ROOM
         self.facts: list[Fact] = []
         self.main = taken
+        self.reacting = ""
+        """The reaction that runs; the one that raised, when it did."""
         self._receipt: Receipt | None = None
         self._undoing = ""
         self._laid: list[tuple[str, NewRecord | None]] = []  # for each fact its cause, and the record where it is laid out already
@@ -74,6 +76,7 @@ class Draft:
         assert self._receipt is not None
         self._receipt.reactions.append(reaction.name)
         self.state.reactions.add(reaction.name)
+        self.reacting = reaction.name
         effects = reaction.function(self.definition.cls(self.state, self.now), *arguments)
         if effects is None:
             raise ReactionError(f"{reaction.name} returned None: it must yield its effects")
@@ -82,6 +85,7 @@ class Draft:
             if ended:
                 raise ReactionError(f"{reaction.name} went on after its ending with {effect!r}: an ending comes last")
             ended = self._effect(reaction, effect)
+        self.reacting = ""
 
     def undo(self, reaction: Reaction, operation: str, command: Command) -> bool:
         """Run the undo reaction of an operation; whether it asked for anything."""

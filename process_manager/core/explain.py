@@ -6,12 +6,13 @@ from typing import NamedTuple
 
 import orjson
 
+from process_manager.core.compensation import failed_undos
 from process_manager.core.definition import Definition
-from process_manager.core.facts import Fact, Input, Started, StepStarted
-from process_manager.core.instance import Instance
+from process_manager.core.facts import Fact, Input, Started, StepFailed, StepOverdue, StepStarted
+from process_manager.core.instance import Instance, Run
 from process_manager.core.outlook import answers, outlook
 from process_manager.core.replay import Replay
-from process_manager.core.signals import DEADLINE_PASSED, DeadlinePassed
+from process_manager.core.signals import DEADLINE_PASSED, OPERATOR_ACTION, Action, DeadlinePassed, OperatorAction
 from process_manager.core.story import Line
 from process_manager.core.timing import Pending, pending, set_by
 from process_manager.core.turn import take
@@ -47,6 +48,9 @@ class Explanation(NamedTuple):
     waiting: list[Waiting]
     next: Passing | None
     possible: dict[str, list[str]] | None  # by event type, what may follow; None without the definition
+    actions: list[str]  # by hand, of those that lead on from where it stands still
+    retried: list[str] | None  # what a retry would lead to now, or pm resume; None without the definition, or where nothing stands still
+    failed: list[str]  # ids of the commands of undos that failed
 
 
 class Explainer:
@@ -56,6 +60,7 @@ class Explainer:
         self._definition = definition
         self._replay = Replay(process, key, definition.evolve if definition else None)
         self._since: dict[str, datetime] = {}  # by operation, deadline, id of what is kept
+        self._gave_up: dict[str, Line] = {}  # by operation, what its last attempt came to
         self._status_since: datetime | None = None
         self._decisions: list[Line] = []
         self._because: list[Line] = []
@@ -65,8 +70,11 @@ class Explainer:
         for turn in self._replay.take(recorded):
             if turn.time is None:
                 continue
-            for fact, _ in turn.turn.facts:
+            lines = {line.revision: line for line in turn.lines}
+            for fact, revision in turn.turn.facts:
                 self._note(fact, turn.time)
+                if isinstance(fact, StepFailed | StepOverdue):
+                    self._gave_up[fact.operation] = lines[revision]
             self._decisions += [line for line in turn.lines if line.kind == "decision"]
             self._because = turn.lines if turn.changes else self._because
             if {"status", "suspended"} & turn.changes.keys():
@@ -80,22 +88,22 @@ class Explainer:
         if isinstance(fact, StepStarted):
             self._since.setdefault(fact.operation or fact.id, now)
 
-    def explanation(self) -> Explanation:
-        """As far as facts were taken."""
+    def explanation(self, now: datetime) -> Explanation:
+        """As far as facts were taken. With the definition, what a retry would do at `now` is tried; nothing of it is kept."""
         instance, definition = self._replay.instance, self._definition
         status = "suspended" if instance.suspended else instance.status
+        actions = _actions(instance)
         return Explanation(
             instance.stream, status, self._status_since, instance.suspended or instance.outcome, self._decisions, self._because,
             list(self._waiting(instance)), self._next(instance), None if definition is None else outlook(definition, instance),
+            actions, self._retried(instance, actions, now), [run.command_id for run in _given_up(instance)],
         )  # fmt: skip
 
     def _waiting(self, instance: Instance) -> Iterator[Waiting]:
-        if instance.suspended:
-            yield Waiting("an operator, who decides about what suspended it", self._status_since, None, [])
-        elif instance.status == "compensation_failed":
-            yield Waiting("an operator, who retries or skips the undo that failed", self._status_since, None, [])
+        yield from self._operator(instance)
+        answered = {run.operation for kept in instance.kept.values() if (run := _answers(instance, kept.input))}
         for run in instance.runs.values():
-            if run.is_open:
+            if run.is_open and run.operation not in answered:
                 what = f"{called(run)}: {'an answer to' if run.status == 'open' else 'the next attempt of'} {run.command.type}"
                 expected = answers(self._definition, run) if self._definition else []
                 yield Waiting(what, self._since.get(run.operation), run.due, expected)
@@ -103,7 +111,30 @@ class Explainer:
             if timer.due is not None:
                 yield Waiting(f"the deadline {name}", self._since.get(name), timer.due, [])
         for kept in instance.kept.values():
-            yield Waiting(f"its turn: {kept.input.type}, kept because {kept.reason}", kept.input.time, kept.until, [])
+            if kept.input.id != instance.culprit:
+                yield Waiting(f"its turn: {kept.input.type}, kept because {kept.reason}", kept.input.time, kept.until, [])
+
+    def _operator(self, instance: Instance) -> Iterator[Waiting]:
+        culprit = instance.kept.get(instance.culprit)
+        if culprit is not None:
+            answer = _answers(instance, culprit.input)
+            what = f"{culprit.input.type} {culprit.input.id}" + (f", the answer to {called(answer)}," if answer else "")
+            yield Waiting(f"an operator, since {what} could not be taken", self._status_since, None, [])
+        elif instance.suspended:
+            yield Waiting("an operator, who lets it go on", self._status_since, None, [])
+        for run in _given_up(instance):
+            line = self._gave_up.get(run.operation)
+            undone = instance.runs.get(run.undoes)
+            what = f"an operator, since {called(run)} could not undo {called(undone) if undone else run.undoes}"
+            yield Waiting(what + (f" ({line.text})" if line else ""), line.time if line else self._status_since, None, [])
+
+    def _retried(self, instance: Instance, actions: list[str], now: datetime) -> list[str] | None:
+        if self._definition is None or not actions:
+            return None
+        action: Action = "resume" if actions[0] == "resume" else "retry"
+        asked = OperatorAction(instance.stream, "", action, "", "")
+        taken = Input("", OPERATOR_ACTION, 1, orjson.dumps(asked), b"null", asked.stream, 0, instance.taken_position + 1, now)
+        return self._told(instance, taken)[1:]
 
     def _next(self, instance: Instance) -> Passing | None:
         deadline = min(pending(instance), key=lambda each: each.due, default=None)
@@ -123,6 +154,26 @@ class Explainer:
             return None
         passed = DeadlinePassed(instance.stream, deadline.name, deadline.generation, deadline.due)
         taken = Input("", DEADLINE_PASSED, 1, orjson.dumps(passed), b"null", passed.stream, 0, instance.taken_position + 1, deadline.due)
-        decided = take(self._definition, instance, taken, deadline.due)
-        told = (self._replay.teller.line(fact, 0, deadline.due) for fact in decided.facts)
+        return self._told(instance, taken)
+
+    def _told(self, instance: Instance, taken: Input) -> list[str]:
+        """What the definition makes of an input at its time."""
+        assert self._definition is not None
+        decided = take(self._definition, instance, taken, taken.time)
+        told = (self._replay.teller.line(fact, 0, taken.time) for fact in decided.facts)
         return [line.text for line in told if line is not None]
+
+
+def _given_up(instance: Instance) -> list[Run]:
+    return failed_undos(instance) if instance.status == "compensation_failed" else []
+
+
+def _answers(instance: Instance, taken: Input) -> Run | None:
+    """The run that an input names as its cause."""
+    return instance.run_of_command(str(taken.meta.get("$causationId")))
+
+
+def _actions(instance: Instance) -> list[str]:
+    if instance.suspended and not instance.culprit:
+        return ["resume", "cancel"]
+    return ["retry", "skip", "cancel"] if instance.suspended or instance.status == "compensation_failed" else []

@@ -3,6 +3,8 @@
 from collections import deque
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import PurePath
+from traceback import walk_tb
 
 from process_manager.core import answers, facts
 from process_manager.core.classify import Verdict, classify
@@ -51,8 +53,17 @@ def take(definition: Definition, instance: Instance, taken: Input, now: datetime
     except NewerFact:
         raise
     except Exception as error:  # noqa: BLE001  whatever user code raises, it would raise again
-        return replace(_suspended(draft, instance, message, f"{type(error).__name__}: {error}"), error=error)
+        return replace(_suspended(draft, instance, message, _told(draft, error)), error=error)
     return _turn(draft)
+
+
+def _told(draft: Draft, error: Exception) -> str:
+    """What was raised, in which reaction, and at which line of the definition's own code, the deepest one."""
+    module = draft.definition.cls.__module__
+    frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__) if frame.f_globals["__name__"] == module]
+    where = [draft.reacting] if draft.reacting else []
+    where += [f"{PurePath(file).name}:{line}" for file, line in frames[-1:]]
+    return f"{type(error).__name__}: {error}" + (f" ({', '.join(where)})" if where else "")
 
 
 def suspend(definition: Definition, instance: Instance, taken: Input, now: datetime, error: str) -> Turn:

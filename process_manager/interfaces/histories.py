@@ -7,13 +7,15 @@ import orjson
 
 from process_manager.core import facts
 from process_manager.core.block import read_fact
-from process_manager.core.facts import Fact, Receipt
+from process_manager.core.facts import FACTS, Fact, Receipt
 from process_manager.core.messages import Json
 from process_manager.core.records import Record
 from process_manager.ports import EventStore, Filter
 
 FIRST = frozenset(fact.fact_type for fact in (facts.Started, facts.InputKept, facts.Suspended))
 """What a stream of an instance may begin with."""
+
+RECEIPTS = frozenset(type_ for type_, fact in FACTS.items() if issubclass(fact, Receipt))
 
 IMPORTED = "pm.imported"
 """The first record of a log that holds imported histories: no worker may run on it."""
@@ -30,6 +32,11 @@ def instances(store: EventStore, process: str = "") -> Iterator[str]:
     for record in store.read_all(where=Filter(types=FIRST)):
         if record.revision == 0 and record.stream.startswith(f"{process}-" if process else ""):
             yield record.stream
+
+
+def is_instance(store: EventStore, stream: str) -> bool:
+    """Whether a stream is an instance's: the first input that it took tells. Raises StreamNotFound."""
+    return any(record.type in RECEIPTS for record in store.read_stream(stream))
 
 
 def find_command(store: EventStore, id_: str) -> Record | None:

@@ -1,5 +1,7 @@
 """Why an instance is where it is: what the facts tell, and what the definition adds."""
 
+import re
+
 from process_manager import hours, minutes
 from process_manager.core.block import read_fact
 from process_manager.core.definition import Definition
@@ -10,13 +12,14 @@ from process_manager.testing.scenario import START, Scenario, scenario
 from tests.core.samples import DECLINED, NOTICED, PAID, Noticed, Stuck, began, taken
 from tests.core.test_compensation import Purchase
 from tests.core.test_drift import Broken, Patient, Sale
+from tests.core.test_operator import suspended
 from tests.core.test_properties import order, reserved
 
 
 def explained(case: Scenario, definition: Definition | None = None) -> Explanation:
     explainer = Explainer(case.definition.name, case.instance.key, definition)
     explainer.take((read_fact(record), record.revision) for record in case.records)
-    return explainer.explanation()
+    return explainer.explanation(START + hours(2))
 
 
 def reviewed() -> Scenario:
@@ -71,7 +74,30 @@ def test_a_suspended_instance_waits_for_an_operator() -> None:
     found = explained(scenario(Broken).given(began(), PAID))
     assert found.status == "suspended"
     assert "ZeroDivisionError" in found.outcome
-    assert found.waiting[0].what.startswith("an operator")
+    waits = found.waiting[0]
+    assert [each.what for each in found.waiting[1:]] == ["the deadline patience"]  # the answer is there
+    assert waits.what.startswith("an operator, since t.paid ")
+    assert waits.what.endswith(", the answer to paying, could not be taken")
+    assert (found.actions, found.retried) == (["retry", "skip", "cancel"], None)
+
+
+def test_a_suspension_tells_the_reaction_and_the_line_and_a_retry_is_tried_with_the_definition() -> None:
+    case = scenario(Broken).given(began(), PAID)
+    found = explained(case, Sale.definition)
+    assert re.fullmatch(r"ZeroDivisionError:  \(\w+, test_drift\.py:\d+\)", found.outcome)
+    assert found.retried is not None
+    assert found.retried[-1] == "completed: sold"
+    assert (explained(case, Broken.definition).retried or [""])[-1].startswith("t.paid: suspended, ZeroDivisionError")
+
+
+def test_what_is_kept_behind_a_suspension_is_told_and_its_culprit_is_not_repeated() -> None:
+    found = explained(suspended().when(NOTICED))
+    assert [each.what for each in found.waiting[1:]] == ["its turn: t.noticed, kept because suspended"]
+
+
+def test_one_that_an_operator_suspended_goes_on_by_hand() -> None:
+    found = explained(scenario(Sale).given(began()).operator("suspend"), Sale.definition)
+    assert found.actions == ["resume", "cancel"]
 
 
 def test_an_undo_that_may_fail_says_so_and_one_that_failed_waits_for_an_operator_or_is_confirmed_after_all() -> None:
@@ -81,7 +107,12 @@ def test_an_undo_that_may_fail_says_so_and_one_that_failed_waits_for_an_operator
     }  # fmt: skip
     found = explained(case.given(Stuck(id="1", item="a")), Purchase.definition)
     assert found.status == "compensation_failed"
-    assert [each.what for each in found.waiting] == ["an operator, who retries or skips the undo that failed"]
+    assert [each.what for each in found.waiting] == [
+        "an operator, since giving_back [a] could not undo taking [a] (t.stuck: giving_back [a] failed)"
+    ]
+    assert (found.actions, len(found.failed)) == (["retry", "skip", "cancel"], 1)
+    assert found.retried is not None
+    assert any("undoes" in line for line in found.retried)
     assert found.possible == {"t.given-back": ["what it undoes is undone"]}
 
 

@@ -204,9 +204,39 @@ def test_suspend_resume_compensate_and_a_failed_undo(parcels: Pm) -> None:
     assert parcels("compensate", "parcel", "4", "--reason", "lost").code == 0
     run(parcels, "parcels_first")
     assert statuses(parcels)["4"] == "compensation_failed"
+    told = parcels("explain", "parcel", "4").out
+    assert "an operator, since unweighing could not undo weighing (p.not-unweighed: unweighing failed" in told
+    assert "it waits for nothing" not in told
+    for action in ("retry", "skip", "cancel"):
+        assert f"  pm {action} parcel-4: " in told
+    told = parcels("explain", "parcel", "4", "--app", "parcels_mended:app").out
+    assert "with this app that would now lead to:\n  unweighing: p.unweigh, undoes weighing" in told
+    assert "any more" not in told
     assert "left out" not in parcels("retry", "parcel", "4", "--reason", "unstuck").err
     run(parcels, "parcels_mended")
     assert statuses(parcels)["4"] == "compensated"
+
+
+def test_an_explanation_of_a_suspension_names_the_input_the_error_and_what_a_retry_would_do(parcels: Pm) -> None:
+    told = parcels("explain", "parcel-2").out
+    assert "ValueError: invalid literal for int()" in told.splitlines()[0]
+    assert re.search(r"\(sent, parcels_first\.py:\d+\)", told.splitlines()[0])
+    assert "an operator, since p.sent " in told
+    assert "  pm retry parcel-2: take it again" in told
+    assert "would now lead to" not in told
+    mended = parcels("explain", "parcel-2", "--app", "parcels_mended:app").out
+    assert "with this app that would now lead to:\n  p.sent: started\n" in mended
+    again = parcels("explain", "parcel-2", "--app", "parcels_first:app").out
+    assert "with this app that would now lead to:\n  p.sent: suspended, ValueError" in again
+    assert statuses(parcels)["2"] == "suspended"
+
+
+def test_a_stream_that_is_no_instances_is_an_error(parcels: Pm) -> None:
+    for command in ("show", "replay", "explain"):
+        answer = parcels(command, "parcel_sent-1")
+        assert (answer.code, answer.out) == (4, ""), command
+        assert "no instance's stream" in answer.err
+    assert json.loads(parcels("show", "parcel_sent-1", "-o", "json").out)[0]["type"] == "p.sent"
 
 
 def test_wait_says_what_came_of_it(parcels: Pm, start: Callable[..., "subprocess.Popen[str]"]) -> None:

@@ -1,6 +1,6 @@
 """`pm explain` and `pm why`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -14,13 +14,14 @@ from process_manager.interfaces.cli.options import (
     format_option,
     if_any_app_option,
     instance_argument,
-    no_instance,
+    known_instance,
     optional_definition,
     store_option,
 )
 
 if TYPE_CHECKING:
     from process_manager.core.explain import Explanation, Passing, Waiting
+    from process_manager.ports import EventStore
 
 
 @command("explain", example="pm explain order_fulfilment 1001 --app shop.orders:app")
@@ -31,26 +32,32 @@ if TYPE_CHECKING:
 def explain_command(stream: str, app_name: str, url: str, format_: str) -> None:
     """Say why an instance is where it is, what it waits for, since when, and what happens if nothing comes.
 
-    Without --app it says what the recorded facts tell; with it also what the next deadline would lead to and what can still
-    happen. Nothing is written.
+    Without --app it says what the recorded facts tell; with it also what the next deadline, or a retry of what stands still, would
+    lead to and what can still happen. Nothing is written.
     """
     from process_manager.core.explain import Explainer
-    from process_manager.errors import StreamNotFound
     from process_manager.interfaces.histories import until
 
     process, _, key = stream.partition("-")
     explainer = Explainer(process, key, optional_definition(app_name, process))
     with existing_log(url) as store:
-        try:
-            explainer.take(until(store, stream))
-        except StreamNotFound as error:
-            raise no_instance(stream) from error
-    explanation = explainer.explanation()
+        known_instance(store, stream)
+        explainer.take(until(store, stream))
+        now = datetime.now(UTC)
+        explanation = explainer.explanation(now)
+        parked = _parked(store, explanation.failed)
     if format_ == "json":
-        output.write_json(_as_json(explanation))
+        output.write_json(_as_json(explanation) | {"parked": parked})
     else:
-        for line in _told(explanation, datetime.now(UTC)):
+        for line in _told(explanation, now, parked):
             click.echo(output.printable(line))
+
+
+def _parked(store: "EventStore", failed: list[str]) -> list[str]:
+    """Which of the commands of failed undos are parked."""
+    if not failed:
+        return []
+    return sorted({each.record.id for group in store.groups() for each in store.parked(group.name) if each.record.id in failed})
 
 
 def _as_json(explanation: "Explanation") -> dict[str, object]:
@@ -62,7 +69,7 @@ def _as_json(explanation: "Explanation") -> dict[str, object]:
     }
 
 
-def _told(it: "Explanation", now: datetime) -> Iterator[str]:
+def _told(it: "Explanation", now: datetime, parked: list[str]) -> Iterator[str]:
     outcome = f": {it.outcome}" if it.outcome else ""
     yield f"{it.instance} is {it.status}{_since(it.since)}{outcome}"
     if it.decisions:
@@ -74,10 +81,30 @@ def _told(it: "Explanation", now: datetime) -> Iterator[str]:
         yield from ("waits for:", *(f"  {_waiting(each)}" for each in it.waiting))
     else:
         yield "it waits for nothing"
+    if it.actions:
+        yield from ("", "what leads on:", *_ways(it, parked))
+    if it.retried is not None:
+        yield from ("", "with this app that would now lead to:", *(f"  {text}" for text in it.retried or ["nothing but that it goes on"]))
     if it.next is not None:
         yield from ("", *_next(it.next, now))
     if it.possible is not None:
-        yield from ("", *_possible(it.possible, suspended=it.status == "suspended"))
+        yield from ("", *_possible(it))
+
+
+_LEADS = {
+    ("suspended", "retry"): "take it again with the code that runs now, then what is kept behind it",
+    ("suspended", "skip"): "leave it out and go on with what is kept behind it",
+    ("suspended", "resume"): "let it go on with what is kept",
+    ("compensation_failed", "retry"): "ask for the undo once more",
+    ("compensation_failed", "skip"): "leave undone what could not be undone, and go on with the rest",
+}
+
+
+def _ways(it: "Explanation", parked: list[str]) -> Iterator[str]:
+    for action in it.actions:
+        yield f"  pm {action} {it.instance}: {_LEADS.get((it.status, action), 'end it as it is')}"
+    for id_ in parked:
+        yield f"  pm parked replay {id_}: deliver the parked command to its handler again; its success counts"
 
 
 def _since(time: datetime | None) -> str:
@@ -103,12 +130,12 @@ def _next(passing: "Passing", now: datetime) -> Iterator[str]:
         yield from (f"  {text}" for text in passing.follows)
 
 
-def _possible(possible: Mapping[str, list[str]], *, suspended: bool) -> Iterator[str]:
-    if not possible:
-        yield "no event can change it any more"
+def _possible(it: "Explanation") -> Iterator[str]:
+    if not it.possible:
+        yield "no event can change it before an operator does" if it.actions else "no event can change it any more"
         return
-    yield "what can happen once it is no longer suspended:" if suspended else "what can still happen:"
-    for type_, follows in possible.items():
+    yield "what can happen once it is no longer suspended:" if it.status == "suspended" else "what can still happen:"
+    for type_, follows in it.possible.items():
         yield f"  {type_}: {' or '.join(follows) or 'it is taken'}"
 
 

@@ -11,6 +11,7 @@ from process_manager.interfaces.cli.options import (
     existing_log,
     format_option,
     instance_argument,
+    known_instance,
     known_process,
     no_instance,
     store_option,
@@ -97,13 +98,13 @@ def show_command(stream: str, url: str, format_: str) -> None:
     from process_manager.interfaces.instances import as_rows
 
     with existing_log(url) as store:
-        try:
-            records = store.read_stream(stream)
-            if format_ == "table":
-                for line in story(records):
-                    click.echo(output.printable(str(line)))
-            else:
-                columns = ("id", "type", "stream", "revision", "position", "time", "data", "metadata")
-                output.write_rows(as_rows(records), columns, format_, "id")
-        except StreamNotFound as error:
-            raise no_instance(stream) from error
+        if format_ == "table":
+            known_instance(store, stream)
+            for line in story(store.read_stream(stream)):
+                click.echo(output.printable(str(line)))
+        else:
+            columns = ("id", "type", "stream", "revision", "position", "time", "data", "metadata")
+            try:
+                output.write_rows(as_rows(store.read_stream(stream)), columns, format_, "id")
+            except StreamNotFound as error:
+                raise no_instance(stream) from error

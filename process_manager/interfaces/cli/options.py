@@ -109,6 +109,18 @@ def no_instance(stream: str) -> CliError:
     return CliError(f"there is no instance {stream}: pm list -o ids shows those that are there", NOT_FOUND)
 
 
+def known_instance(store: "EventStore", stream: str) -> None:
+    """An error where a stream is not there, or is none of an instance."""
+    from process_manager.errors import StreamNotFound
+    from process_manager.interfaces.histories import is_instance
+
+    try:
+        if not is_instance(store, stream):
+            raise CliError(f"{stream} is no instance's stream: pm show {stream} -o json shows its records, pm list instances", NOT_FOUND)
+    except StreamNotFound as error:
+        raise no_instance(stream) from error
+
+
 def known_process(store: "EventStore", process: str) -> None:
     """Nothing was found for this process: an error where the log holds no instance of it, with those that it holds."""
     from process_manager.interfaces.histories import instances

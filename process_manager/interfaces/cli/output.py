@@ -98,8 +98,8 @@ def _readable(value: Any) -> str:
 
 
 def printable(text: str) -> str:
-    """A line without what could steer a terminal."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    """One line without what could steer a terminal; a line break is a space."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(text.splitlines()))
 
 
 def _write_table(rows: list[Row], columns: Sequence[str]) -> None:

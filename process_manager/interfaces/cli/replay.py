@@ -14,7 +14,7 @@ from process_manager.interfaces.cli.options import (
     format_option,
     if_any_app_option,
     instance_argument,
-    no_instance,
+    known_instance,
     optional_definition,
     read_time,
     store_option,
@@ -43,23 +43,19 @@ def replay_command(
     if follow and (format_ == "json" or last is not None or at is not None):
         raise click.UsageError("--follow has no end: leave --to and --at out, and write -o jsonl")
     from process_manager.core.replay import Replay, as_json
-    from process_manager.errors import StreamNotFound
     from process_manager.interfaces.histories import followed, until
 
     process, _, key = stream.partition("-")
     definition = optional_definition(app_name, process)
     with existing_log(url) as store:
+        known_instance(store, stream)
         replay = Replay(process, key, definition.evolve if definition else None)
         pieces = followed(store, stream) if follow else iter([until(store, stream, last, at)])
         turns = (turn for piece in pieces for turn in replay.take(piece))
-        try:
-            if format_ == "table":
-                if not tell(turns, with_data=with_data):
-                    say("nothing had happened yet")
-            else:
-                output.write_rows(map(as_json, turns), (), format_, "turn")
-        except StreamNotFound as error:
-            raise no_instance(stream) from error
+        if format_ != "table":
+            output.write_rows(map(as_json, turns), (), format_, "turn")
+        elif not tell(turns, with_data=with_data):
+            say("nothing had happened yet")
 
 
 def tell(turns: "Iterable[Replayed]", *, with_data: bool = False) -> int:

@@ -3,7 +3,6 @@
 from collections import deque
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import PurePath
 from traceback import walk_tb
 
 from process_manager.core import answers, facts
@@ -62,7 +61,7 @@ def _told(draft: Draft, error: Exception) -> str:
     module = draft.definition.cls.__module__
     frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__) if frame.f_globals["__name__"] == module]
     where = [draft.reacting] if draft.reacting else []
-    where += [f"{PurePath(file).name}:{line}" for file, line in frames[-1:]]
+    where += [f"{file.rpartition('/')[2]}:{line}" for file, line in frames[-1:]]
     return f"{type(error).__name__}: {error}" + (f" ({', '.join(where)})" if where else "")
 
 

@@ -15,7 +15,8 @@ from process_manager.interfaces.cli.progress import Progress
 def publish_command(file: str, url: str) -> int:
     """Publish the events of FILE (- for standard input), one JSON object a line.
 
-    A line has id, type, stream and data, and if it likes time and metadata, but nothing else. Publishing it twice changes nothing: what
+    A line has id, type, stream and data, and if it likes time and metadata, but nothing else. An id that is no UUID becomes the same
+    UUID each time, derived from it. Publishing it twice changes nothing: what
     a stream holds already is left out by its id. A bad line is reported with its number, the good ones are published, and the exit code
     is 1.
 

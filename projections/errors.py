@@ -9,3 +9,11 @@ class ProjectionError(ProcessManagerError):
 
 class Overtaken(ProjectionError):
     """Another process has moved these projections on; read their positions again."""
+
+
+class ProjectionFailed(ProjectionError):
+    """A projection, called `name`, cannot take a record, or its rows cannot be written."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name

@@ -1,15 +1,17 @@
 """Projections that are at one place of the log, moved on together: rows and position in one transaction."""
 
 import logging
+import traceback
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError, StatementError
 
 from process_manager.core.records import Record
 from process_manager.errors import NewerFact, UndecodableMessage
 from process_manager.ports import EVERYTHING, EventStore, Filter
 from projections import views as database
-from projections.errors import ProjectionError
+from projections.errors import ProjectionError, ProjectionFailed
 from projections.message import Message, Reader, is_command, issued_by_instance
 from projections.projection import COMMAND, Handler, Projection
 from projections.rows import Rows
@@ -39,9 +41,7 @@ class Follower:
         self._before = before
         self._log = first_id(store)
         self._store = store
-        self._tables: dict[Table, Table] = {}
-        for each in projections:
-            self._tables |= database.actual(each, prefix)
+        self._tables = {each: database.actual(each, prefix) for each in projections}
         types = {type_ for each in projections for type_ in each.methods}
         self._by_type = {type_: _handlers(projections, type_) for type_ in types - {COMMAND}}
         self._of_commands = _handlers(projections, COMMAND)
@@ -51,7 +51,7 @@ class Follower:
     def step(self, limit: int, timeout: float = 0.0, until: int | None = None) -> int:
         """Take a batch of records, none beyond position `until`; how many. Waits up to `timeout` seconds for the first one.
 
-        Raises Overtaken, and ProjectionError for a record that a projection cannot take; then nothing of the batch is written.
+        Raises Overtaken, and ProjectionFailed for a record that a projection cannot take; then nothing of the batch is written.
         """
         batch = self._subscription.next_batch(limit, timeout)
         reached = self._subscription.position
@@ -60,9 +60,10 @@ class Follower:
         if reached > self.position:
             with self._views.begin() as connection:
                 self.lock(connection, reached)
-                rows = Rows(connection, self._tables)
+                rows = {each: Rows(connection, tables) for each, tables in self._tables.items()}
                 self._take(batch, rows)
-                rows.flush()
+                for each in self.projections:
+                    _flush(each, rows[each], batch)
             self.position = reached
         return len(batch)
 
@@ -74,7 +75,7 @@ class Follower:
     def close(self) -> None:
         self._subscription.close()
 
-    def _take(self, batch: Sequence[Record], rows: Rows) -> None:
+    def _take(self, batch: Sequence[Record], rows: dict[Projection, Rows]) -> None:
         for record in batch:
             handlers = self._by_type.get(record.type, _NONE)
             command = self._of_commands and is_command(record)
@@ -86,20 +87,22 @@ class Follower:
                     continue
                 if command and issued_by_instance(message):
                     handlers = [*handlers, *self._of_commands]
-                for handler in handlers:
-                    _call(handler, message, rows)
+                for projection, handler in handlers:
+                    _call(projection, handler, message, rows[projection])
             except UndecodableMessage as error:
                 logger.warning("passed over at %s: %s", record.position, error)
 
 
-_NONE: list[Handler] = []
+_Handlers = list[tuple[Projection, Handler]]
+
+_NONE: _Handlers = []
 
 
-def _handlers(projections: Iterable[Projection], type_: str) -> list[Handler]:
-    return [handler for each in projections if (handler := each.handler(type_)) is not None]
+def _handlers(projections: Iterable[Projection], type_: str) -> _Handlers:
+    return [(each, handler) for each in projections if (handler := each.handler(type_)) is not None]
 
 
-def _call(handler: Handler, message: Message, rows: Rows) -> None:
+def _call(projection: Projection, handler: Handler, message: Message, rows: Rows) -> None:
     try:
         handler(message, rows)
     except UndecodableMessage:
@@ -107,9 +110,31 @@ def _call(handler: Handler, message: Message, rows: Rows) -> None:
     except NewerFact as error:
         raise ProjectionError(str(error)) from error
     except Exception as error:
-        record, owner = message.record, type(getattr(handler, "__self__", handler)).__name__
-        raise ProjectionError(
-            f"{owner} cannot take {record.type} at position {record.position} (stream {record.stream}): {type(error).__name__}: {error}"
+        record, owner = message.record, type(projection).__name__
+        raise ProjectionFailed(
+            projection.name,
+            f"{owner} cannot take {record.type} at position {record.position} (stream {record.stream}): "
+            f"{type(error).__name__}: {error} ({_where(error)})",
+        ) from error
+
+
+def _where(error: Exception) -> str:
+    """The line of the handler, or of what it calls in its own file, at which an error came up."""
+    _, first, *deeper = traceback.extract_tb(error.__traceback__)
+    last = [first, *(each for each in deeper if each.filename == first.filename)][-1]
+    return f"{last.filename}:{last.lineno}"
+
+
+def _flush(projection: Projection, rows: Rows, batch: Sequence[Record]) -> None:
+    """Write its rows; what the database refuses of them is the projection's fault, unless the database itself is in trouble."""
+    try:
+        rows.flush()
+    except StatementError as error:
+        if isinstance(error, OperationalError):
+            raise
+        raise ProjectionFailed(
+            projection.name,
+            f"{type(projection).__name__} cannot write what it made of positions {batch[0].position} to {batch[-1].position}: {error.orig}",
         ) from error
 
 

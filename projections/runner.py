@@ -6,7 +6,7 @@ from contextlib import closing
 
 from process_manager.ports import BEFORE_ALL, EventStore
 from projections import views as database
-from projections.errors import Overtaken, ProjectionError
+from projections.errors import Overtaken, ProjectionError, ProjectionFailed
 from projections.follower import Follower, first_id
 from projections.projection import Projection
 from projections.views import BESIDE, Place, Views, shape
@@ -28,14 +28,15 @@ def _silent(_position: int) -> None:
 
 
 class Runner:
-    """Several may run on one database: each batch is written by one of them."""
+    """Several may run on one database: each batch is written by one of them. A projection that fails stays behind, the others go on."""
 
     def __init__(
         self, store: EventStore, views: Views, projections: Sequence[Projection], *, batch: int = BATCH, progress: Progress = _silent
     ) -> None:
         self._store = store
         self._views = views
-        self._projections = projections
+        self._projections = list(projections)
+        self._failed: list[ProjectionFailed] = []
         self._batch = batch
         self._progress = progress
         self._followers: list[Follower] = []
@@ -43,11 +44,12 @@ class Runner:
     def run(self, *, until_idle: bool = False) -> None:
         """Build what is missing or outdated, then follow the log for ever, or to its end.
 
-        It may be interrupted or killed at any moment. Raises ProjectionError.
+        It may be interrupted or killed at any moment. Raises ProjectionError; ProjectionFailed only when the others are through.
         """
         self.build_outdated()
-        while self.step(0.0 if until_idle else IDLE) or not until_idle:
+        while self._projections and (self.step(0.0 if until_idle else IDLE) or not until_idle):
             pass
+        self._raise_failed()
 
     def step(self, timeout: float = 0.0) -> bool:
         """Move on by one batch; False when every projection is at the end of the log."""
@@ -55,7 +57,9 @@ class Runner:
             return self._step(timeout)
         except Overtaken:
             self.close()
-            return True
+        except ProjectionFailed as error:
+            self._leave_behind(error)
+        return bool(self._projections)
 
     def _step(self, timeout: float) -> bool:
         if not self._followers:
@@ -93,19 +97,63 @@ class Runner:
             if place := places.get(each.name):
                 logger.warning("the projection %s %s", each.name, _older(each, place) + ": it is built anew")
         if outdated:
-            self.rebuild(outdated)
+            self._build(outdated)
 
     def rebuild(self, projections: Sequence[Projection]) -> None:
-        """Build tables beside the live ones from the whole log, then put them in their place in one transaction."""
+        """Build tables beside the live ones from the whole log, then put them in their place in one transaction.
+
+        Raises ProjectionFailed for one that cannot be built, when the others are.
+        """
+        self._build(projections)
+        self._raise_failed()
+
+    def _build(self, projections: Sequence[Projection]) -> None:
         self.close()
         with self._views.begin() as connection:
             for each in projections:
                 database.create(connection, each, BESIDE, BEFORE_ALL)
-        with closing(Follower(self._store, self._views, projections, BEFORE_ALL, prefix=BESIDE)) as follower:
-            while follower.step(self._batch):
-                self._progress(follower.position)
-            while not self._swapped(follower):
-                follower.step(self._batch, 0.1)
+        left, position = list(projections), BEFORE_ALL
+        while left:
+            with closing(Follower(self._store, self._views, left, position, prefix=BESIDE)) as follower:
+                try:
+                    self._fill(follower)
+                except ProjectionFailed as error:
+                    position = follower.position
+                    self._give_up([each for each in left if each.name == error.name])
+                    left = [each for each in left if each.name != error.name]
+                    self._leave_behind(error)
+                else:
+                    break
+
+    def _fill(self, follower: Follower) -> None:
+        while follower.step(self._batch):
+            self._progress(follower.position)
+        while not self._swapped(follower):
+            follower.step(self._batch, 0.1)
+
+    def _give_up(self, projections: Sequence[Projection]) -> None:
+        """Nothing is left of tables that cannot be built."""
+        with self._views.begin() as connection:
+            for each in projections:
+                database.discard(connection, each, BESIDE)
+
+    @property
+    def projections(self) -> Sequence[Projection]:
+        """Those that have not failed."""
+        return self._projections
+
+    def _leave_behind(self, error: ProjectionFailed) -> None:
+        self.close()
+        logger.error("the projection %s stays behind: %s", error.name, error)
+        self._failed.append(error)
+        self._projections = [each for each in self._projections if each.name != error.name]
+
+    def _raise_failed(self) -> None:
+        if self._failed:
+            first, *others = self._failed
+            for each in others:
+                first.add_note(str(each))
+            raise first
 
     def _swapped(self, follower: Follower) -> bool:
         """Take the place of the live tables, unless these have moved further on in the meantime."""

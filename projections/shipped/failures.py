@@ -21,8 +21,11 @@ FAILURES = Table(
 )
 Index("failures_by_reason", FAILURES.c.process, FAILURES.c.kind, FAILURES.c.step, FAILURES.c.reason)
 
+COMPENSATING = Table("compensating", METADATA, instance(primary_key=True))
+"""Instances whose life has a compensation already."""
 
-class Failures(Projection, name="failures", tables=[FAILURES]):
+
+class Failures(Projection, name="failures", tables=[FAILURES, COMPENSATING]):
     """What went wrong and why: refusals, missing answers, suspended instances, undo steps that gave up, compensations, aborts."""
 
     @reads(facts.StepFailed)
@@ -43,7 +46,14 @@ class Failures(Projection, name="failures", tables=[FAILURES]):
 
     @reads(facts.CompensationStarted)
     def compensated(self, message: Message, rows: Rows) -> None:
-        _add(message, rows, "compensated", message.data["reason"])
+        if rows.get(COMPENSATING, message.instance) is None:  # recorded again where it goes on after an undo had failed
+            rows.insert(COMPENSATING, instance=message.instance)
+            _add(message, rows, "compensated", message.data["reason"])
+
+    @reads(facts.Started)
+    def began(self, message: Message, rows: Rows) -> None:
+        if message.record.revision:  # perhaps another life
+            rows.delete(COMPENSATING, message.instance)
 
     @reads(facts.Ended)
     def aborted(self, message: Message, rows: Rows) -> None:

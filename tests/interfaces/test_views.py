@@ -41,7 +41,17 @@ class Placed(Projection, name="placed", tables=[placed]):
     def add(self, message: Message, rows: Rows) -> None:
         rows.insert(placed, order_id=message.data["order_id"])
 
+placed_by = Table("placed_by", MetaData(), Column("customer", String, primary_key=True))
+
+class PlacedBy(Projection, name="placed_by", tables=[placed_by]):
+    """Fails: there is no such field."""
+
+    @reads("orders.order-placed")
+    def add(self, message: Message, rows: Rows) -> None:
+        rows.put(placed_by, customer=message.data["customer"])
+
 orders = Placed()
+failing = [Placed(), PlacedBy()]
 wrong = 1
 '''
 
@@ -239,6 +249,23 @@ def test_rebuild_makes_the_same_tables(pm: Any, store: EventStore) -> None:
     assert data(pm("report", "decisions", *STORE, "-o", "json")) == []
     assert pm("projections", "rebuild", "decisions", *STORE).code == 0
     assert data(pm("report", "decisions", *STORE, "-o", "json")) == before
+
+
+@pytest.mark.parametrize("command", [("run", "--until-idle"), ("rebuild", "--all")])
+def test_one_that_fails_is_told_and_the_others_go_on(pm: Any, store: EventStore, command: tuple[str, ...]) -> None:
+    Path("ownfailing.py").write_text(OWN)
+    answer = pm("projections", *command, "--projections", "ownfailing:failing", *STORE)
+    assert answer.code == 1
+    assert "PlacedBy cannot take orders.order-placed at position" in answer.err
+    line = OWN.splitlines().index('        rows.put(placed_by, customer=message.data["customer"])') + 1
+    assert f"ownfailing.py:{line}" in answer.err
+    assert f"{len(SHIPPED) + 1} projections, at position {store.last_position():,}" in answer.err
+    rows = data(pm("projections", "status", "--projections", "ownfailing:failing", *STORE, "-o", "json"))
+    states = {each["name"]: each["state"] for each in rows}
+    assert states.pop("placed_by").startswith("has no tables yet")
+    assert set(states.values()) == {"current"}
+    healed = pm("projections", "rebuild", "--all", *STORE)
+    assert f"{len(SHIPPED)} projections, at position {store.last_position():,}" in healed.err
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from projections.runner import Runner
 from projections.shipped import SHIPPED
 from projections.shipped.audit import AUDIT
 from projections.shipped.deadlines import DEADLINES
+from projections.shipped.failures import FAILURES
 from projections.shipped.instances import INSTANCES
 from projections.shipped.steps import STEPS
 from projections.times import micros
@@ -40,14 +41,27 @@ def compare(case: Scenario, batch: int) -> None:
             (row,) = connection.execute(select(INSTANCES))
             deadlines = {(each.name, each.due) for each in connection.execute(select(DEADLINES))}
             audited = len(connection.execute(select(AUDIT).where(AUDIT.c.applied)).all())
+            compensations = len(connection.execute(select(FAILURES).where(FAILURES.c.kind == "compensated")).all())
             steps = {each.operation: each.status for each in connection.execute(select(STEPS))}
     assert row.status == ("suspended" if instance.suspended else instance.status), case.story
     assert instance.status in {row.stage, "compensation_failed"}
     assert (row.suspended, row.life, row.version) == (instance.suspended, instance.life, instance.definition_version)
     assert deadlines == {(each.name, micros(each.due)) for each in pending(instance) if each.name != LEFTOVER}, case.story
     assert audited == sum(isinstance(read_fact(record), facts.OperatorActed) for record in case.records)
+    assert compensations == len(compensated_lives(case)), case.story
     settled = {run.operation: run.status for run in instance.runs.values() if run.status in {"done", "open"}}
     assert {operation: steps[operation] for operation in settled} == settled
+
+
+def compensated_lives(case: Scenario) -> set[int]:
+    """The lives of its instance that have compensated; each once, however often an undo had to be taken up again."""
+    life, found = 0, set[int]()
+    for fact in map(read_fact, case.records):
+        if isinstance(fact, facts.Started):
+            life = fact.life
+        elif isinstance(fact, facts.CompensationStarted):
+            found.add(life)
+    return found
 
 
 @settings(deadline=None, max_examples=30)

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, event
 
 from process_manager.adapters.memory import MemoryStore
-from process_manager.core.facts import Started
+from process_manager.core.facts import Ended, Started
 from process_manager.core.records import Record
 from projections import Message, Projection, Rows, reads
 from projections import views as database
-from projections.errors import Overtaken, ProjectionError
+from projections.errors import Overtaken, ProjectionError, ProjectionFailed
 from projections.follower import Follower
 from projections.runner import Runner, check
 from projections.shipped import SHIPPED, Decisions, Instances
@@ -191,8 +191,45 @@ class Lives(Projection, name="starts", tables=[LIVES]):
 
 
 def test_a_projection_that_raises_is_named_with_the_record(orders: MemoryStore, views: Views) -> None:
-    with pytest.raises(ProjectionError, match=r"Fails cannot take pm.started at position \d+ \(stream order_fulfilment-\S+\): KeyError"):
+    record = r"Fails cannot take pm.started at position \d+ \(stream order_fulfilment-\S+\)"
+    with pytest.raises(ProjectionError, match=record + r": KeyError: 'nonsense' \(.*test_rebuild.py:\d+\)"):
         Runner(orders, views, [Fails()]).run(until_idle=True)
+
+
+LATE = Table("late", MetaData(), Column("instance", String, primary_key=True))
+
+
+class FailsLate(Projection, name="late", tables=[LATE]):
+    """Takes every instance that ends for the same one, which the database finds out."""
+
+    @reads(Ended)
+    def ended(self, message: Message, rows: Rows) -> None:
+        rows.insert(LATE, instance=f"{message.record.position // 400}")
+
+
+@pytest.mark.parametrize("batch", [10, 20_000])
+def test_the_others_go_on_without_one_that_raises(orders: MemoryStore, views: Views, batch: int) -> None:
+    both = [*SHIPPED, Fails(), FailsLate()]
+    with pytest.raises(ProjectionFailed) as raised:
+        Runner(orders, views, both, batch=batch).run(until_idle=True)
+    told = [str(raised.value), *raised.value.__notes__]
+    assert {each.split()[0] for each in told} == {"Fails", "FailsLate"}
+    assert {name: place.position for name, place in views.places().items()} == {each.name: orders.last_position() for each in SHIPPED}
+    with closing(Views("sqlite://")) as alone:
+        Runner(orders, alone, SHIPPED).run(until_idle=True)
+        assert contents(views, SHIPPED) == contents(alone, SHIPPED)
+
+
+def test_one_that_raises_later_stays_where_it_is_and_the_others_go_on(orders: MemoryStore, views: Views) -> None:
+    log, records = MemoryStore(), list(orders.read_all())
+    Runner(log, views, [Instances(), Fails()]).run(until_idle=True)  # of an empty log
+    append(log, records)
+    with pytest.raises(ProjectionFailed, match="Fails cannot take"):
+        Runner(log, views, [Instances(), Fails()], batch=100).run(until_idle=True)
+    assert views.places()["instances"].position == log.last_position()
+    assert views.places()["starts"].position < log.last_position()
+    Runner(log, views, [Instances(), Starts()]).run(until_idle=True)
+    assert views.places()["starts"].position == log.last_position()
 
 
 @pytest.mark.parametrize(

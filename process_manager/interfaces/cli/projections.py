@@ -1,5 +1,6 @@
 """`pm projections`."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -103,7 +104,8 @@ def rebuild(names: tuple[str, ...], own: str | None, views_url: str | None, url:
 def run(own: str | None, views_url: str | None, url: str, *, until_idle: bool) -> None:
     """Follow the log and keep the views up to date; build those that are missing first.
 
-    It may be stopped or killed at any moment and goes on where it was. Several at once do no harm.
+    It may be stopped or killed at any moment and goes on where it was. Several at once do no harm. A projection that fails stays
+    behind until the next run; the others go on, and --until-idle ends with the error.
     """
     from process_manager.interfaces.views import load_projections
 
@@ -113,6 +115,7 @@ def run(own: str | None, views_url: str | None, url: str, *, until_idle: bool) -
 def _run(url: str, views_url: str | None, projections: "Any", *, rebuild: bool, until_idle: bool) -> None:
     from process_manager.interfaces.bootstrap import collect_less
     from process_manager.interfaces.cli.progress import Progress
+    from projections.errors import ProjectionFailed
     from projections.runner import Runner
 
     collect_less()
@@ -125,8 +128,16 @@ def _run(url: str, views_url: str | None, projections: "Any", *, rebuild: bool, 
                 runner.rebuild(projections)
             else:
                 runner.run(until_idle=until_idle)
+        except ProjectionFailed:
+            _say_where(views, runner.projections)
+            raise
         finally:
             progress.clear()
+        _say_where(views, projections)
+
+
+def _say_where(views: "Views", projections: "Sequence[Projection]") -> None:
+    if projections:
         places = views.places()
         say(f"{len(projections)} projections, at position {min(places[each.name].position for each in projections):,}")
 

@@ -255,6 +255,9 @@ class EventStore(Protocol):
     def replay_parked(self, group: str, ids: Sequence[str] | None = None) -> int:
         """Deliver parked records again, all or those with these ids, with `retries` 0; how many. Raises GroupNotFound."""
 
+    def drop_parked(self, group: str, ids: Sequence[str]) -> int:
+        """Let go of parked records with these ids: they are settled, neither listed nor delivered again; how many. Raises GroupNotFound."""
+
     def close(self) -> None:
         """Let go of everything; may be called twice."""
 

@@ -8,7 +8,8 @@ What the store's `features` do not declare is left out.
 """
 
 from process_manager.testing.contract.appending import AppendContract, AppendManyContract
-from process_manager.testing.contract.groups import GroupContract, MembershipContract, ParkingContract
+from process_manager.testing.contract.groups import GroupContract, MembershipContract
+from process_manager.testing.contract.parking import ParkingContract
 from process_manager.testing.contract.reading import ReadAllContract, ReadStreamContract, SubscriptionContract
 from process_manager.testing.contract.sharing import SharingContract
 

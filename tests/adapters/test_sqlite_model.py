@@ -172,6 +172,10 @@ class Stores(RuleBasedStateMachine):
         chosen = None if ids is None else [str(UUID(int=number)) for number in ids]
         self.same(lambda store: store.replay_parked("group", chosen), other=other)
 
+    @rule(ids=st.sets(st.integers(1, 6), max_size=3), other=st.booleans())
+    def drop(self, ids: set[int], other: bool) -> None:
+        self.same(lambda store: store.drop_parked("group", [str(UUID(int=number)) for number in ids]), other=other)
+
     @invariant()
     def agree(self) -> None:
         self.same(lambda store: store.last_position(), other=True)

@@ -219,6 +219,28 @@ def test_parked(pm: Any, place: Path) -> None:
     assert pm("parked", "list", "-o", "json").out == "[]\n"
 
 
+def test_what_is_parked_is_dropped_with_a_reason_that_stands_in_the_log(pm: Any, place: Path) -> None:
+    store = SqliteStore("process-manager.db")
+    records = [NewRecord(derive(text), "a.thing", b"{}", b"") for text in ("1", "2")]
+    store.append(Block("a-1", records, StreamState.NO_STREAM))
+    store.create_group("shop.handlers.1", where=Filter(types=frozenset({"a.thing"})))
+    consumer = store.join("shop.handlers.1", "me")
+    consumer.nack(consumer.fetch(2), Nack.PARK, "no such thing")
+    drop = ("parked", "drop", records[0].id, "--actor", "ann")
+    assert pm(*drop).code == 2
+    assert pm(*drop, "--reason", "by hand").code == 3  # nobody can be asked
+    assert pm("parked", "drop", "other", "--reason", "by hand", "--yes").code == 4
+    assert len(store.parked("shop.handlers.1")) == 2
+    assert pm(*drop, "--reason", "by hand", "--yes").err == "1 dropped\n"
+    assert [each.record.id for each in store.parked("shop.handlers.1")] == [records[1].id]
+    (note,) = [json.loads(each.data) for each in store.read_stream("pm.dropped-shop.handlers.1")]
+    told = {"id": records[0].id, "stream": "a-1", "parked_because": "no such thing", "actor": "ann", "reason": "by hand"}
+    assert told.items() <= note.items()
+    assert pm("parked", "drop", "--all", "--reason", "rest", "--yes").err == "1 dropped\n"
+    assert list(store.parked("shop.handlers.1")) == []
+    store.close()
+
+
 def test_backup(shop: Any) -> None:
     answer = shop("store", "backup", "copy.db")
     assert (answer.code, answer.out) == (0, "")

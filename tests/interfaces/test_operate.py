@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from process_manager.adapters.sqlite import SqliteStore
-from process_manager.ports import Filter
+from process_manager.ports import Filter, Nack
 from tests.interfaces.conftest import Answer, Pm
 
 TEXT = '''
@@ -104,6 +104,14 @@ def actions() -> list[dict[str, Any]]:
         return [json.loads(record.data) for record in store.read_all(where=Filter(types=frozenset({"pm.operator-action"})))]
     finally:
         store.close()
+
+
+def park(type_: str) -> None:
+    store = SqliteStore("process-manager.db")
+    store.create_group("parking", where=Filter(types=frozenset({type_})))
+    consumer = store.join("parking", "me")
+    consumer.nack(consumer.fetch(1), Nack.PARK, "broken")
+    store.close()
 
 
 def test_the_log_of_the_worker_says_where_a_reaction_raised(pm: Pm, place: Path) -> None:
@@ -212,6 +220,9 @@ def test_suspend_resume_compensate_and_a_failed_undo(parcels: Pm) -> None:
     told = parcels("explain", "parcel", "4", "--app", "parcels_mended:app").out
     assert "with this app that would now lead to:\n  unweighing: p.unweigh, undoes weighing" in told
     assert "any more" not in told
+    assert "pm parked replay" not in told
+    park("p.unweigh")
+    assert "  pm parked replay " in parcels("explain", "parcel", "4").out
     assert "left out" not in parcels("retry", "parcel", "4", "--reason", "unstuck").err
     run(parcels, "parcels_mended")
     assert statuses(parcels)["4"] == "compensated"

@@ -2,7 +2,8 @@
 
 A parked record stands there as a link to the original, with the reason in its metadata. Replaying appends, for each, a marker whose type
 only this group's filter includes: it comes to the group through the log, its members hand out the original for it, and acknowledge it.
-So both survive a crash at any time. Twice the same link or marker is the same as one.
+So both survive a crash at any time. What is dropped is named by a marker that comes to nobody.
+Twice the same link or marker is the same as one.
 """
 
 import time
@@ -23,6 +24,7 @@ from process_manager.ports import Block, ExpectedVersion, Parked, StreamState
 
 LINK = "$>"
 CLEARED = "$pm.cleared"
+DROPPED = "$pm.dropped"
 CHUNK = 1_000
 """Markers in one append."""
 
@@ -56,17 +58,24 @@ class Parking:
 
     def replay(self, group: str, ids: Sequence[str] | None) -> int:
         """Let parked records be delivered again; how many."""
+        return self._unpark(group, ids, marker_of(group))
+
+    def drop(self, group: str, ids: Sequence[str]) -> int:
+        """Let go of parked records; how many."""
+        return self._unpark(group, ids, DROPPED)
+
+    def _unpark(self, group: str, ids: Sequence[str] | None, type_: str) -> int:
         while True:
             parked, version = self._fold(group)
             chosen = [it for it in parked if ids is None or it.record.id in ids][:CHUNK]
-            markers = [NewRecord(str(uuid4()), marker_of(group), _target(it.record), b"{}") for it in chosen]
+            markers = [NewRecord(str(uuid4()), type_, _target(it.record), b"{}") for it in chosen]
             if not markers:
                 return 0
             try:
                 self._append(group, markers, StreamState.NO_STREAM if version < 0 else version)
             except WrongExpectedVersion:
                 continue  # somebody parked or replayed at the same time
-            return len(markers) + (self.replay(group, ids) if len(markers) == CHUNK else 0)
+            return len(markers) + (self._unpark(group, ids, type_) if len(markers) == CHUNK else 0)
 
     def clear(self, group: str) -> None:
         """Forget what is parked."""
@@ -95,18 +104,18 @@ class Parking:
     def _fold(self, group: str, *, server: bool = True) -> tuple[list[Parked], int]:
         """What is parked, by the server too or by us alone, and the version of our stream that says so."""
         version, parked = -1, dict[bytes, Parked]()
-        replayed: dict[bytes, int] = {}
+        gone: dict[bytes, int] = {}  # when it was replayed or dropped
         for event in self._events(stream_of(group)):
             record, version = record_of(event), (event.link or event).stream_position
             if event.link:
                 parked[event.link.data] = _parked(event.link, record)
             elif record.type == CLEARED:
                 parked.clear()
-            elif record.type == marker_of(group):
+            elif record.type in {marker_of(group), DROPPED}:
                 parked.pop(record.data, None)
-                replayed[record.data] = record.created
+                gone[record.data] = record.created
         for it in self._by_server(group) if server else ():
-            if it.parked_at > replayed.get(_target(it.record), 0):
+            if it.parked_at > gone.get(_target(it.record), 0):
                 parked.setdefault(_target(it.record), it)
         return sorted(parked.values(), key=lambda it: (it.parked_at, it.record.position)), version
 

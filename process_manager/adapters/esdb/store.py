@@ -147,6 +147,10 @@ class EsdbStore:
         self._records.get(group)
         return self._parking.replay(group, ids)
 
+    def drop_parked(self, group: str, ids: Sequence[str]) -> int:
+        self._records.get(group)
+        return self._parking.drop(group, ids)
+
     def close(self) -> None:
         with self._lock:
             self._closed = True

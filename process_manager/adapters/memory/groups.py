@@ -66,6 +66,15 @@ class Group:
             self.waiting[position] = 0
         return len(chosen)
 
+    def drop(self, ids: Sequence[str]) -> int:
+        """Settle parked records."""
+        chosen = [at for at, it in self.parked.items() if it.record.id in ids]
+        for position in chosen:
+            del self.parked[position]
+        self.settled.update(chosen)
+        self.move_checkpoint()
+        return len(chosen)
+
     def info(self, state: State) -> GroupInfo:
         settled = self.settled | self.parked.keys()
         rest = state.log[self.checkpoint + 1 :]

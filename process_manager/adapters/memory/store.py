@@ -137,6 +137,10 @@ class MemoryStore:
             self._state.changed.notify_all()
             return count
 
+    def drop_parked(self, group: str, ids: Sequence[str]) -> int:
+        with self._state.locked():
+            return self._group(group).drop(ids)
+
     def close(self) -> None:
         with self._state.changed:
             self._state.closed = True

@@ -119,12 +119,25 @@ def parked(connection: sqlite3.Connection, name: str) -> Sequence[Parked]:
 
 def replay(database: Database, name: str, ids: Sequence[str] | None) -> int:
     """Parked records wait to be delivered as if for the first time, whatever the checkpoint says."""
+    return _unpark(database, name, ids, "INSERT INTO redeliveries VALUES (?, ?, 0, 0)")
+
+
+def drop(database: Database, name: str, ids: Sequence[str]) -> int:
+    """Parked records are settled; what lies behind the checkpoint is anyway."""
+    return _unpark(
+        database, name, ids, "INSERT INTO settled SELECT g.id, p.position FROM groups g JOIN parked p ON p.grp = g.id "
+        "WHERE g.id = ? AND p.position = ? AND p.position > g.checkpoint"
+    )  # fmt: skip
+
+
+def _unpark(database: Database, name: str, ids: Sequence[str] | None, then: str) -> int:
+    """Take records, all or those with these ids, out of what is parked; `then` says what they become, given group and position."""
     sql = "SELECT p.position, m.id FROM parked p CROSS JOIN messages m ON m.position = p.position WHERE p.grp = ?"
     wanted = None if ids is None else {bytes.fromhex(id_.replace("-", "")) for id_ in ids}
     with database.write(durable=True) as connection:
         group = find(connection, name)
         found = connection.execute(sql, (group.id,)).fetchall()
         rows = [(group.id, position) for position, id_ in found if wanted is None or id_ in wanted]
-        connection.executemany("INSERT INTO redeliveries VALUES (?, ?, 0, 0)", rows)
+        connection.executemany(then, rows)
         connection.executemany("DELETE FROM parked WHERE grp = ? AND position = ?", rows)
     return len(rows)

@@ -122,6 +122,9 @@ class SqliteStore:
         self._tail.wake()
         return count
 
+    def drop_parked(self, group: str, ids: Sequence[str]) -> int:
+        return tables.drop(self._database, group, ids)
+
     def backup(self, path: str | Path) -> None:
         """Copy the store as it stands now to a new file, while workers run."""
         self._database.backup(path)

@@ -48,12 +48,17 @@ def _line(ctx: click.Context, param: click.Parameter, value: str) -> str:
     return value.strip()
 
 
+def signing_options(function: F) -> F:
+    """Who does it, and why."""
+    function = click.option("--actor", callback=_actor, metavar="NAME", help="Who does it.  [default: the system's user]")(function)
+    return click.option("--reason", required=True, callback=_line, metavar="TEXT", help="Why; it is recorded.")(function)
+
+
 def acting_options(function: F) -> F:
-    """Who does it, and why; how long to wait for it."""
+    """Who does it to an instance, and why; how long to wait for it."""
     for option in reversed(
         (
-            click.option("--reason", required=True, callback=_line, metavar="TEXT", help="Why; it stands in the instance's story."),
-            click.option("--actor", callback=_actor, metavar="NAME", help="Who does it.  [default: the system's user]"),
+            signing_options,
             click.option("--request", callback=_request, metavar="ID", help="The same request again is done once.  [default: a new one]"),
             click.option("--wait", "seconds", type=click.FloatRange(0), default=0.0, metavar="SECONDS",
                          help="Wait so long for a worker to do it, and say what came of it."),

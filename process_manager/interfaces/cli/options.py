@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ import click
 
 from process_manager.errors import NotAStore
 from process_manager.interfaces import bootstrap
-from process_manager.interfaces.cli.errors import NOT_FOUND, CliError
+from process_manager.interfaces.cli.errors import NOT_FOUND, REFUSED, CliError
 
 if TYPE_CHECKING:
     from process_manager.core.definition import Definition
@@ -195,6 +196,16 @@ def read_time(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     except ValueError as error:
         raise click.BadParameter(f"{value!r} is no time: write 2026-01-31 or 2026-01-31T18:00:00+01:00", ctx, param) from error
     return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask, unless yes was said already."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise CliError("there is no terminal to ask at: say --yes", REFUSED)
+    if not click.confirm(question, err=True):
+        raise click.Abort
 
 
 def load_app(name: str) -> "App":

@@ -1,13 +1,15 @@
 """`pm parked`."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from process_manager.interfaces.cli import output
 from process_manager.interfaces.cli.errors import NOT_FOUND, CliError, say
-from process_manager.interfaces.cli.options import command, existing_store, format_option, group, store_option
+from process_manager.interfaces.cli.operate import signing_options
+from process_manager.interfaces.cli.options import command, confirm, existing_store, format_option, group, store_option
 
 if TYPE_CHECKING:
     from process_manager.ports import EventStore, Parked
@@ -17,7 +19,7 @@ COLUMNS = ("id", "group", "type", "stream", "revision", "parked", "reason")
 
 @group("parked", example="pm parked list\npm parked replay --all")
 def parked_command() -> None:
-    """List, show and replay what a consumer group has set aside because it could not be handled."""
+    """List, show, replay and drop what a consumer group has set aside because it could not be handled."""
 
 
 @command("list", example="pm parked list\npm parked list -o json")
@@ -59,20 +61,44 @@ def show_parked(id: str, url: str) -> None:
 @store_option
 def replay_parked(ids: tuple[str, ...], group_name: str, url: str, *, everything: bool) -> None:
     """Deliver parked records again, when what kept them from being handled is mended."""
-    if bool(ids) == everything:
-        raise click.UsageError("name the ids to replay, or say --all")
-    store = existing_store(url)
-    try:
-        known = {parked.record.id for _, parked in _parked(store, group_name)}
-        missing = [each for each in ids if each not in known]
-        if missing:
-            raise CliError(f"{', '.join(missing)}: not parked; nothing was replayed", NOT_FOUND)
-        count = sum(store.replay_parked(name, None if everything else list(ids)) for name in _groups(store, group_name))
-    finally:
-        store.close()
+    with closing(existing_store(url)) as store:
+        chosen = _chosen(store, ids, group_name, everything=everything, verb="replay")
+        count = sum(store.replay_parked(name, None if everything else list(ids)) for name in chosen)
     say(f"{count} delivered again")
 
 
+@command("drop", example='pm parked drop 5f0c9ad2-9a07-5c1e-8a52-6d3f9d1a7c11 --reason "settled by hand"')
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option("--all", "everything", is_flag=True, help="Everything that is parked.")
+@click.option("--group", "group_name", default="", metavar="NAME", help="Only this group, or groups whose name starts so.")
+@signing_options
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@store_option
+def drop_parked(ids: tuple[str, ...], group_name: str, reason: str, actor: str, url: str, *, everything: bool, yes: bool) -> None:
+    """Let go of parked records: they are not delivered again. Who did it and why stands in the log, in pm.dropped-GROUP."""
+    from process_manager.interfaces.dropping import drop
+
+    with closing(existing_store(url)) as store:
+        chosen = _chosen(store, ids, group_name, everything=everything, verb="drop")
+        count = sum(map(len, chosen.values()))
+        if count:
+            confirm(f"drop {count:,} parked records?", yes=yes)
+        dropped = sum(drop(store, name, parked, actor, reason) for name, parked in chosen.items() if parked)
+    say(f"{dropped:,} dropped")
+
+
+def _chosen(store: "EventStore", ids: tuple[str, ...], group_name: str, *, everything: bool, verb: str) -> "dict[str, list[Parked]]":
+    """By group, the parked records that ids name, or all."""
+    if bool(ids) == everything:
+        raise click.UsageError(f"name the ids to {verb}, or say --all")
+    found = {name: [each for each in store.parked(name) if everything or each.record.id in ids] for name in _groups(store, group_name)}
+    known = {each.record.id for parked in found.values() for each in parked}
+    if missing := [each for each in ids if each not in known]:
+        raise CliError(f"{', '.join(missing)}: not parked; there was nothing to {verb}", NOT_FOUND)
+    return found
+
+
+parked_command.add_command(drop_parked)
 parked_command.add_command(list_parked)
 parked_command.add_command(show_parked)
 parked_command.add_command(replay_parked)

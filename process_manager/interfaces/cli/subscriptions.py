@@ -1,6 +1,5 @@
 """`pm subscriptions`."""
 
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
@@ -15,6 +14,7 @@ from process_manager.interfaces.cli.errors import NOT_FOUND, REFUSED, CliError, 
 from process_manager.interfaces.cli.options import (
     app_option,
     command,
+    confirm,
     existing_store,
     format_option,
     group,
@@ -113,7 +113,7 @@ def update_group(name: str, url: str, *, yes: bool, **given: Any) -> None:
         raise click.UsageError("say what is to change: --message-timeout, --strategy, --in-flight or --max-retries")
     with closing(existing_store(url)) as store:
         info = _find(store, name)
-        _confirm(f"change {info.name}, in which {info.consumers} consumers work?", yes=yes)
+        confirm(f"change {info.name}, in which {info.consumers} consumers work?", yes=yes)
         store.update_group(info.name, _changed(info.settings, given))
     say(f"{info.name} is changed")
 
@@ -131,7 +131,7 @@ def delete_group(name: str, url: str, *, yes: bool) -> None:
         info = _find(store, name)
         if info.consumers and not yes:
             raise CliError(f"{info.consumers} consumers work in {info.name}: stop them, or say --yes", REFUSED)
-        _confirm(f"delete {info.name}, with {info.lag:,} records that wait and {info.parked:,} that are parked?", yes=yes)
+        confirm(f"delete {info.name}, with {info.lag:,} records that wait and {info.parked:,} that are parked?", yes=yes)
         store.delete_group(info.name)
     say(f"{info.name} is deleted")
 
@@ -155,15 +155,6 @@ def _changed(settings: "GroupSettings", given: dict[str, Any]) -> "GroupSettings
     if "message_timeout" in changes:
         changes["message_timeout"] = timedelta(seconds=changes["message_timeout"])
     return replace(settings, **changes)
-
-
-def _confirm(question: str, *, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise CliError("there is no terminal to ask at: say --yes", REFUSED)
-    if not click.confirm(question, err=True):
-        raise click.Abort
 
 
 def _row(info: "GroupInfo") -> output.Row:

@@ -1,0 +1,31 @@
+"""Parked records on their way out: who let them go and why stands in the log before they are gone."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from process_manager.core.codec import dumps
+from process_manager.core.records import NewRecord
+from process_manager.ports import Block, EventStore, Parked, StreamState
+
+DROPPED = "pm.parked-dropped"
+
+
+def drop(store: EventStore, group: str, parked: Sequence[Parked], actor: str, reason: str) -> int:
+    """Let go of parked records of a group, one record in the log for each, in the stream `pm.dropped-<group>`; how many. Raises StoreError.
+
+    After a crash between the two they are still parked, and can be dropped again.
+    """
+    for each in parked:
+        store.append(Block(f"pm.dropped-{group}", [_note(group, each, actor, reason)], StreamState.ANY))
+    return store.drop_parked(group, [each.record.id for each in parked])
+
+
+def _note(group: str, parked: Parked, actor: str, reason: str) -> NewRecord:
+    record = parked.record
+    data = {
+        "group": group, "id": record.id, "type": record.type, "stream": record.stream, "revision": record.revision,
+        "parked_because": parked.reason[:10_000], "actor": actor, "reason": reason[:10_000],
+    }  # fmt: skip
+    metadata = {"$correlationId": record.id, "$causationId": record.id, "time": datetime.now(UTC), "version": 1}
+    return NewRecord(str(uuid4()), DROPPED, dumps(data), dumps(metadata))

@@ -196,6 +196,25 @@ def free_port() -> int:
 def serving(port: int, path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`pm store serve` as a process."""
     command = ["-m", "process_manager.interfaces.cli.main", "store", "serve", "--port", str(port), "--store", f"sqlite:///{path}"]
+    with running(*command) as process:
+        yield process
+
+
+@contextmanager
+def node(port: int, path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """One of several servers over a file, which `pm store serve` refuses."""
+    code = (
+        "import signal, sys\n"
+        "from process_manager.adapters.sqlite import SqliteStore\n"
+        "from process_manager.interfaces.devserver import serve\n"
+        "with serve(SqliteStore(sys.argv[1]), port=int(sys.argv[2])): signal.pause()\n"
+    )
+    with running("-c", code, str(path), str(port)) as process:
+        yield process
+
+
+@contextmanager
+def running(*command: str) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield process
@@ -262,8 +281,8 @@ def test_when_one_node_is_killed_the_next_one_in_the_url_takes_over(tmp_path: Pa
     """Two servers over one file stand for two nodes: what either answers is in both."""
     ports = (free_port(), free_port())
     url = f"esdb://127.0.0.1:{ports[0]},127.0.0.1:{ports[1]}?tls=false"
-    with serving(ports[1], tmp_path / "a.db"):
-        with serving(ports[0], tmp_path / "a.db"):
+    with node(ports[1], tmp_path / "a.db"):
+        with node(ports[0], tmp_path / "a.db"):
             eventually(lambda: all(map(reachable, ports)))
             store = EsdbStore(url)
             subscription = store.subscribe(where=only(type_), after=store.last_position())

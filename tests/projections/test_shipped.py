@@ -72,6 +72,7 @@ def test_instances_stand_as_their_fold_says(log: MemoryStore, views: Views) -> N
 
 def test_the_list_is_that_of_the_log(log: MemoryStore, views: Views) -> None:
     with views_at(str(views.engine.url)) as execute:
+        assert execute is not None
         found = from_views(log, execute, "", "", None)
     assert found is not None
     assert found.rows == list(scan(log))

@@ -40,7 +40,7 @@ class Counters:
     waiting: int = 0
     suspended: int = 0
     parked: int = 0
-    left: int = 0  # to a newer version
+    left: int = 0  # records, to a newer version
     deadlines: int = 0  # fired
     event_to_command: Latency = field(default_factory=Latency)  # from an input's append to that of the commands it led to
 

@@ -26,6 +26,7 @@ from process_manager.errors import (
 from process_manager.ports import Appended, Block, Clock, Consumer, Delivery, EventStore, Nack, StreamState
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.handlers import Handler
+from process_manager.runtime.newer import LeftToNewer
 from process_manager.runtime.received import Received
 from process_manager.runtime.router import time_of
 from process_manager.runtime.suspects import ALONE_FROM, Suspects
@@ -65,6 +66,7 @@ class Inbox:
         self._store = store
         self._handlers = {handler.command.message_type: handler for handler in handlers}
         self._suspects = Suspects(store)
+        self._left = LeftToNewer(counters)
         self._clock = clock
         self._rejoin = rejoin
         self._retry = retry
@@ -271,7 +273,7 @@ class Inbox:
             self.later(received, self._retry.delay(received.tries).total_seconds())
 
     def _leave_to_others(self, delivery: Delivery, error: NewerFact) -> None:
-        log.warning("left to other workers: %s", error, extra={"action": "newer_message", "command_id": delivery.record.id})
+        self._left.note(delivery.record, error)
         self._suspects.outlived(delivery)
         self._newer.append((self._monotonic() + self._retry.longest.total_seconds(), delivery))
 

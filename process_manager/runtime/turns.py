@@ -18,6 +18,7 @@ from process_manager.ports import MAX_APPEND, Appended, Block, Clock, Consumer, 
 from process_manager.runtime.awaiting import Awaiting
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.instances import Instances
+from process_manager.runtime.newer import LeftToNewer
 from process_manager.runtime.router import Incoming, Router, Target
 from process_manager.runtime.suspects import ALONE_FROM, Suspects
 
@@ -85,6 +86,7 @@ class TurnRunner:
         self._instances = instances or Instances(store)
         self._suspects = Suspects(store)
         self._awaiting = Awaiting()
+        self._newer = LeftToNewer(counters)
         self._held: list[tuple[float, Delivery]] = []
         self._lost = False  # the membership, and not joined again yet
         self._aside: set[int] = set()  # deliveries of the batch, by identity, that were parked or are held
@@ -194,8 +196,8 @@ class TurnRunner:
         return None
 
     def _hold(self, deliveries: Sequence[Delivery], error: NewerFact) -> None:
-        self._counters.left += len(deliveries)
-        log.warning("left to a newer version: %s", error, extra={"action": "left_to_newer"})
+        for each in deliveries:
+            self._newer.note(each.record, error)
         self._held += [(time.monotonic() + HOLD, each) for each in deliveries]
 
     def _park(self, deliveries: Sequence[Delivery], reason: str) -> None:

@@ -65,6 +65,10 @@ def test_show_finds_a_group_by_the_start_of_its_name(pm: Any, groups: list[str])
     shown = json.loads(pm("subscriptions", "show", f"{app}.processes", "--store", STORE).out)
     assert shown["name"] == named(groups, "processes")
     assert shown["members"] == []
+    assert (shown["waiting"]["type"], shown["waiting"]["revision"]) == ("orders.order-placed", 0)
+    assert set(shown["waiting"]) == {"id", "type", "stream", "revision", "position"}
+    idle = json.loads(pm("subscriptions", "show", f"{app}.handlers", "--store", STORE).out)
+    assert idle["waiting"] is None
     assert "pm.deadline-passed" in shown["types"]
     assert pm("subscriptions", "show", app, "--store", STORE).code == 4
     assert "no group is called" in pm("subscriptions", "show", "other", "--store", STORE).err

@@ -199,6 +199,15 @@ def test_what_cannot_be_shared_is_refused(pm: Any) -> None:
     assert pm("run", "--app", APP, "--workers", "2", "--clock", "driven").code == 2
 
 
+def test_the_summary_names_what_was_left_to_a_newer_version_once(pm: Any, place: Path) -> None:
+    line = {"id": derive("newer"), "type": m.OrderPlaced.message_type, "stream": "newer-1", "metadata": {"version": 9}, "data": {"no": 1}}
+    assert pm("publish", "-", "--store", STORE, input=json.dumps(line)).code == 0
+    answer = pm("run", "--app", APP, "--store", STORE, "--until-idle")
+    assert answer.code == 0
+    assert "1 left" in answer.err
+    assert "pm subscriptions show GROUP" in answer.err
+
+
 def test_the_summary_says_what_to_do_about_what_was_suspended_or_parked(pm: Any, place: Path) -> None:
     """The exit code stays 0: everybody else went on."""
     Path("bad.jsonl").write_text(

@@ -189,6 +189,20 @@ def test_an_event_of_a_newer_version_is_left_alone(shop: Shop) -> None:
     assert (group.in_flight, group.parked) == (1, 0)
 
 
+def test_what_is_left_to_a_newer_version_is_told_and_counted_once(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However often it is delivered; and it is told where it stands."""
+    monkeypatch.setattr(turns, "HOLD", 0.0)
+    newer = NewRecord(str(uuid4()), "orders.order-placed", b"{}", b'{"version": 9}')
+    shop.store.append(Block("order-new", [newer], StreamState.NO_STREAM))
+    assert sum(shop.turns.step() for _ in range(4)) > 1
+
+    assert shop.counters.left == 1
+    (told,) = [each.getMessage() for each in caplog.records if "newer version" in each.getMessage()]
+    assert f"{newer.id} (revision 0 of order-new, position " in told
+
+
 def test_a_turn_over_the_limit_suspends_its_instance(shop: Shop) -> None:
     """More than an append holds is no block; the instance says so and the others go on."""
     shop.place("1", *(f"sku-{number:04}" for number in range(3_000)))

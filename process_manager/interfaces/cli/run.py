@@ -126,6 +126,8 @@ def _next_steps(counters: "Counters") -> Iterator[str]:
         yield "suspended instances wait for somebody: pm list --status suspended shows them"
     if counters.parked:
         yield "what was parked waits for a mend and a replay: pm parked list shows it and why"
+    if counters.left:
+        yield "what was left waits for a worker of a newer version: the log names it, pm subscriptions show GROUP the oldest that waits"
 
 
 def _check_metrics(port: int | None) -> None:

@@ -72,12 +72,14 @@ def list_groups(url: str, format_: str) -> None:
 @click.argument("name")
 @store_option
 def show_group(name: str, url: str) -> None:
-    """Show the group NAME with its settings, its members and the types that it delivers, as JSON."""
+    """Show the group NAME with its settings, its members and its types, as JSON; `waiting` is the oldest record that is
+    not settled."""
     with closing(existing_store(url)) as store:
         info = _find(store, name)
+        waiting = _oldest(store, info)
     where = info.where
     filter_ = {"types": sorted(where.types), "type_prefixes": where.type_prefixes, "stream_prefixes": where.stream_prefixes}
-    output.write_json(_row(info) | {"members": list(info.members), **filter_})
+    output.write_json(_row(info) | {"waiting": waiting, "members": list(info.members), **filter_})
 
 
 @command(
@@ -155,6 +157,16 @@ def _changed(settings: "GroupSettings", given: dict[str, Any]) -> "GroupSettings
     if "message_timeout" in changes:
         changes["message_timeout"] = timedelta(seconds=changes["message_timeout"])
     return replace(settings, **changes)
+
+
+def _oldest(store: "EventStore", info: "GroupInfo") -> output.Row | None:
+    """The record that has waited longest: the first one behind the checkpoint that is as old as the group says."""
+    if info.oldest is None:
+        return None
+    for record in store.read_all(after=info.checkpoint, where=info.where):
+        if record.created >= info.oldest:
+            return {"id": record.id, "type": record.type, "stream": record.stream, "revision": record.revision, "position": record.position}
+    return None
 
 
 def _row(info: "GroupInfo") -> output.Row:

@@ -61,6 +61,7 @@ def show_parked(id: str, url: str) -> None:
 @store_option
 def replay_parked(ids: tuple[str, ...], group_name: str, url: str, *, everything: bool) -> None:
     """Deliver parked records again, when what kept them from being handled is mended."""
+    _check_named(ids, everything=everything, verb="replay")
     with closing(existing_store(url)) as store:
         chosen = _chosen(store, ids, group_name, everything=everything, verb="replay")
         count = sum(store.replay_parked(name, None if everything else list(ids)) for name in chosen)
@@ -78,6 +79,7 @@ def drop_parked(ids: tuple[str, ...], group_name: str, reason: str, actor: str, 
     """Let go of parked records: they are not delivered again. Who did it and why stands in the log, in pm.dropped-GROUP."""
     from process_manager.interfaces.dropping import drop
 
+    _check_named(ids, everything=everything, verb="drop")
     with closing(existing_store(url)) as store:
         chosen = _chosen(store, ids, group_name, everything=everything, verb="drop")
         count = sum(map(len, chosen.values()))
@@ -87,10 +89,13 @@ def drop_parked(ids: tuple[str, ...], group_name: str, reason: str, actor: str, 
     say(f"{dropped:,} dropped")
 
 
-def _chosen(store: "EventStore", ids: tuple[str, ...], group_name: str, *, everything: bool, verb: str) -> "dict[str, list[Parked]]":
-    """By group, the parked records that ids name, or all."""
+def _check_named(ids: tuple[str, ...], *, everything: bool, verb: str) -> None:
     if bool(ids) == everything:
         raise click.UsageError(f"name the ids to {verb}, or say --all")
+
+
+def _chosen(store: "EventStore", ids: tuple[str, ...], group_name: str, *, everything: bool, verb: str) -> "dict[str, list[Parked]]":
+    """By group, the parked records that ids name, or all."""
     found = {name: [each for each in store.parked(name) if everything or each.record.id in ids] for name in _groups(store, group_name)}
     known = {each.record.id for parked in found.values() for each in parked}
     if missing := [each for each in ids if each not in known]:

@@ -16,7 +16,7 @@ from process_manager.ports import EventStore, Filter
 COLUMNS = ("instance", "process", "key", "status", "life", "version", "started", "updated", "outcome")
 
 FRESH = 1_000
-"""Records that the views may be behind the log to be read."""
+"""Records that the views may be behind the log to be read by people."""
 
 VERSION = 1
 """Of the projection `instances`, whose table is read."""
@@ -46,11 +46,13 @@ class Listing(NamedTuple):
     behind: int = 0
 
 
-def from_views(store: EventStore, execute: Execute, process: str, status: str, limit: int | None) -> Listing | None:
-    """The list as the views have it; None where they are missing, of another version or log, or too far behind."""
+def from_views(
+    store: EventStore, execute: Execute, process: str, status: str, limit: int | None, lag: int = FRESH
+) -> Listing | None:  # fmt: skip
+    """The list as the views have it; None where they are missing, of another version or log, or more than `lag` records behind."""
     try:
         behind = _behind(store, execute)
-        return None if behind is None or behind > FRESH else _read(execute, {"process": process, "status": status}, limit, behind)
+        return None if behind is None or behind > lag else _read(execute, {"process": process, "status": status}, limit, behind)
     except Unreadable:
         return None
 

@@ -36,7 +36,7 @@ REPORTS: Mapping[str, Report] = {
     "decisions": Report(decisions, Answer, [Instances, Decisions]),
     "failures": Report(failures, Failure, [Instances, Failures]),
     "waiting": Report(waiting, Waiting, [Instances, Commands, Deadlines]),
-    "compensations": Report(compensations, Compensated, [Instances, Commands]),
+    "compensations": Report(compensations, Compensated, [Instances, Commands, Failures]),
     "variants": Report(variants, Variant, [Instances, Events]),
     "throughput": Report(throughput, Throughput, [Instances, Events]),
     "timeline": Report(timeline, Period, [Instances]),

@@ -1,5 +1,6 @@
 """What had to be undone, and why."""
 
+from collections import Counter
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -8,11 +9,13 @@ from sqlalchemy import Connection, select
 from projections.reports.quantiles import quantiles
 from projections.reports.scope import Scope
 from projections.shipped.commands import COMMANDS
+from projections.shipped.failures import FAILURES, UNDO_SKIPPED
 from projections.shipped.instances import INSTANCES
 
 
 class Compensated(NamedTuple):
-    """A reason to compensate: instances by how far they are, their undo commands, and how long it took those that are through."""
+    """A reason to compensate: instances by how far they are, their undo commands, what
+    an operator let stay undone, and how long it took those that are through."""
 
     process: str
     reason: str
@@ -21,6 +24,7 @@ class Compensated(NamedTuple):
     under_way: int
     failed: int
     undo_commands: int
+    undos_skipped: int
     median: timedelta | None
     p90: timedelta | None
 
@@ -32,24 +36,19 @@ def compensations(connection: Connection, scope: Scope) -> list[Compensated]:
     groups: dict[tuple[str, str], list[tuple[str, str, int | None]]] = {}
     for process, reason, *rest in connection.execute(scope.instances(query.where(i.compensating_since.is_not(None)))):
         groups.setdefault((process, reason), []).append(tuple(rest))
-    undone = _undo_commands(connection)
-    rows = [_row(*key, members, undone) for key, members in groups.items()]
+    undone = Counter(connection.scalars(select(COMMANDS.c.instance).where(COMMANDS.c.undoes != "")))
+    skipped = Counter(connection.scalars(select(FAILURES.c.instance).where(FAILURES.c.kind == UNDO_SKIPPED)))
+    rows = [_row(*key, members, undone, skipped) for key, members in groups.items()]
     return sorted(rows, key=lambda row: (row.process, -row.instances, row.reason))
 
 
-def _undo_commands(connection: Connection) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for (instance,) in connection.execute(select(COMMANDS.c.instance).where(COMMANDS.c.undoes != "")):
-        found[instance] = found.get(instance, 0) + 1
-    return found
-
-
-def _row(process: str, reason: str, members: list[tuple[str, str, int | None]], undone: dict[str, int]) -> Compensated:
+def _row(process: str, reason: str, members: list[tuple[str, str, int | None]], undone: Counter[str], skipped: Counter[str]) -> Compensated:
     statuses = [status for _, status, _ in members]
     spans = [span for _, _, span in members if span is not None]
     took = quantiles(spans) if spans else None
     done, failed = statuses.count("compensated"), statuses.count("compensation_failed")
     return Compensated(
-        process, reason, len(members), done, len(members) - done - failed, failed, sum(undone.get(instance, 0) for instance, *_ in members),
+        process, reason, len(members), done, len(members) - done - failed, failed,
+        sum(undone[instance] for instance, *_ in members), sum(skipped[instance] for instance, *_ in members),
         took and took.median, took and took.p90,
     )  # fmt: skip

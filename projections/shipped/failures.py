@@ -14,19 +14,21 @@ FAILURES = Table(
     position(primary_key=True),
     instance(),
     process(),
-    text("kind"),  # refused, overdue, suspended, undo failed, compensated or aborted
+    text("kind"),  # refused, overdue, suspended, undo failed, undo skipped, compensated or aborted
     text("step"),
     text("reason"),
     time("failed"),
 )
 Index("failures_by_reason", FAILURES.c.process, FAILURES.c.kind, FAILURES.c.step, FAILURES.c.reason)
 
+UNDO_SKIPPED = "undo skipped"
+
 COMPENSATING = Table("compensating", METADATA, instance(primary_key=True))
 """Instances whose life has a compensation already."""
 
 
-class Failures(Projection, name="failures", tables=[FAILURES, COMPENSATING]):
-    """What went wrong and why: refusals, missing answers, suspended instances, undo steps that gave up, compensations, aborts."""
+class Failures(Projection, name="failures", version=2, tables=[FAILURES, COMPENSATING]):
+    """What went wrong and why: refusals, missing answers, suspended instances, undos that failed or were skipped, compensations, aborts."""
 
     @reads(facts.StepFailed)
     def refused(self, message: Message, rows: Rows) -> None:
@@ -43,6 +45,10 @@ class Failures(Projection, name="failures", tables=[FAILURES, COMPENSATING]):
     @reads(facts.CompensationFailed)
     def undo_failed(self, message: Message, rows: Rows) -> None:
         _add(message, rows, "undo failed", message.data["reason"], message.data["step"])
+
+    @reads(facts.UndoSkipped)
+    def undo_skipped(self, message: Message, rows: Rows) -> None:
+        _add(message, rows, UNDO_SKIPPED, "it stays as it is", message.data["step"])
 
     @reads(facts.CompensationStarted)
     def compensated(self, message: Message, rows: Rows) -> None:

@@ -141,6 +141,20 @@ def test_a_log_that_goes_on_leaves_the_views_behind_and_that_is_said(pm: Any, st
     assert "records behind the log: pm projections run" in pm("report", "waiting", *STORE).err
 
 
+def test_ids_to_act_on_are_never_those_of_views_that_are_behind(pm: Any, store: EventStore) -> None:
+    pm("projections", "run", "--until-idle", *STORE)
+    id_ = pm("list", "--status", "completed", "-o", "ids", *STORE).out.split()[0]
+    assert pm("list", "--status", "running", "-o", "ids", *STORE).out == ""
+    place_order(store)
+    assert pm("run", "--only", "processes", "--until-idle", "--app", "process_manager.examples.order_fulfilment:app", *STORE).code == 0
+    told = pm("list", "-o", "json", *STORE)
+    assert "records behind the log" in told.err
+    assert "order_fulfilment-new" not in told.out
+    fresh = pm("list", "-o", "ids", *STORE)
+    assert "records behind the log" not in fresh.err
+    assert {id_, "order_fulfilment-new"} <= set(fresh.out.split())
+
+
 def test_what_was_written_before_is_in_a_read_that_waits(pm: Any, store: EventStore, start: Callable[..., subprocess.Popen[str]]) -> None:
     """A runner in a process of its own follows; `--wait` returns when it has what was in the log. On an idle log it returns at once."""
     Path("own.py").write_text(OWN)

@@ -45,15 +45,16 @@ def list_command(
 ) -> None:  # fmt: skip
     """List the instances of processes, oldest first. Needs no app.
 
-    It reads the views where they are at most 1,000 records behind the log, and says so; else it reads the log itself.
+    It reads the views where they are at most 1,000 records behind the log, and says so; with -o ids, on which commands act, where
+    they are not behind at all; else it reads the log itself.
     """
-    from process_manager.interfaces.listing import COLUMNS
+    from process_manager.interfaces.listing import COLUMNS, FRESH
 
     limit = limit or (SHOWN if format_ == "table" else None)
     with existing_log(url) as store:
         if wait:
             _wait(store, url, views_url)
-        found = _listing(store, url, views_url, process, status or "", limit)
+        found = _listing(store, url, views_url, process, status or "", limit, 0 if format_ == "ids" else FRESH)
         if not found.total:
             known_process(store, process)
     output.write_rows(found.rows, COLUMNS, format_, "instance", hidden=("process", "key"))
@@ -63,12 +64,12 @@ def list_command(
         say(f"the views are {found.behind:,} records behind the log: pm projections run")
 
 
-def _listing(store: "EventStore", url: str, views_url: str | None, process: str, status: str, limit: int | None) -> "Listing":
+def _listing(store: "EventStore", url: str, views_url: str | None, process: str, status: str, limit: int | None, lag: int) -> "Listing":
     from process_manager.interfaces import listing
     from process_manager.interfaces.views import default_path
 
     with listing.views_at(views_url) if views_url else listing.views_file(default_path(url)) as execute:
-        found = execute and listing.from_views(store, execute, process, status, limit)
+        found = execute and listing.from_views(store, execute, process, status, limit, lag)
     if found:
         return found
     from process_manager.interfaces.instances import scan

@@ -28,7 +28,7 @@ ROWS: dict[str, list[Any]] = {
     "flow": [Follows(BAD, START, BAD, 1, 1, None), Follows(BAD, BAD, "(completed)", 1, 1, None)],
     "waiting": [Waiting(f"{BAD}-{BAD}", BAD, 1, "running", "answer", BAD, _NOW, None)],
     "failures": [Failure(BAD, BAD, BAD, BAD, 1, 1, _NOW, _NOW, BAD)],
-    "compensations": [Compensated(BAD, BAD, 1, 1, 0, 0, 1, _SPAN, None)],
+    "compensations": [Compensated(BAD, BAD, 1, 1, 0, 0, 1, 1, _SPAN, None)],
     "durations": [Duration(BAD, BAD, BAD, 1, 1, _SPAN, _SPAN, _SPAN, _SPAN)],
     "decisions": [Answer(BAD, 1, BAD, BAD, 1, 1.0, 1, BAD, _NOW, _NOW)],
     "variants": [Variant(BAD, 1, 1.0, (BAD, BAD, "fine"))],

@@ -4,7 +4,6 @@ import os
 import signal
 from contextlib import closing
 from pathlib import Path
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import click
@@ -74,10 +73,12 @@ def _serve(store: "EventStore", url: str, host: str, port: int, security: "devse
     """Until a signal comes."""
     from process_manager.interfaces import devserver
 
-    stopping: SimpleQueue[int] = SimpleQueue()  # its put may interrupt its get, where an Event's would wait for a lock for ever
-    for signal_ in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signal_, lambda number, _: stopping.put(number))
-    with devserver.serve(store, host, port, security) as server:
-        say(f"serving {url} at {server.url}\n{_PROMISE}")
-        stopping.get()
-        say("stopping")
+    stopping = {signal.SIGINT, signal.SIGTERM}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, stopping)  # they wait for us, in this thread and in those that it starts
+    try:
+        with devserver.serve(store, host, port, security) as server:
+            say(f"serving {url} at {server.url}\n{_PROMISE}")
+            signal.sigwait(stopping)
+            say("stopping")
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

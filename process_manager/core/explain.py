@@ -10,6 +10,7 @@ from process_manager.core.compensation import failed_undos
 from process_manager.core.definition import Definition
 from process_manager.core.facts import Fact, Input, Started, StepFailed, StepOverdue, StepStarted
 from process_manager.core.instance import Instance, Run
+from process_manager.core.operator import refusal
 from process_manager.core.outlook import answers, outlook
 from process_manager.core.replay import Replay
 from process_manager.core.signals import DEADLINE_PASSED, OPERATOR_ACTION, Action, DeadlinePassed, OperatorAction
@@ -48,8 +49,10 @@ class Explanation(NamedTuple):
     waiting: list[Waiting]
     next: Passing | None
     possible: dict[str, list[str]] | None  # by event type, what may follow; None without the definition
-    actions: list[str]  # by hand, of those that lead on from where it stands still
-    retried: list[str] | None  # what a retry would lead to now, or pm resume; None without the definition, or where nothing stands still
+    actions: list[Action]  # by hand, of those that lead on from where it stands still
+    retried: (
+        list[str] | None
+    )  # what the first of these actions would lead to now; None without the definition, or where nothing stands still
     failed: list[str]  # ids of the commands of undos that failed
 
 
@@ -119,20 +122,19 @@ class Explainer:
         if culprit is not None:
             answer = _answers(instance, culprit.input)
             what = f"{culprit.input.type} {culprit.input.id}" + (f", the answer to {called(answer)}," if answer else "")
-            yield Waiting(f"an operator, since {what} could not be taken", self._status_since, None, [])
+            yield Waiting(f"an operator, because {what} could not be taken,", self._status_since, None, [])
         elif instance.suspended:
             yield Waiting("an operator, who lets it go on", self._status_since, None, [])
         for run in _given_up(instance):
             line = self._gave_up.get(run.operation)
             undone = instance.runs.get(run.undoes)
-            what = f"an operator, since {called(run)} could not undo {called(undone) if undone else run.undoes}"
+            what = f"an operator, because {called(run)} could not undo {called(undone) if undone else run.undoes}"
             yield Waiting(what + (f" ({line.text})" if line else ""), line.time if line else self._status_since, None, [])
 
-    def _retried(self, instance: Instance, actions: list[str], now: datetime) -> list[str] | None:
+    def _retried(self, instance: Instance, actions: list[Action], now: datetime) -> list[str] | None:
         if self._definition is None or not actions:
             return None
-        action: Action = "resume" if actions[0] == "resume" else "retry"
-        asked = OperatorAction(instance.stream, "", action, "", "")
+        asked = OperatorAction(instance.stream, "", actions[0], "", "")
         taken = Input("", OPERATOR_ACTION, 1, orjson.dumps(asked), b"null", asked.stream, 0, instance.taken_position + 1, now)
         return self._told(instance, taken)[1:]
 
@@ -173,7 +175,8 @@ def _answers(instance: Instance, taken: Input) -> Run | None:
     return instance.run_of_command(str(taken.meta.get("$causationId")))
 
 
-def _actions(instance: Instance) -> list[str]:
-    if instance.suspended and not instance.culprit:
-        return ["resume", "cancel"]
-    return ["retry", "skip", "cancel"] if instance.suspended or instance.status == "compensation_failed" else []
+def _actions(instance: Instance) -> list[Action]:
+    if not instance.suspended and instance.status != "compensation_failed":
+        return []
+    leads_on: tuple[Action, ...] = ("retry", "skip", "resume", "cancel")
+    return [each for each in leads_on if not refusal(instance, OperatorAction(instance.stream, "", each, "", ""))]

@@ -76,8 +76,8 @@ def test_a_suspended_instance_waits_for_an_operator() -> None:
     assert "ZeroDivisionError" in found.outcome
     waits = found.waiting[0]
     assert [each.what for each in found.waiting[1:]] == ["the deadline patience"]  # the answer is there
-    assert waits.what.startswith("an operator, since t.paid ")
-    assert waits.what.endswith(", the answer to paying, could not be taken")
+    assert waits.what.startswith("an operator, because t.paid ")
+    assert waits.what.endswith(", the answer to paying, could not be taken,")
     assert (found.actions, found.retried) == (["retry", "skip", "cancel"], None)
 
 
@@ -108,7 +108,7 @@ def test_an_undo_that_may_fail_says_so_and_one_that_failed_waits_for_an_operator
     found = explained(case.given(Stuck(id="1", item="a")), Purchase.definition)
     assert found.status == "compensation_failed"
     assert [each.what for each in found.waiting] == [
-        "an operator, since giving_back [a] could not undo taking [a] (t.stuck: giving_back [a] failed)"
+        "an operator, because giving_back [a] could not undo taking [a] (t.stuck: giving_back [a] failed)"
     ]
     assert (found.actions, len(found.failed)) == (["retry", "skip", "cancel"], 1)
     assert found.retried is not None

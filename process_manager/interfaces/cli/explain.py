@@ -84,7 +84,7 @@ def _told(it: "Explanation", now: datetime, parked: list[str]) -> Iterator[str]:
     if it.actions:
         yield from ("", "what leads on:", *_ways(it, parked))
     if it.retried is not None:
-        yield from ("", "with this app that would now lead to:", *(f"  {text}" for text in it.retried or ["nothing but that it goes on"]))
+        yield from ("", f"with this app pm {it.actions[0]} would now lead to:", *(f"  {text}" for text in it.retried or ["nothing else"]))
     if it.next is not None:
         yield from ("", *_next(it.next, now))
     if it.possible is not None:

@@ -117,7 +117,9 @@ def known_instance(store: "EventStore", stream: str) -> None:
 
     try:
         if not is_instance(store, stream):
-            raise CliError(f"{stream} is no instance's stream: pm show {stream} -o json shows its records, pm list instances", NOT_FOUND)
+            raise CliError(
+                f"{stream} is no instance's stream: pm show {stream} -o json shows its records; pm list shows instances", NOT_FOUND
+            )
     except StreamNotFound as error:
         raise no_instance(stream) from error
 

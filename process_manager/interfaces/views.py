@@ -29,20 +29,24 @@ def open_views(store_url: str, views_url: str | None) -> "Views | None":
 
 
 def load_projections(name: str | None) -> "Sequence[Projection]":
-    """The shipped projections, and those that `module:attribute` names, a projection or several. Raises AppError."""
+    """The shipped projections, and those that `module:attribute` names, a projection or several. Raises ProjectionError."""
     from projections.shipped import SHIPPED
 
     if name is None:
         return SHIPPED
+    from projections.errors import ProjectionError
     from projections.projection import Projection
 
-    found = bootstrap.load(name)
+    try:
+        found = bootstrap.load(name)
+    except AppError as error:
+        raise ProjectionError(f"the projections cannot be loaded: {'; '.join(error.problems)}") from error
     own = [found] if isinstance(found, Projection) else list(found) if isinstance(found, list | tuple) else []
     if not own or not all(isinstance(each, Projection) for each in own):
-        raise AppError([f"{name} is no projection: write orders = Orders(), or a list of several"])
+        raise ProjectionError(f"{name} is no projection: write orders = Orders(), or a list of several")
     together = [*SHIPPED, *own]
     names = [*(each.name for each in together), *(table.name for each in together for table in each.tables if table.name != each.name)]
     twice = sorted({each for each in names if names.count(each) > 1})
     if twice:
-        raise AppError([f"{name}: there are two projections or tables named {', '.join(twice)}: rename yours"])
+        raise ProjectionError(f"{name}: there are two projections or tables named {', '.join(twice)}: rename yours")
     return together

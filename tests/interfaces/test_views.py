@@ -7,9 +7,11 @@ import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
@@ -265,6 +267,15 @@ def test_rebuild_makes_the_same_tables(pm: Any, store: EventStore) -> None:
     assert data(pm("report", "decisions", *STORE, "-o", "json")) == before
 
 
+def test_times_of_a_table_are_in_the_zone_asked_for(pm: Any, store: EventStore) -> None:
+    assert pm("projections", "run", "--until-idle", *STORE).code == 0
+    (first, *_) = data(pm("report", "failures", *STORE, "-o", "json"))
+    there = datetime.fromisoformat(first["first"]).astimezone(ZoneInfo("Europe/Rome"))
+    table = pm("report", "failures", "--zone", "Europe/Rome", *STORE)
+    assert f"{there:%Y-%m-%d %H:%M:%S} CET" in table.out
+    assert "CET" not in pm("report", "failures", *STORE).out
+
+
 @pytest.mark.parametrize("command", [("run", "--until-idle"), ("rebuild", "--all")])
 def test_one_that_fails_is_told_and_the_others_go_on(pm: Any, store: EventStore, command: tuple[str, ...]) -> None:
     Path("ownfailing.py").write_text(OWN)
@@ -288,7 +299,7 @@ def test_one_that_fails_is_told_and_the_others_go_on(pm: Any, store: EventStore,
         (("projections", "rebuild"), 2, "name the projections to rebuild, or say --all"),
         (("projections", "rebuild", "nonsense"), 4, "there is no projection nonsense: there are instances,"),
         (("projections", "run", "--projections", "own:wrong"), 1, "own:wrong is no projection"),
-        (("projections", "run", "--projections", "own:none"), 1, "own has no 'none'"),
+        (("projections", "run", "--projections", "own:none"), 1, "the projections cannot be loaded: own:none: own has no 'none'"),
         (("projections", "run", "--views", "nonsense://"), 1, "is no database for views"),
         (("report", "overview", "--since", "yesterday"), 2, "is no time"),
         (("report", "waiting", "--process", "order_fulfillment", "--as-of", "2026-01-05"), 4, "there are order_fulfilment"),

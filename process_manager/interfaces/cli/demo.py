@@ -57,7 +57,7 @@ def _run(orders: int, seed: int, url: str, store: "EventStore") -> int | None:
     from process_manager.examples.order_fulfilment import app
     from process_manager.examples.order_fulfilment.demo import Demo, OtherDemo
     from process_manager.examples.order_fulfilment.orders import Plan
-    from process_manager.interfaces.cli.run import set_up_logging, stopped_by_signals, summary
+    from process_manager.interfaces.cli.run import set_up_logging, stopped_by_signals
 
     set_up_logging()
     progress, placed = Progress(), 0
@@ -65,7 +65,7 @@ def _run(orders: int, seed: int, url: str, store: "EventStore") -> int | None:
     def show(number: int | None = None) -> None:
         nonlocal placed
         placed = max(placed, number or 0)
-        progress.show(f"{placed:,} of {orders:,} orders placed; {summary(worker.counters)}")
+        progress.show(f"{placed:,} of {orders:,} orders placed, {worker.counters.turns:,} turns so far")
 
     worker = bootstrap.build(app, url, store, clock="driven", progress=lambda _: show())
     try:

@@ -182,7 +182,8 @@ def carry_out(store: "EventStore", actions: "Sequence[OperatorAction]", seconds:
 
 
 _MORE = """Name the instance as PROCESS KEY or PROCESS-KEY, give ids on standard input with -, or choose by --process and --status.
-A worker does it as soon as it gets to it, and records who did it and why. Needs no app."""
+A worker does it as soon as it gets to it, and records who did it and why. Needs no app. Where it does not apply to some of the ids
+given, it is done to the others, and the exit code is 1; --process and --status choose only those to which it applies."""
 
 retry_command = _command(
     "retry",

@@ -10,7 +10,7 @@ import click
 
 from process_manager.interfaces import readable
 from process_manager.interfaces.cli import output
-from process_manager.interfaces.cli.errors import REFUSED, CliError, say
+from process_manager.interfaces.cli.errors import CliError, say
 from process_manager.interfaces.cli.instances import STATUSES
 from process_manager.interfaces.cli.options import command, existing_log, format_option, known_process, store_option
 from process_manager.interfaces.cli.views import opened_views, ready, views_option, wait_option
@@ -59,7 +59,14 @@ def _time(text: str | None, zone: ZoneInfo, *, end: bool = False) -> int | None:
 @click.option("--since", metavar="TIME", help="Only what began at this day or time, or later.")
 @click.option("--until", metavar="TIME", help="Only what began until the end of this day, or up to this time.")
 @click.option("--as-of", "then", metavar="TIME", help="What the log said at the end of this day, or at this time.")
-@click.option("--zone", callback=_zone, default="UTC", show_default=True, metavar="NAME", help="The time zone of days and times given.")
+@click.option(
+    "--zone",
+    callback=_zone,
+    default="UTC",
+    show_default=True,
+    metavar="NAME",
+    help="The time zone of days and times given, and of a table's; data is in UTC.",
+)
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help=f"At most N rows. Default: {SHOWN} in a table, else all.")
 @wait_option
 @views_option
@@ -98,7 +105,7 @@ def report_command(
         about = page.About(datetime.now(UTC), position, [(each, str(value)) for each, value in asked.items() if value])
         click.echo(page.render(found, about, limit))
     else:
-        _write(found[name], reports[name].row._fields, format_, limit)
+        _write(found[name], reports[name].row._fields, format_, limit, zone)
 
 
 def _page() -> "ModuleType":
@@ -107,7 +114,7 @@ def _page() -> "ModuleType":
     except ModuleNotFoundError as error:
         if error.name not in {"graphlay", "jinja2", "markupsafe", "vl_convert"}:
             raise
-        raise CliError("-o html needs what draws it: pip install 'process-manager[html]'", REFUSED) from error
+        raise CliError("-o html needs what draws it: pip install 'process-manager[html]'") from error
     return page
 
 
@@ -127,11 +134,11 @@ def _views(needed: "Sequence[Projection]", url: str, views_url: str | None, befo
                 yield views
 
 
-def _write(rows: Sequence[Any], columns: Sequence[str], format_: str, limit: int | None) -> None:
+def _write(rows: Sequence[Any], columns: Sequence[str], format_: str, limit: int | None, zone: ZoneInfo) -> None:
     table = format_ == "table"
     shown = rows[: limit or (SHOWN if table else None)]
     output.write_rows(
-        ({column: (_readable if table else _plain)(value) for column, value in row._asdict().items()} for row in shown),
+        ({column: _readable(value, zone) if table else _plain(value) for column, value in row._asdict().items()} for row in shown),
         columns,
         format_,
         "",
@@ -147,8 +154,10 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _readable(value: Any) -> Any:
-    """For people."""
+def _readable(value: Any, zone: ZoneInfo) -> Any:
+    """For people: times in their zone, which is marked unless it is UTC."""
+    if isinstance(value, datetime) and zone.key != "UTC":
+        return f"{value.astimezone(zone):%Y-%m-%d %H:%M:%S %Z}"
     if isinstance(value, timedelta):
         return readable.span(value)
     if isinstance(value, float):

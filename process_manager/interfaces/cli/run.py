@@ -137,7 +137,7 @@ def _check_metrics(port: int | None) -> None:
     try:
         import process_manager.interfaces.metrics  # noqa: F401  only to see that it can be
     except ModuleNotFoundError as error:
-        raise CliError("--metrics needs prometheus_client: pip install 'process-manager[metrics]'", REFUSED) from error
+        raise CliError("--metrics needs prometheus_client: pip install 'process-manager[metrics]'") from error
 
 
 @contextmanager

@@ -85,7 +85,8 @@ def lines(periods: Sequence[Period]) -> Markup:
     ]
     time = {"field": "at", "type": "temporal", "scale": {"type": "utc"}, "title": None, "axis": {"format": _TIMES, "labelOverlap": True}}
     number = {"type": "quantitative", "axis": {"tickCount": 4, "minExtent": 60, **_WHOLE}}
-    colors = {"domain": ["started", "ended"], "range": ["var(--bar)", "var(--completed)"]}
+    colors = {"domain": ["started", "ended"], "range": ["var(--bar)", "var(--compensated)"]}
+    dashes = {"domain": ["started", "ended"], "range": [[1, 0], [6, 3]]}
     return _svg({
         "data": {"values": values},
         "vconcat": [
@@ -98,6 +99,7 @@ def lines(periods: Sequence[Period]) -> Markup:
                     "x": time,
                     "y": {**number, "field": "number", "title": f"in each {readable.span(periods[0].length)}"},
                     "color": {"field": "what", "type": "nominal", "scale": colors},
+                    "strokeDash": {"field": "what", "type": "nominal", "scale": dashes},
                 },
             },
             {

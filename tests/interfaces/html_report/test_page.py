@@ -26,6 +26,7 @@ class Parsed(HTMLParser):
     def __init__(self, page: str) -> None:
         super().__init__()
         self.tags: Counter[str] = Counter()
+        self.styles: list[tuple[str, str]] = []
         self.attributes: list[tuple[str, str]] = []
         self.texts: list[str] = []
         self.feed(page)
@@ -33,6 +34,9 @@ class Parsed(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags[tag] += 1
+        if tag == "path":
+            found = dict(attrs)
+            self.styles.append((found.get("stroke") or "", found.get("stroke-dasharray") or ""))
         self.attributes += [(name, value or "") for name, value in attrs]
 
     def handle_data(self, data: str) -> None:
@@ -63,6 +67,12 @@ def test_charts_have_a_text_alternative_and_a_table(parsed: Parsed) -> None:
     assert charts == parsed.tags["figure"] > 5
     assert parsed.tags["table"] >= charts
     assert parsed.values("aria-label").count("") == 0
+
+
+def test_lines_and_their_legend_differ_in_colour_and_in_dashes(parsed: Parsed) -> None:
+    lines = {(stroke, dashes) for stroke, dashes in parsed.styles if dashes}
+    assert lines == {("var(--bar)", "1,0"), ("var(--compensated)", "6,3")}
+    assert len([each for each in parsed.styles if each in lines]) == 4  # two lines, two keys
 
 
 def test_the_page_tells_when_and_where_it_was_made_and_what_was_asked_for(report: Report) -> None:
@@ -133,7 +143,7 @@ def test_without_what_draws_it_the_error_names_the_extra(report: Report) -> None
     command = [sys.executable, "-c", code, "report", "overview", "-o", "html", "--store", "sqlite:///nowhere.db"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
-    assert done.returncode == 3
+    assert done.returncode == 1
     assert "pip install 'process-manager[html]'" in done.stderr
 
 

@@ -58,7 +58,8 @@ def test_with_its_app_a_replay_shows_the_processs_own_state_too(pm: Pm, place: P
     assert "ask_approval is done" in alone
     assert "state spent" not in alone
     told = pm("replay", "agent_task", "siege", "--store", "agent.db", "--app", "process_manager.examples.agent_task:app").out
-    assert "state spent: 4.00 -> 4.02" in told
+    assert "state spent: " in told
+    assert " -> 4.02\n" in told  # whichever of the tools that run at once answered last
 
 
 def test_with_data_a_replay_shows_what_stood_in_inputs_and_commands_and_what_to_ask_why_for(pm: Pm, demo: str, undone: str) -> None:

@@ -1,6 +1,7 @@
 """`pm run` and `pm demo` as processes of their own: signals, kills, totals."""
 
 import json
+import re
 import signal
 import time
 from pathlib import Path
@@ -56,3 +57,11 @@ def test_a_demo_for_people(pm: Any) -> None:
     answer = pm("demo", "--orders", "40")
     assert "completed" in answer.out
     assert "compensated: " in answer.out
+
+
+def test_a_demo_tells_how_far_it_is_so_far(pm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lines are overtaken by the totals, so they say no more than that."""
+    monkeypatch.setattr("process_manager.interfaces.cli.progress.QUIET", 0.0)
+    lines = [line for line in pm("demo", "--orders", "20").err.splitlines() if "orders placed" in line]
+    assert lines
+    assert all(re.fullmatch(r"\d+ of 20 orders placed, [\d,]+ turns so far", line) for line in lines)

@@ -79,7 +79,8 @@ class Proxy:
     async def _cut(self) -> int:
         count = len(self._writers) // 2
         for writer in self._writers:
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            with suppress(OSError):  # closed by the other side just now
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             writer.transport.abort()
         return count
 

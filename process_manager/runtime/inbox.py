@@ -66,7 +66,7 @@ class Inbox:
         self._store = store
         self._handlers = {handler.command.message_type: handler for handler in handlers}
         self._suspects = Suspects(store)
-        self._left = LeftToNewer(counters)
+        self._newer = LeftToNewer(counters, retry.longest.total_seconds(), monotonic)
         self._clock = clock
         self._rejoin = rejoin
         self._retry = retry
@@ -83,7 +83,7 @@ class Inbox:
         self._done: list[Received] = []
         self._parking: dict[str, tuple[Delivery, str]] = {}  # by command id, with the reason
         self._park: list[tuple[Delivery, str]] = []  # what its signal was written for
-        self._newer: list[tuple[float, Delivery]] = []  # and when it is handed to others
+        self._newer.clear()
         self._entries: list[Entry] = []  # an append without an answer
 
     @property
@@ -189,7 +189,8 @@ class Inbox:
 
     def fetch(self, limit: int) -> list[Received]:
         """The next commands: those whose wait is over, then new ones. Suspects are kept for `next_suspect`."""
-        self._hand_back_newer()
+        if newer := self._newer.due():
+            self.consumer.nack(newer, Nack.RETRY, "written by a newer version")
         room = min(limit, MOST - len(self._held))
         deliveries = self.consumer.fetch(room) if room > 0 else ()
         found = self._due() if self._waiting else []
@@ -273,14 +274,8 @@ class Inbox:
             self.later(received, self._retry.delay(received.tries).total_seconds())
 
     def _leave_to_others(self, delivery: Delivery, error: NewerFact) -> None:
-        self._left.note(delivery.record, error)
+        self._newer.keep(delivery, error)
         self._suspects.outlived(delivery)
-        self._newer.append((self._monotonic() + self._retry.longest.total_seconds(), delivery))
-
-    def _hand_back_newer(self) -> None:
-        while self._newer and self._newer[0][0] <= self._monotonic():
-            self.consumer.nack([self._newer[0][1]], Nack.RETRY, "written by a newer version")
-            self._newer.pop(0)
 
     def _give_up(self, delivery: Delivery, reason: str) -> None:
         record = delivery.record

@@ -86,8 +86,7 @@ class TurnRunner:
         self._instances = instances or Instances(store)
         self._suspects = Suspects(store)
         self._awaiting = Awaiting()
-        self._newer = LeftToNewer(counters)
-        self._held: list[tuple[float, Delivery]] = []
+        self._newer = LeftToNewer(counters, HOLD)
         self._lost = False  # the membership, and not joined again yet
         self._aside: set[int] = set()  # deliveries of the batch, by identity, that were parked or are held
 
@@ -99,7 +98,7 @@ class TurnRunner:
     @property
     def left(self) -> int:
         """How many deliveries are held for a newer version to take."""
-        return len(self._held)
+        return len(self._newer)
 
     @property
     def consumer(self) -> Consumer:
@@ -113,7 +112,8 @@ class TurnRunner:
         self._join_again()
         try:
             self._suspects.tell()
-            self._release()
+            if newer := self._newer.due():
+                self._consumer.nack(newer, Nack.RETRY)
             deliveries = self._consumer.fetch(BATCH)
             suspects = [each for each in deliveries if each.retries >= ALONE_FROM]
             usual = [*self._awaiting.due(deliveries), *(each for each in deliveries if each.retries < ALONE_FROM)]
@@ -133,7 +133,7 @@ class TurnRunner:
     def _start_over(self) -> None:
         """Forget what is cached and hand back what is in flight, so that it comes again, here or elsewhere."""
         self._instances.clear()
-        self._held.clear()
+        self._newer.clear()
         self._awaiting.clear()
         self._lost = True
         self._join_again()
@@ -144,13 +144,6 @@ class TurnRunner:
                 self._consumer.leave()
             self._consumer = self._rejoin()
         self._lost = False
-
-    def _release(self) -> None:
-        now = time.monotonic()
-        due = [delivery for when, delivery in self._held if when <= now]
-        if due:
-            self._held = [each for each in self._held if each[0] > now]
-            self._consumer.nack(due, Nack.RETRY)
 
     def _take_alone(self, suspect: Delivery) -> None:
         if reason := self._suspects.verdict(suspect):
@@ -185,7 +178,7 @@ class TurnRunner:
         try:
             incoming = self._router.incoming(delivery.record)
         except NewerFact as error:
-            self._hold([delivery], error)
+            self._newer.keep(delivery, error)
         except UndecodableMessage as error:
             early = isinstance(error, NotCorrelated) and self._leased and not self._store.features.single_active
             if not (early and self._awaiting.keeps(delivery)):  # another worker may have the start
@@ -194,11 +187,6 @@ class TurnRunner:
             self._awaiting.taken(delivery)
             return incoming
         return None
-
-    def _hold(self, deliveries: Sequence[Delivery], error: NewerFact) -> None:
-        for each in deliveries:
-            self._newer.note(each.record, error)
-        self._held += [(time.monotonic() + HOLD, each) for each in deliveries]
 
     def _park(self, deliveries: Sequence[Delivery], reason: str) -> None:
         if not deliveries:
@@ -220,7 +208,8 @@ class TurnRunner:
             if likely_new and not work.records:
                 self._decide(work, self._instances.get(work.target.definition, work.target.key))
         except NewerFact as error:
-            self._hold(self._set_aside(work.inputs), error)
+            for delivery in self._set_aside(work.inputs):
+                self._newer.keep(delivery, error)
         except UndecodableMessage as error:
             self._park(self._set_aside(work.inputs), f"the instance {work.target.stream} cannot be rebuilt: {error}")
         else:

@@ -193,7 +193,7 @@ def test_what_is_left_to_a_newer_version_is_told_and_counted_once(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """However often it is delivered; and it is told where it stands."""
-    monkeypatch.setattr(turns, "HOLD", 0.0)
+    monkeypatch.setattr(shop.turns._newer, "_hold", 0.0)
     newer = NewRecord(str(uuid4()), "orders.order-placed", b"{}", b'{"version": 9}')
     shop.store.append(Block("order-new", [newer], StreamState.NO_STREAM))
     assert sum(shop.turns.step() for _ in range(4)) > 1

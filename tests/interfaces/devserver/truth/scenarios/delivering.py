@@ -232,8 +232,9 @@ def group_round_robin(s: Session) -> None:
     """Two consumers of a RoundRobin group, four live events: how many each gets."""
     a, g = s.stream("a"), s.stream("g")
     s.create_group(g, a, consumer_strategy="RoundRobin")
-    c, d = s.open_group(g, a), s.open_group(g, a)
+    c = s.open_group(g, a)
     c.take(1)
+    d = s.open_group(g, a)  # once the first has joined: they take turns in that order
     d.take(1)
     for i in range(4):
         s.append(a, "any", f"a{i}")

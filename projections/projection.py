@@ -1,7 +1,7 @@
 """What a projection is: the records it reads, the tables it writes, and how one becomes the other."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from sqlalchemy import Table
 
@@ -18,10 +18,6 @@ Handler = Callable[[Message, Rows], None]
 
 COMMAND = StepStarted.fact_type
 """Stands for every command that an instance issues, whatever its type: `@reads(StepStarted)`."""
-
-
-class _Reading(Protocol):
-    reads: tuple[str, ...]
 
 
 def reads(*what: type[Model] | type[Fact] | str) -> Callable[[F], F]:

@@ -6,6 +6,7 @@ from typing import Any
 from process_manager.core import facts
 from process_manager.core.block import command_record, fact_metadata, fact_record
 from process_manager.core.codec import encode
+from process_manager.core.deadlines import generation
 from process_manager.core.definition import Definition
 from process_manager.core.effects import Abort, Compensate, Complete, DeadlineCancelled, DeadlineSet, Decision, Ending
 from process_manager.core.facts import Fact, Input, Receipt
@@ -16,7 +17,6 @@ from process_manager.core.messages import Command, Message
 from process_manager.core.reactions import Reaction
 from process_manager.core.records import NewRecord
 from process_manager.core.steps import AnyStep
-from process_manager.core.timing import generation
 from process_manager.errors import ReactionError
 
 ROOM = 512 * 1024

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import orjson
 
 from process_manager.core.compensation import failed_undos
+from process_manager.core.deadlines import Pending, pending, set_by
 from process_manager.core.definition import Definition
 from process_manager.core.facts import Fact, Input, Started, StepFailed, StepOverdue, StepStarted
 from process_manager.core.instance import Instance, Run
@@ -15,7 +16,6 @@ from process_manager.core.outlook import answers, outlook
 from process_manager.core.replay import Replay
 from process_manager.core.signals import DEADLINE_PASSED, OPERATOR_ACTION, Action, DeadlinePassed, OperatorAction
 from process_manager.core.story import Line
-from process_manager.core.timing import Pending, pending, set_by
 from process_manager.core.turn import take
 from process_manager.core.view import called
 

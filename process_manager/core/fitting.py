@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from process_manager.core.deadlines import LEFTOVER
 from process_manager.core.definition import Definition, join_of
 from process_manager.core.instance import Instance, Run
 from process_manager.core.joins import announced
 from process_manager.core.signals import ADDRESSED
-from process_manager.core.timing import LEFTOVER
 
 
 class Misfit(NamedTuple):

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from process_manager.core import facts
+from process_manager.core.deadlines import LEFTOVER
 from process_manager.core.facts import Fact, Input, Receipt
 from process_manager.core.instance import LOOSE_RUNS, WINDOW, Fate, Instance, Kept, Payload, Run, RunStatus, Timer, Undo
-from process_manager.core.timing import LEFTOVER
 
 Evolve = Callable[[Any, Payload], Any]
 """How a definition's own state takes in an event."""

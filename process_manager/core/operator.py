@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from process_manager.core import answers, compensation, facts
+from process_manager.core.deadlines import EXPIRY, LEFTOVER, generation, pending
 from process_manager.core.draft import Draft
 from process_manager.core.effects import Compensate
 from process_manager.core.instance import Instance, Kept
 from process_manager.core.signals import Action, OperatorAction
-from process_manager.core.timing import EXPIRY, LEFTOVER, generation, pending
 
 
 def refusal(instance: Instance, asked: OperatorAction) -> str:

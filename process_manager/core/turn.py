@@ -7,6 +7,7 @@ from traceback import walk_tb
 
 from process_manager.core import answers, facts
 from process_manager.core.classify import Verdict, classify
+from process_manager.core.deadlines import LEFTOVER, reached
 from process_manager.core.definition import Definition
 from process_manager.core.draft import Draft
 from process_manager.core.facts import Fact, Input
@@ -25,7 +26,6 @@ from process_manager.core.signals import (
     DeadlinePassed,
     OperatorAction,
 )
-from process_manager.core.timing import LEFTOVER, reached
 from process_manager.errors import NewerFact, ReactionError
 
 

@@ -12,12 +12,12 @@ import orjson
 from process_manager.core import facts
 from process_manager.core.block import read_fact
 from process_manager.core.codec import dumps
+from process_manager.core.deadlines import ANSWERED, cleared_by, expiry_name, run_deadline, set_by
 from process_manager.core.definition import Definition
 from process_manager.core.facts import FACTS
 from process_manager.core.identity import derive, record_id
 from process_manager.core.records import NewRecord, Record
 from process_manager.core.signals import DEADLINE_PASSED, TIME_PASSED, DeadlinePassed
-from process_manager.core.timing import ANSWERED, cleared_by, expiry_name, run_deadline, set_by
 from process_manager.errors import MessageError, StoreError
 from process_manager.ports import Appended, Block, Clock, DeadlineChange, DeadlineIndex, EventStore, Filter, PendingDeadline, StreamState
 from process_manager.runtime.counters import Counters

@@ -19,6 +19,7 @@ from uuid import UUID
 import orjson
 
 from process_manager.core.codec import decode, encode
+from process_manager.core.deadlines import Pending, cleared_by, pending, set_by
 from process_manager.core.definition import Definition
 from process_manager.core.effects import Deadline
 from process_manager.core.facts import Decided, Fact, Input, InputIgnored, InputKept, Receipt, StepStarted
@@ -29,7 +30,6 @@ from process_manager.core.records import Record
 from process_manager.core.signals import DEADLINE_PASSED, OPERATOR_ACTION, Action, DeadlinePassed, OperatorAction
 from process_manager.core.steps import AnyStep
 from process_manager.core.story import story
-from process_manager.core.timing import Pending, cleared_by, pending, set_by
 from process_manager.core.turn import Turn, take
 from process_manager.testing.answering import Delivery, answer, command_answered, unsolicited
 from process_manager.testing.rebuilding import rebuilding

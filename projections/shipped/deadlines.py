@@ -3,7 +3,7 @@
 from sqlalchemy import Column, Index, Integer, Table
 
 from process_manager.core import facts
-from process_manager.core.timing import attempt_generation, expiry_name, retry_generation
+from process_manager.core.deadlines import attempt_generation, expiry_name, retry_generation
 from projections.message import Message
 from projections.projection import Projection, reads
 from projections.rows import Rows

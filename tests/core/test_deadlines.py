@@ -8,9 +8,9 @@ import pytest
 
 from process_manager import Abort, Complete, Deadline, Effects, ProcessManager, days, due, hours, on, starts
 from process_manager.core import facts
+from process_manager.core.deadlines import cleared_by, set_by
 from process_manager.core.facts import Input
 from process_manager.core.signals import DEADLINE_PASSED, DeadlinePassed
-from process_manager.core.timing import cleared_by, set_by
 from process_manager.testing.scenario import START, Scenario, scenario
 from tests.core.samples import CLOSED, NOTICED, Began, Closed, Noticed, Paid, began
 

@@ -26,9 +26,9 @@ from process_manager import (
     undo,
 )
 from process_manager.core import facts
+from process_manager.core.deadlines import LEFTOVER
 from process_manager.core.facts import Input
 from process_manager.core.signals import OPERATOR_ACTION, OperatorAction
-from process_manager.core.timing import LEFTOVER
 from process_manager.core.turn import take
 from process_manager.testing.invariants import broken_promises
 from process_manager.testing.scenario import START, Scenario, scenario, unsolicited

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from process_manager import Event
 from process_manager.core import facts
 from process_manager.core.block import read_fact
+from process_manager.core.deadlines import pending
 from process_manager.core.fold import fold
 from process_manager.core.instance import Instance, Run
 from process_manager.core.signals import Action
 from process_manager.core.snapshot import references, restore, snapshot
-from process_manager.core.timing import pending
 from process_manager.examples.order_fulfilment.messages import (
     CardCharged,
     CardDeclined,

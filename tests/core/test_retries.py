@@ -7,9 +7,9 @@ import pytest
 
 from process_manager import Compensate, Complete, Effects, ProcessManager, Retry, Step, hours, minutes, on, overdue, starts, undo
 from process_manager.core import facts
+from process_manager.core.deadlines import pending
 from process_manager.core.facts import Input
 from process_manager.core.signals import COMMAND_PARKED, CommandParked
-from process_manager.core.timing import pending
 from process_manager.testing.scenario import Scenario, answer, scenario
 from tests.core.samples import (
     CLOSED,

@@ -33,9 +33,9 @@ from process_manager import (
     wait,
 )
 from process_manager.core import facts
+from process_manager.core.deadlines import LEFTOVER
 from process_manager.core.facts import Input
 from process_manager.core.instance import Instance
-from process_manager.core.timing import LEFTOVER
 from process_manager.core.turn import take
 from process_manager.errors import NewerFact
 from process_manager.testing.scenario import scenario, unsolicited

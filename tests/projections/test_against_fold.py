@@ -9,7 +9,7 @@ from sqlalchemy import select
 from process_manager.adapters.memory import MemoryStore
 from process_manager.core import facts
 from process_manager.core.block import read_fact
-from process_manager.core.timing import LEFTOVER, pending
+from process_manager.core.deadlines import LEFTOVER, pending
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.testing.scenario import Scenario, scenario
 from projections.runner import Runner

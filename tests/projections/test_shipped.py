@@ -9,12 +9,12 @@ from sqlalchemy import select
 from process_manager.adapters.memory import MemoryStore
 from process_manager.core import facts
 from process_manager.core.block import read_fact
+from process_manager.core.deadlines import pending
 from process_manager.core.facts import Fact, Receipt
 from process_manager.core.fold import fold
 from process_manager.core.instance import Instance
 from process_manager.core.records import Record
 from process_manager.core.signals import ADDRESSED
-from process_manager.core.timing import pending
 from process_manager.interfaces.instances import scan
 from process_manager.interfaces.listing import VERSION, from_views, views_at
 from process_manager.ports import Filter

@@ -27,9 +27,9 @@ from process_manager.interfaces.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from process_manager.core.deadlines import Pending
     from process_manager.core.instance import Instance
     from process_manager.core.signals import OperatorAction
-    from process_manager.core.timing import Pending
     from process_manager.ports import EventStore
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}

@@ -1,14 +1,14 @@
 """What other processes do to a store while `test_sqlite_processes` looks on: one word a line on stdout, orders on stdin."""
 
 import json
+import os
 import sys
-import time
 from itertools import count
 from uuid import uuid4
 
 from process_manager.adapters.sqlite import SqliteStore
 from process_manager.core.records import NewRecord
-from process_manager.errors import LeaseLost, WrongExpectedVersion
+from process_manager.errors import LeaseLost, StoreUnavailable, WrongExpectedVersion
 from process_manager.ports import Appended, Block, Consumer, StreamState
 
 
@@ -46,23 +46,24 @@ def attempt(store: SqliteStore, stream: str, number: int) -> bool:
 
 
 def append_when_told(store: SqliteStore, stream: str) -> None:
-    """Append a record for each line; say when, by the clock that all processes share."""
+    """Append a record for each line; say which."""
     say("ready")
     for number, _ in enumerate(sys.stdin):
         store.append(Block(stream, records(number, 1), StreamState.ANY))
-        say(time.monotonic_ns())
+        say(number)
 
 
-def work(store: SqliteStore, group: str) -> None:
-    """Fetch and acknowledge without end; say what is in hand, then what is acknowledged."""
+def work(store: SqliteStore, group: str, times: str) -> None:
+    """Fetch and acknowledge so many times, then wait to be killed; say what is in hand, then what is acknowledged."""
     consumer = store.join(group, "worker")
-    while True:
+    for _ in range(int(times)):
         found = consumer.fetch(7, timeout=1.0)
         say(["fetched", [it.record.position for it in found]])
         consumer.ack(found[::2])
         say(["acked", [it.record.position for it in found[::2]]])
         consumer.ack(found[1::2])
         say(["acked", [it.record.position for it in found[1::2]]])
+    sys.stdin.readline()
 
 
 def hold(store: SqliteStore, group: str) -> None:
@@ -80,6 +81,29 @@ def append_under_lease(store: SqliteStore, consumer: Consumer) -> str:
     except LeaseLost:
         return "lease lost"
     return "appended" if isinstance(answer, Appended) else "refused"
+
+
+def fork_and_append(store: SqliteStore, stream: str) -> None:
+    """Append in a child, first on what was its parent's, which is refused, then on its own; then in the parent. Say how the child ended."""
+    path = sys.argv[2]
+    pid = os.fork()
+    if pid == 0:
+        os._exit(append_in_child(store, path, stream))
+    _, status = os.waitpid(pid, 0)
+    store.append(Block(stream, records(2, 1), 1))
+    say(os.waitstatus_to_exitcode(status))
+
+
+def append_in_child(store: SqliteStore, path: str, stream: str) -> int:
+    try:
+        store.last_position()
+    except StoreUnavailable as refused:
+        store.close()
+        own = SqliteStore(path)
+        own.append(Block(stream, records(1, 1), 0))
+        own.close()
+        return 0 if "fork" in str(refused) else 2
+    return 1
 
 
 def open_and_append(store: SqliteStore, name: str) -> None:

@@ -19,6 +19,7 @@ from process_manager.runtime.call_runner import CallRunner
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.handler_runner import HandlerRunner
 from process_manager.runtime.handlers import bind_handlers, check_handlers, command_types
+from process_manager.testing.contract.support import PATIENCE
 from tests.runtime.shop import START
 
 GROUP = "test.handlers"
@@ -96,7 +97,7 @@ class Phone:
 
     def keep_ringing(self, only: str = "") -> None:
         """Answer nothing until `answered` is set, or only this number."""
-        self.rings = lambda number: self.answered.wait(10) if only in {"", number} else None
+        self.rings = lambda number: self.answered.wait(PATIENCE) if only in {"", number} else None
 
     def ring(self, number: str, operation: str) -> str:
         self.calls.append(operation)
@@ -168,7 +169,7 @@ class Desk:
         """Step until no call is under way."""
         runner.step()
         while runner._flying:
-            assert self.ended.acquire(timeout=10)
+            assert self.ended.acquire(timeout=PATIENCE)
             runner.step()
 
     def close(self) -> None:

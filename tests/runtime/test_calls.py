@@ -10,6 +10,7 @@ from process_manager.core.codec import encode
 from process_manager.core.records import NewRecord
 from process_manager.core.signals import COMMAND_PARKED
 from process_manager.ports import Block, StreamState
+from process_manager.testing.contract.support import PATIENCE
 from tests.runtime.desk import GROUP, Answered, Box, Busy, Desk, Filled, Phone, Put, Ring
 
 
@@ -79,7 +80,7 @@ def test_a_slow_call_holds_up_nobody(desk: Desk) -> None:
     quick = [desk.send(Ring(number=str(number))) for number in range(5)]
     runner.step()
     for _ in quick:
-        assert desk.ended.acquire(timeout=10)
+        assert desk.ended.acquire(timeout=PATIENCE)
     runner.step()
 
     assert [desk.types(f"pm.outcome-{id_}") for id_ in quick] == [["test.answered"]] * 5

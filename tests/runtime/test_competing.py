@@ -22,9 +22,10 @@ from process_manager.runtime import handler_runner, turns
 from process_manager.runtime.awaiting import Awaiting
 from process_manager.runtime.wiring import build_worker
 from process_manager.runtime.worker import Worker
+from process_manager.testing.contract.support import PATIENCE, eventually
 from tests.runtime.shop import START
 from tests.runtime.test_router import Assessed, ClaimFiled, Claims
-from tests.runtime.test_worker import app, eventually, place, refund, status
+from tests.runtime.test_worker import app, place, refund, status
 
 ORDERS = [(str(number), "declined" if number % 3 == 0 else "4000") for number in range(12)]
 
@@ -168,13 +169,14 @@ def test_workers_in_threads_end_every_order_once(alone: dict[str, str]) -> None:
     for worker in workers[:2]:
         worker.stop()
         worker_thread = threads[workers.index(worker)]
-        worker_thread.join(20)
+        worker_thread.join(PATIENCE)
+        assert not worker_thread.is_alive()
         worker.close()
     for key, card in orders[45:]:
         place(store, key, card=card)
     threads[4].start()
     for thread in threads[2:]:
-        thread.join(30)
+        thread.join(PATIENCE)
         assert not thread.is_alive()
     for worker in workers[2:]:
         worker.close()
@@ -198,7 +200,7 @@ def test_a_worker_is_not_idle_while_another_has_something_in_its_hands() -> None
     assert thread.is_alive()
 
     other.nack(deliveries, Nack.RETRY)
-    thread.join(20)
+    thread.join(PATIENCE)
     assert not thread.is_alive()
     worker.close()
     assert status(store, "1") == "completed"
@@ -265,7 +267,8 @@ def test_three_workers_fire_each_deadline_once() -> None:
     eventually(lambda: all(status(store, key) == "compensated" for key in keys))
     for worker, thread in zip(workers, threads, strict=True):
         worker.stop()
-        thread.join(20)
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
         worker.close()
 
     fired = passed(store)

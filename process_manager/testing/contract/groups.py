@@ -39,7 +39,8 @@ class GroupPart(ContractPart):
     @pytest.fixture
     def group(self, store: EventStore, type_: str) -> str:
         name = unique("group")
-        store.create_group(name, where=only(type_), after=store.last_position(), settings=GroupSettings(message_timeout=LONG))
+        settings = GroupSettings(message_timeout=LONG, lease=LONG)
+        store.create_group(name, where=only(type_), after=store.last_position(), settings=settings)
         return name
 
 

@@ -15,6 +15,7 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.accepted = 0
+        self._left: int | None = None  # how many bytes go through before the next cut, if one is to come
         Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -33,8 +34,20 @@ class Proxy:
         with suppress(OSError):
             while data := source.recv(65536):
                 if not silent.is_set():
-                    target.sendall(data)
+                    target.sendall(self._passing(data))
         _shut(source, target)
+
+    def _passing(self, data: bytes) -> bytes:
+        """What of it goes through; where that is not all, every connection is broken, this one by the error that the caller gets."""
+        with self._lock:
+            if self._left is None:
+                return data
+            passing, self._left = data[: self._left], self._left - len(data)
+            if self._left >= 0:
+                return passing
+            self._left = None
+        self.cut()
+        return passing
 
     def cut(self) -> None:
         """Break every connection there is; new ones work."""
@@ -42,6 +55,11 @@ class Proxy:
             pairs, self._pairs = self._pairs, []
         for near, far, _ in pairs:
             _shut(near, far)
+
+    def cut_after(self, size: int) -> None:
+        """Break every connection when so many more bytes have gone through, in either direction."""
+        with self._lock:
+            self._left = size
 
     def stall(self) -> None:
         """Let nothing more through on any connection there is, and do not say so; new ones work."""

@@ -24,7 +24,7 @@ class Follower(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
 
     def __init__(self, leader: DevServer) -> None:
         self._leader = leader
-        self.refused = 0
+        self.refused: list[str] = []
         self._server = grpc.server(ThreadPoolExecutor(16))
         self._server.add_generic_rpc_handlers((self,))
         self.port = self._server.add_insecure_port("127.0.0.1:0")
@@ -45,7 +45,7 @@ class Follower(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
         return gossip_pb2.ClusterInfo(members=[member])
 
     def _refuse(self, requests: Any, context: Any) -> Iterator[bytes]:
-        self.refused += 1
+        self.refused.append("")
         leader = (("leader-endpoint-host", self._leader.host), ("leader-endpoint-port", str(self._leader.port)))
         context.set_trailing_metadata((("exception", "not-leader"), *leader))
         context.abort(grpc.StatusCode.NOT_FOUND, "Leader info available")
@@ -69,7 +69,7 @@ def test_everything_goes_to_the_leader(follower: Follower) -> None:
         consumer, subscription = store.join(name, "one"), store.subscribe(where=only(type_))
         assert ids(take(consumer, 1)) == ids(subscription.next_batch(1, timeout=PATIENCE)) == [record.id]
         consumer.leave()
-    assert follower.refused >= 4  # the queries, the appends, the member and the subscription each have a connection
+    assert len(follower.refused) >= 4  # the queries, the appends, the member and the subscription each have a connection
 
 
 def test_who_names_one_node_is_told_to_name_more(follower: Follower) -> None:

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from queue import SimpleQueue
 from threading import Event, Thread
+from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
 
@@ -15,12 +16,13 @@ pytest.importorskip("esdbclient", reason="the esdb extra is not installed")
 import grpc
 from esdbclient.protos.Grpc import shared_pb2, streams_pb2
 
+from process_manager.adapters.esdb import backoff
 from process_manager.adapters.esdb import pipeline as module
 from process_manager.adapters.esdb.client import Client
 from process_manager.adapters.esdb.pipeline import WINDOW, Pipeline
 from process_manager.errors import AccessDenied, StoreUnavailable, StreamDeleted, WrongExpectedVersion
 from process_manager.ports import Appended, Block, StreamState
-from process_manager.testing.contract.support import new, some, unique
+from process_manager.testing.contract.support import PATIENCE, eventually, new, some, unique
 from tests.adapters.esdb_status import Status
 
 Answers = list[Any]
@@ -113,7 +115,7 @@ def breaks(_: Any) -> Answers:
     return [LOST]
 
 
-def opened(*behaviours: Behaviour, patience: float = 10.0) -> tuple[Pipeline, FakeClient]:
+def opened(*behaviours: Behaviour, patience: float = PATIENCE) -> tuple[Pipeline, FakeClient]:
     client = FakeClient(*behaviours)
     return Pipeline(cast("Client", client), patience), client
 
@@ -225,8 +227,10 @@ class TestBrokenCalls:
         assert len(client.seen) == 1
         pipeline.close()
 
-    def test_patience_ends(self) -> None:
-        pipeline, client = opened(breaks, patience=0.3)
+    def test_patience_ends(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        slept: list[float] = []
+        monkeypatch.setattr(backoff, "time", SimpleNamespace(monotonic=lambda: sum(slept), sleep=slept.append))
+        pipeline, client = opened(breaks, patience=10.0)
         with pytest.raises(StoreUnavailable, match="Socket closed"):
             pipeline.append(blocks(2))
         assert len(client.seen) > 1
@@ -253,8 +257,16 @@ class TestBrokenCalls:
     def test_a_call_that_falls_silent_is_broken(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "SILENCE", 0.2)
         pipeline, client = opened(lambda _: [], works)
+        begin = client.batch_append
+
+        def begun(requests: Iterator[Any]) -> FakeCall:
+            if client.seen:  # the first is silent, the second only slow
+                monkeypatch.setattr(module, "SILENCE", PATIENCE)
+            return begin(requests)
+
+        monkeypatch.setattr(client, "batch_append", begun)
         assert isinstance(pipeline.append(blocks(1))[0], Appended)
-        assert [len(call) for call in client.seen] == [1, 1]
+        eventually(lambda: [len(call) for call in client.seen] == [1, 1])
         pipeline.close()
 
     def test_every_thread_gets_its_answers_when_calls_break(self) -> None:
@@ -291,10 +303,10 @@ class TestClosing:
         pipeline, _ = opened(silent)
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(pipeline.append, blocks(1))
-            assert asked.wait(10)
+            assert asked.wait(PATIENCE)
             pipeline.close()
             with pytest.raises(StoreUnavailable, match="closed"):
-                waiting.result(10)
+                waiting.result(PATIENCE)
 
     def test_what_is_too_large_is_not_sent(self) -> None:
         pipeline, client = opened(works)

@@ -15,7 +15,7 @@ from process_manager.adapters.memory import MemoryStore
 from process_manager.errors import AccessDenied, NotAStore, StoreError, StoreUnavailable
 from process_manager.interfaces.devserver import serve
 from process_manager.interfaces.devserver.security import Security
-from process_manager.testing.contract.support import only, put, some, take, unique
+from process_manager.testing.contract.support import PATIENCE, only, put, some, take, unique
 from tests.adapters.esdb_server import server_url
 
 PASSWORD = "p@ss/w%rd"
@@ -47,7 +47,7 @@ def test_everything_works_with_the_right_user(port: int, security: Security) -> 
         consumer = store.join(name, "one")
         assert [it.record for it in take(consumer, 2)] == records
         subscription = store.subscribe(where=only(type_))
-        assert [*subscription.next_batch(1, timeout=5), *subscription.next_batch(1, timeout=5)] == records
+        assert [*subscription.next_batch(1, timeout=PATIENCE), *subscription.next_batch(1, timeout=PATIENCE)] == records
         consumer.leave()
 
 

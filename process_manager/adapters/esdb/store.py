@@ -73,11 +73,14 @@ class EsdbStore:
 
     def _connect(self, name: str) -> Client:
         with self._lock:
-            if self._closed:
-                raise StoreUnavailable("this store was closed")
+            self._check_open()
             client = connect(self._address, name)
             self._clients.add(client)
             return client
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreUnavailable("this store was closed")
 
     def append(self, block: Block) -> Appended:
         (answer,) = self._pipeline.append([block])
@@ -108,6 +111,7 @@ class EsdbStore:
 
     def wait(self, after: int, timeout: float) -> bool:
         """Ends with what arrives for a member or subscription of this store, or with what a look at the log finds."""
+        self._check_open()  # what arrived before says nothing any more
         until = time.monotonic() + timeout
         if self._signal.pause(0.0):
             return True

@@ -4,10 +4,11 @@ from typing import TypeVar
 
 import orjson
 
-from process_manager.core.codec import decode, decode_json, read_metadata
+from process_manager.core.codec import decode, decode_json
 from process_manager.core.facts import FACTS
 from process_manager.core.messages import Json
 from process_manager.core.messages import Message as Model
+from process_manager.core.metadata import read_metadata
 from process_manager.core.records import Record
 from process_manager.errors import NewerFact, UndecodableMessage
 from projections.times import parse

@@ -3,11 +3,12 @@
 from datetime import datetime
 from typing import Any
 
-from process_manager.core.codec import dumps, read_metadata
+from process_manager.core.codec import dumps
 from process_manager.core.facts import FACTS, Fact, Foreign, StepStarted, decode_fact, encode_fact
 from process_manager.core.identity import record_id
 from process_manager.core.instance import Instance
 from process_manager.core.messages import Json
+from process_manager.core.metadata import read_metadata
 from process_manager.core.records import NewRecord, Record
 from process_manager.errors import UndecodableMessage
 

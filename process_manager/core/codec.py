@@ -86,18 +86,3 @@ def _first_line(error: Exception) -> str:
     if isinstance(error, ValidationError):
         return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'it'}: {each['msg']}" for each in error.errors(include_url=False)[:3])
     return f"{type(error).__name__}: {error}"
-
-
-def read_metadata(type_: str, metadata: bytes) -> Json:
-    """The metadata of a record, {} where there is none. Raises UndecodableMessage when it is not a JSON object."""
-    if not metadata:
-        return {}
-    try:
-        value: Any = orjson.loads(metadata)
-    except orjson.JSONDecodeError as error:
-        raise UndecodableMessage(type_, f"its metadata is not JSON ({error})") from error
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise UndecodableMessage(type_, "its metadata is not a JSON object")
-    return value

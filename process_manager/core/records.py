@@ -4,7 +4,10 @@ Ids are UUIDs in their canonical lower-case text, because that is what metadata,
 Times are whole microseconds since 1970 in UTC.
 """
 
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class NewRecord(NamedTuple):
@@ -32,3 +35,8 @@ class Record(NamedTuple):
     revision: int  # from 0, without gaps inside a stream
     position: int  # in the whole log: increasing, opaque, not dense
     created: int  # the store's own time, microseconds since 1970
+
+
+def moment(micros: int) -> datetime:
+    """Microseconds since 1970 as a time in UTC."""
+    return _EPOCH + timedelta(microseconds=micros)

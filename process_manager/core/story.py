@@ -6,8 +6,8 @@ from typing import Any, Literal, NamedTuple
 
 from process_manager.core import facts
 from process_manager.core.block import read_fact
-from process_manager.core.codec import read_metadata
 from process_manager.core.facts import Fact
+from process_manager.core.metadata import readable_time
 from process_manager.core.records import Record
 from process_manager.errors import MessageError
 
@@ -36,9 +36,9 @@ def _lines(records: Iterable[Record]) -> Iterator[Line]:
     teller = Teller()
     for record in records:
         try:
-            line = teller.line(read_fact(record), record.revision, _time(record))
+            line = teller.line(read_fact(record), record.revision, readable_time(record))
         except MessageError as error:
-            line = Line(_time(record), "unknown", f"{record.type}: {error}", record.revision)
+            line = Line(readable_time(record), "unknown", f"{record.type}: {error}", record.revision)
         if line is not None:
             yield line
 
@@ -59,13 +59,6 @@ class Teller:
             return None
         kind, tell = _TOLD[type(fact)]
         return Line(time, kind, tell(fact, self._names), revision, getattr(fact, "step", ""))
-
-
-def _time(record: Record) -> datetime:
-    try:
-        return datetime.fromisoformat(read_metadata(record.type, record.metadata)["time"])
-    except (MessageError, LookupError, ValueError, TypeError):
-        return datetime.fromtimestamp(record.created / 1_000_000, UTC)
 
 
 def _run(fact: Any) -> str:

@@ -10,13 +10,12 @@ from contextlib import closing
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from process_manager.core.codec import read_metadata
 from process_manager.core.flow import END, START, Flow, Follows, Node
 from process_manager.core.messages import Json
+from process_manager.core.metadata import read_metadata, time_of
 from process_manager.core.records import Record
 from process_manager.errors import UndecodableMessage
 from process_manager.ports import EventStore
-from process_manager.runtime.router import time_of
 
 TABLES = """
 CREATE TABLE messages (

@@ -6,12 +6,11 @@ from typing import Any
 
 from process_manager.core import facts
 from process_manager.core.block import read_fact
-from process_manager.core.codec import read_metadata
 from process_manager.core.facts import FACTS, Fact
+from process_manager.core.metadata import read_metadata, readable_time, time_of
 from process_manager.core.records import Record
 from process_manager.errors import MessageError
 from process_manager.ports import EventStore, Filter
-from process_manager.runtime.router import time_of
 
 _DECISIVE = {
     fact.fact_type
@@ -100,7 +99,7 @@ def as_rows(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
     for record in records:
         yield {
             "id": record.id, "type": record.type, "stream": record.stream, "revision": record.revision, "position": record.position,
-            "time": _time(record), "data": _value(record.data, orjson.loads), "metadata": _value(record.metadata, orjson.loads),
+            "time": readable_time(record), "data": _value(record.data, orjson.loads), "metadata": _value(record.metadata, orjson.loads),
         }  # fmt: skip
 
 
@@ -109,12 +108,3 @@ def _value(raw: bytes, loads: Any) -> Any:
         return loads(raw) if raw else None
     except ValueError:
         return raw.decode(errors="replace")
-
-
-def _time(record: Record) -> datetime:
-    from process_manager.interfaces.cli.output import micros
-
-    try:
-        return time_of(record, read_metadata(record.type, record.metadata))
-    except MessageError:
-        return micros(record.created)

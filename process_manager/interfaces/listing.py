@@ -7,10 +7,10 @@ It is one query over one table, written as SQL: the views are mostly a SQLite fi
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from process_manager.core.records import moment
 from process_manager.ports import EventStore, Filter
 
 COLUMNS = ("instance", "process", "key", "status", "life", "version", "started", "updated", "outcome")
@@ -26,8 +26,6 @@ _WHERE = "WHERE (:process = '' OR process = :process) AND (:status = '' OR statu
 _LIST = f"""SELECT instance, process, key, status, life, version, started, updated, outcome, suspended
     FROM instances {_WHERE} ORDER BY first_position"""  # noqa: S608  our own text
 _COUNT = f"SELECT count(*) FROM instances {_WHERE}"  # noqa: S608  our own text
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Row = dict[str, Any]
 Execute = Callable[[str, Row], Sequence[Sequence[Any]]]
@@ -73,11 +71,7 @@ def _behind(store: EventStore, execute: Execute) -> int | None:
 
 def _row(found: Sequence[Any]) -> Row:
     *same, started, updated, outcome, suspended = found
-    return dict(zip(COLUMNS, (*same, None if started is None else _moment(started), _moment(updated), suspended or outcome), strict=True))
-
-
-def _moment(micros: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=micros)
+    return dict(zip(COLUMNS, (*same, None if started is None else moment(started), moment(updated), suspended or outcome), strict=True))
 
 
 @contextmanager

@@ -2,9 +2,10 @@
 
 from collections.abc import Container, Iterator
 
-from process_manager.core.codec import decode, read_metadata
+from process_manager.core.codec import decode
 from process_manager.core.definition import Definition
 from process_manager.core.facts import Fact, Input, Receipt
+from process_manager.core.metadata import read_metadata
 from process_manager.core.records import Record
 from process_manager.errors import UndecodableMessage
 from process_manager.interfaces.histories import imported

@@ -3,13 +3,13 @@
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import orjson
 
-from process_manager.core.codec import read_metadata
 from process_manager.core.identity import record_id
 from process_manager.core.messages import Json
+from process_manager.core.metadata import read_metadata, readable_time
 from process_manager.core.records import NewRecord
 from process_manager.core.retry import Retry
 from process_manager.core.signals import COMMAND_PARKED, CommandParked
@@ -28,7 +28,6 @@ from process_manager.runtime.counters import Counters
 from process_manager.runtime.handlers import Handler
 from process_manager.runtime.newer import LeftToNewer
 from process_manager.runtime.received import Received
-from process_manager.runtime.router import time_of
 from process_manager.runtime.suspects import ALONE_FROM, Suspects
 
 log = logging.getLogger(__name__)
@@ -309,7 +308,7 @@ class Inbox:
             {
                 "$correlationId": metadata.get("$correlationId") or record.id,
                 "$causationId": record.id,
-                "time": self._clock.now(_time(delivery, metadata)),
+                "time": self._clock.now(readable_time(record)),
                 "version": 1,
             }
         )
@@ -322,10 +321,3 @@ def _metadata(delivery: Delivery) -> Json:
         return read_metadata(delivery.record.type, delivery.record.metadata)
     except UndecodableMessage:
         return {}
-
-
-def _time(delivery: Delivery, metadata: Json) -> datetime:
-    try:
-        return time_of(delivery.record, metadata)
-    except UndecodableMessage:
-        return time_of(delivery.record, {})

@@ -2,14 +2,13 @@
 
 from datetime import datetime
 
-from process_manager.core.codec import decode, dumps, encode, read_metadata
+from process_manager.core.codec import decode, dumps, encode
 from process_manager.core.identity import record_id
 from process_manager.core.messages import Command, Event
+from process_manager.core.metadata import read_metadata, time_of, version_of
 from process_manager.core.records import NewRecord
-from process_manager.errors import UndecodableMessage
 from process_manager.ports import Delivery
 from process_manager.runtime.handlers import Call, Handler
-from process_manager.runtime.router import time_of
 
 
 class Received:
@@ -23,13 +22,10 @@ class Received:
         """Raises UndecodableMessage, NewerFact."""
         record = delivery.record
         metadata = read_metadata(record.type, record.metadata)
-        version = metadata.get("version", 1)
-        if not isinstance(version, int) or version < 1:
-            raise UndecodableMessage(record.type, f"its version is {version!r}, not a number from 1 up")
         self.delivery = delivery
         self.handler = handler
         self.id = record.id
-        self.command: Command = decode(handler.command, version, record.data)
+        self.command: Command = decode(handler.command, version_of(record, metadata), record.data)
         self.time = time_of(record, metadata)
         self.operation = str(metadata.get("operation") or record.id)
         self.first = self.operation == record.id  # the first attempt of its operation

@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 import orjson
 
-from process_manager.core.codec import decode, decode_json, read_metadata
+from process_manager.core.codec import decode, decode_json
 from process_manager.core.definition import Definition
 from process_manager.core.facts import Input
 from process_manager.core.identity import record_id
 from process_manager.core.messages import Event, Json
+from process_manager.core.metadata import read_metadata, time_of, version_of
 from process_manager.core.records import NewRecord, Record
 from process_manager.core.routing import correlation_of
 from process_manager.core.signals import ADDRESSED
@@ -145,24 +145,7 @@ def _alias(definition: Definition, correlation: str) -> str:
 
 def input_of(record: Record, metadata: Json) -> Input:
     """The record as an input. Raises UndecodableMessage for a version or a time that is none."""
-    version = metadata.get("version", 1)
-    if not isinstance(version, int) or version < 1:
-        raise UndecodableMessage(record.type, f"its version is {version!r}, not a number from 1 up")
     return Input(
-        record.id, record.type, version, record.data, record.metadata or b"null", record.stream, record.revision, record.position,
-        time_of(record, metadata),
+        record.id, record.type, version_of(record, metadata), record.data, record.metadata or b"null", record.stream, record.revision,
+        record.position, time_of(record, metadata),
     )  # fmt: skip
-
-
-def time_of(record: Record, metadata: Json) -> datetime:
-    """When a message says that it happened, else when it was stored. Raises UndecodableMessage for a time without a zone."""
-    text = metadata.get("time")
-    if text is None:
-        return datetime.fromtimestamp(record.created / 1e6, UTC)
-    try:
-        time = datetime.fromisoformat(text)
-        if time.tzinfo is not None:
-            return time.astimezone(UTC)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise UndecodableMessage(record.type, f"its time {text!r} is no ISO time") from error
-    raise UndecodableMessage(record.type, f"its time {text!r} has no zone")

@@ -6,8 +6,9 @@ from itertools import islice
 from typing import Any
 
 from process_manager.core.aggregate import Aggregate, Refused
-from process_manager.core.codec import decode, read_metadata
+from process_manager.core.codec import decode
 from process_manager.core.messages import Event
+from process_manager.core.metadata import read_metadata
 from process_manager.core.records import NewRecord, Record
 from process_manager.errors import AppendTooLarge, HandlerError, StreamNotFound
 from process_manager.ports import BEFORE_ALL, MAX_APPEND, Appended, Block, Clock, EventStore, StreamState

@@ -18,9 +18,10 @@ from process_manager.adapters.deadline_index import SqliteDeadlineIndex
 from process_manager.adapters.memory import MemoryStore
 from process_manager.adapters.sqlite import SqliteStore
 from process_manager.core.block import read_fact
-from process_manager.core.codec import MAX_DEPTH, decode, decode_json, read_metadata
+from process_manager.core.codec import MAX_DEPTH, decode, decode_json
 from process_manager.core.facts import FACTS, Fact
 from process_manager.core.identity import derive
+from process_manager.core.metadata import read_metadata
 from process_manager.core.records import NewRecord, Record
 from process_manager.errors import MessageError, StoreError, UndecodableMessage
 from process_manager.examples.order_fulfilment import app

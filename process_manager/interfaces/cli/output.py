@@ -20,11 +20,6 @@ _COLORS = {
 }  # fmt: skip
 
 
-def micros(value: int) -> datetime:
-    """The store's own time as a datetime."""
-    return datetime.fromtimestamp(value / 1e6, UTC)
-
-
 def write_rows(rows: Iterable[Row], columns: Sequence[str], format_: str, id_column: str, hidden: Sequence[str] = ()) -> None:
     """Write rows; a table leaves out the `hidden` columns."""
     match format_:

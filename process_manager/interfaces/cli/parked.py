@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from process_manager.core.records import moment
 from process_manager.interfaces.cli import output
 from process_manager.interfaces.cli.errors import NOT_FOUND, CliError, say
 from process_manager.interfaces.cli.operate import signing_options
@@ -126,5 +127,5 @@ def _row(group: str, parked: "Parked") -> dict[str, Any]:
     record = parked.record
     return {
         "id": record.id, "group": group, "type": record.type, "stream": record.stream, "revision": record.revision,
-        "parked": output.micros(parked.parked_at), "reason": parked.reason,
+        "parked": moment(parked.parked_at), "reason": parked.reason,
     }  # fmt: skip

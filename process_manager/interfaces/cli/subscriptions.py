@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from process_manager.core.records import moment
 from process_manager.interfaces import bootstrap
 from process_manager.interfaces.cli import output
 from process_manager.interfaces.cli.errors import NOT_FOUND, REFUSED, CliError, say
@@ -173,7 +174,7 @@ def _row(info: "GroupInfo") -> output.Row:
     settings = info.settings
     return {
         "name": info.name, "consumers": info.consumers, "in_flight": info.in_flight, "parked": info.parked, "lag": info.lag,
-        "oldest": None if info.oldest is None else output.micros(info.oldest), "checkpoint": info.checkpoint,
+        "oldest": None if info.oldest is None else moment(info.oldest), "checkpoint": info.checkpoint,
         "message_timeout": settings.message_timeout.total_seconds(), "max_retries": settings.max_retries,
         "strategy": settings.strategy, "buffer": settings.in_flight,
     }  # fmt: skip

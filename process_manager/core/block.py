@@ -5,7 +5,7 @@ from typing import Any
 
 from process_manager.core.codec import dumps
 from process_manager.core.facts import FACTS, Fact, Foreign, StepStarted, decode_fact, encode_fact
-from process_manager.core.identity import record_id
+from process_manager.core.identity import new_record
 from process_manager.core.instance import Instance
 from process_manager.core.messages import Json
 from process_manager.core.metadata import read_metadata
@@ -29,9 +29,8 @@ def command_record(instance: Instance, cause: str, now: datetime, ordinal: str, 
     for name in ("due", "operation", "replaces", "undoes", "keep", "undoable"):
         if fields[name]:
             metadata[name] = fields[name]
-    raw, type_, data = dumps(metadata), fields["type"], fields["data"]
-    id_ = record_id(instance.stream, cause, ordinal, type_, data, raw)
-    return NewRecord(id_, type_, data, raw), StepStarted(id=id_, **fields)
+    record = new_record(instance.stream, cause, ordinal, fields["type"], fields["data"], dumps(metadata))
+    return record, StepStarted(id=record.id, **fields)
 
 
 def fact_metadata(correlation: str, cause: str, now: datetime, version: int) -> bytes:
@@ -42,7 +41,7 @@ def fact_metadata(correlation: str, cause: str, now: datetime, version: int) -> 
 def fact_record(stream: str, cause: str, ordinal: str, fact: Fact, metadata: bytes) -> NewRecord:
     """A fact as a record."""
     data = encode_fact(fact)
-    return NewRecord(record_id(stream, cause, ordinal, fact.fact_type, data, metadata), fact.fact_type, data, metadata)
+    return new_record(stream, cause, ordinal, fact.fact_type, data, metadata)
 
 
 def read_fact(record: Record) -> Fact:

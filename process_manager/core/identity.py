@@ -2,6 +2,8 @@
 
 from hashlib import sha1
 
+from process_manager.core.records import NewRecord
+
 _NAMESPACE = bytes.fromhex("6f1d5c0a4f0e5a7e9c4b8f6f2c1f7a11")
 _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
@@ -11,10 +13,10 @@ def derive(*parts: str) -> str:
     return _uuid("".join([f"{len(part)}:{part}" for part in parts]).encode())
 
 
-def record_id(stream: str, cause: str, ordinal: str, type_: str, data: bytes, metadata: bytes) -> str:
-    """The id of a record: of where it goes, what led to it, and the bytes that it names."""
+def new_record(stream: str, cause: str, ordinal: str, type_: str, data: bytes, metadata: bytes) -> NewRecord:
+    """A record whose id derives from where it goes, what led to it, which of several it is, and the bytes that it names."""
     head = f"{len(stream)}:{stream}{len(cause)}:{cause}{len(ordinal)}:{ordinal}{len(type_)}:{type_}{len(data)}:"
-    return _uuid(head.encode() + data + metadata)
+    return NewRecord(_uuid(head.encode() + data + metadata), type_, data, metadata)
 
 
 def _uuid(name: bytes) -> str:

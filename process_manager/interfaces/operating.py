@@ -10,10 +10,9 @@ from process_manager.core import facts
 from process_manager.core.block import read_fact
 from process_manager.core.codec import dumps
 from process_manager.core.fold import fold
-from process_manager.core.identity import record_id
+from process_manager.core.identity import new_record
 from process_manager.core.instance import Instance
 from process_manager.core.operator import refusal
-from process_manager.core.records import NewRecord
 from process_manager.core.signals import OPERATOR_ACTION, OperatorAction
 from process_manager.errors import StoreError, StreamNotFound, WrongExpectedVersion
 from process_manager.interfaces.histories import read_facts
@@ -84,7 +83,7 @@ def ask(store: EventStore, actions: Iterable[OperatorAction]) -> Iterator[Asked]
 def _block(store: EventStore, action: OperatorAction, now: datetime) -> Block:
     data = dumps(action)
     metadata = dumps({"$correlationId": current(store, action.instance).correlation, "time": now, "version": 1})
-    record = NewRecord(record_id(action.stream, action.request, "", OPERATOR_ACTION, data, metadata), OPERATOR_ACTION, data, metadata)
+    record = new_record(action.stream, action.request, "", OPERATOR_ACTION, data, metadata)
     return Block(action.stream, [record], StreamState.NO_STREAM)
 
 

@@ -1,7 +1,13 @@
 """Records into streams so that twice is once: read a stream, leave out what it holds, append at the exact version."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 
+import orjson
+
+from process_manager.core.codec import encode
+from process_manager.core.identity import new_record
+from process_manager.core.messages import Message
 from process_manager.core.records import NewRecord
 from process_manager.errors import StoreError, StreamNotFound, WrongExpectedVersion
 from process_manager.interfaces.lines import Addressed
@@ -15,6 +21,12 @@ BATCH_BYTES = 8 * 1024 * 1024
 
 ATTEMPTS = 20
 """How often somebody else may append first."""
+
+
+def addressed(stream: str, message: Message, time: datetime) -> Addressed:
+    """A message from outside for a stream, timed `time`; of the same three it is the same record, so that twice is once."""
+    metadata = orjson.dumps({"time": time, "version": message.message_version})
+    return Addressed(stream, new_record(stream, "", "0", message.message_type, encode(message), metadata))
 
 
 def batches(events: Iterable[Addressed]) -> Iterator[list[Addressed]]:

@@ -15,8 +15,8 @@ from process_manager.core.codec import dumps
 from process_manager.core.deadlines import ANSWERED, cleared_by, expiry_name, run_deadline, set_by
 from process_manager.core.definition import Definition
 from process_manager.core.facts import FACTS
-from process_manager.core.identity import derive, record_id
-from process_manager.core.records import NewRecord, Record
+from process_manager.core.identity import derive, new_record
+from process_manager.core.records import Record
 from process_manager.core.signals import DEADLINE_PASSED, TIME_PASSED, DeadlinePassed
 from process_manager.errors import MessageError, StoreError
 from process_manager.ports import Appended, Block, Clock, DeadlineChange, DeadlineIndex, EventStore, Filter, PendingDeadline, StreamState
@@ -136,7 +136,7 @@ class DeadlineRunner:
                 "version": 1,
             }
         )
-        record = NewRecord(record_id(passed.stream, pending.cause, "", DEADLINE_PASSED, data, metadata), DEADLINE_PASSED, data, metadata)
+        record = new_record(passed.stream, pending.cause, "", DEADLINE_PASSED, data, metadata)
         return Block(passed.stream, [record], StreamState.NO_STREAM)
 
 

@@ -7,10 +7,9 @@ from datetime import timedelta
 
 import orjson
 
-from process_manager.core.identity import record_id
+from process_manager.core.identity import new_record
 from process_manager.core.messages import Json
 from process_manager.core.metadata import read_metadata, readable_time
-from process_manager.core.records import NewRecord
 from process_manager.core.retry import Retry
 from process_manager.core.signals import COMMAND_PARKED, CommandParked
 from process_manager.errors import (
@@ -312,7 +311,7 @@ class Inbox:
                 "version": 1,
             }
         )
-        signal = NewRecord(record_id(parked.stream, parked.command_id, "", COMMAND_PARKED, data, raw), COMMAND_PARKED, data, raw)
+        signal = new_record(parked.stream, parked.command_id, "", COMMAND_PARKED, data, raw)
         return Block(parked.stream, [signal], StreamState.NO_STREAM)
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import orjson
 
-from process_manager.core.identity import record_id
-from process_manager.core.records import NewRecord, Record
+from process_manager.core.identity import new_record
+from process_manager.core.records import Record
 from process_manager.errors import StreamNotFound
 from process_manager.ports import Block, EventStore, StreamState
 
@@ -14,7 +14,7 @@ from process_manager.ports import Block, EventStore, StreamState
 def note(stream: str, after: int, type_: str, value: Mapping[str, Any]) -> Block:
     """The append of a note behind the stream's revision `after`, -1 for none; of the same value it is the same, whoever makes it."""
     data, metadata = orjson.dumps(value, option=orjson.OPT_SORT_KEYS), orjson.dumps({"version": 1})
-    record = NewRecord(record_id(stream, str(after), "", type_, data, metadata), type_, data, metadata)
+    record = new_record(stream, str(after), "", type_, data, metadata)
     return Block(stream, [record], after if after >= 0 else StreamState.NO_STREAM)
 
 

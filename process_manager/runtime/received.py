@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from process_manager.core.codec import decode, dumps, encode
-from process_manager.core.identity import record_id
+from process_manager.core.identity import new_record
 from process_manager.core.messages import Command, Event
 from process_manager.core.metadata import read_metadata, time_of, version_of
 from process_manager.core.records import NewRecord
@@ -56,5 +56,4 @@ def event_record(stream: str, received: Received, ordinal: int, event: Event, an
             "operation": received.operation,
         }
     )
-    id_ = record_id(stream, received.id, str(ordinal), event.message_type, data, metadata)
-    return NewRecord(id_, event.message_type, data, metadata)
+    return new_record(stream, received.id, str(ordinal), event.message_type, data, metadata)

@@ -9,10 +9,10 @@ import orjson
 from process_manager.core.codec import decode, decode_json
 from process_manager.core.definition import Definition
 from process_manager.core.facts import Input
-from process_manager.core.identity import record_id
+from process_manager.core.identity import new_record
 from process_manager.core.messages import Event, Json
 from process_manager.core.metadata import read_metadata, time_of, version_of
-from process_manager.core.records import NewRecord, Record
+from process_manager.core.records import Record
 from process_manager.core.routing import correlation_of
 from process_manager.core.signals import ADDRESSED
 from process_manager.errors import NewerFact, NotCorrelated, StreamNotFound, UndecodableMessage
@@ -135,7 +135,7 @@ class Router:
         stream = _alias(definition, correlation)
         data = orjson.dumps({"process": definition.name, "key": key})
         metadata = orjson.dumps({"$correlationId": correlation, "version": 1})
-        record = NewRecord(record_id(stream, correlation, "", CORRELATED, data, metadata), CORRELATED, data, metadata)
+        record = new_record(stream, correlation, "", CORRELATED, data, metadata)
         self._notes.setdefault(stream, Block(stream, [record], StreamState.NO_STREAM))
 
 

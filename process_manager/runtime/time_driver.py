@@ -4,8 +4,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-from process_manager.core.identity import record_id
-from process_manager.core.records import NewRecord
+from process_manager.core.identity import new_record
 from process_manager.core.signals import TIME_PASSED, TimePassed
 from process_manager.errors import StreamNotFound
 from process_manager.ports import Block, EventStore, StreamState
@@ -28,7 +27,7 @@ class TimeDriver:
             return
         data = orjson.dumps(TimePassed(time.astimezone(UTC)))
         metadata = orjson.dumps({"time": time.astimezone(UTC), "version": 1})
-        record = NewRecord(record_id(STREAM, "", "", TIME_PASSED, data, metadata), TIME_PASSED, data, metadata)
+        record = new_record(STREAM, "", "", TIME_PASSED, data, metadata)
         expected = StreamState.NO_STREAM if self._revision is None else self._revision
         self._revision = self._store.append(Block(STREAM, [record], expected)).revision
         self.now = time

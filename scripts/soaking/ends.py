@@ -10,9 +10,9 @@ import orjson
 
 from process_manager.adapters.memory import MemoryStore
 from process_manager.core.codec import encode
-from process_manager.core.identity import record_id
+from process_manager.core.identity import new_record
 from process_manager.core.instance import Instance
-from process_manager.core.records import NewRecord, Record
+from process_manager.core.records import Record
 from process_manager.examples.order_fulfilment import app
 from process_manager.examples.order_fulfilment.demo import SLICE, SLICE_SIZE, Demo
 from process_manager.examples.order_fulfilment.orders import LIMITED_EACH, Outside, Plan
@@ -56,7 +56,7 @@ class Load:
         category, _, key = outside.stream.partition("-")
         stream, type_ = f"{category}-{self.tag}{key}", message.message_type
         metadata = orjson.dumps({"time": outside.time, "version": message.message_version})
-        return Timed(outside.time, Addressed(stream, NewRecord(record_id(stream, "", "", type_, data, metadata), type_, data, metadata)))
+        return Timed(outside.time, Addressed(stream, new_record(stream, "", "", type_, data, metadata)))
 
 
 @dataclass

@@ -6,18 +6,14 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import click
-import orjson
 
-from process_manager import Event
-from process_manager.core.codec import encode
-from process_manager.core.identity import record_id
-from process_manager.core.records import NewRecord
 from process_manager.core.story import story
 from process_manager.examples.agent_task import app
 from process_manager.examples.agent_task.messages import SpendingApproved, SpendingRefused, TaskGiven
 from process_manager.interfaces import bootstrap
 from process_manager.interfaces.feeding import Feeder
 from process_manager.interfaces.lines import Addressed
+from process_manager.interfaces.publishing import addressed
 
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 SIEGE = "when was the siege of Turin lifted"
@@ -30,15 +26,10 @@ def events() -> Iterator[tuple[datetime, Addressed]]:
     given = [TaskGiven(task_id="day", goal="plan a day in Turin", limit=Decimal(1))]
     given += [TaskGiven(task_id=each, goal=SIEGE, limit=Decimal(1)) for each in TASKS[1:]]
     for task in given:
-        yield _said(START, f"task-{task.task_id}", task)
-    yield _said(START + timedelta(hours=1), "approval-siege", SpendingApproved(task_id="siege", by="ada"))
-    yield _said(START + timedelta(hours=2), "approval-refused", SpendingRefused(task_id="refused", by="alan"))
-
-
-def _said(time: datetime, stream: str, event: Event) -> tuple[datetime, Addressed]:
-    data, metadata = encode(event), orjson.dumps({"time": time, "version": event.message_version})
-    id_ = record_id(stream, "", "0", event.message_type, data, metadata)
-    return time, Addressed(stream, NewRecord(id_, event.message_type, data, metadata))
+        yield START, addressed(f"task-{task.task_id}", task, START)
+    approved, refused = START + timedelta(hours=1), START + timedelta(hours=2)
+    yield approved, addressed("approval-siege", SpendingApproved(task_id="siege", by="ada"), approved)
+    yield refused, addressed("approval-refused", SpendingRefused(task_id="refused", by="alan"), refused)
 
 
 @click.command(epilog="Example: python -m process_manager.examples.agent_task --store sqlite:///agent.db")

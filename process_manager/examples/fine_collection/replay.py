@@ -13,7 +13,7 @@ import orjson
 
 from process_manager import Command
 from process_manager.core.codec import dumps, encode
-from process_manager.core.identity import record_id
+from process_manager.core.identity import new_record
 from process_manager.core.records import NewRecord, Record
 from process_manager.errors import StoreError
 from process_manager.examples.fine_collection.messages import AddPenalty
@@ -145,7 +145,7 @@ class Replay:
         if row.answers is not None and (asked := self.desk.asked(row.case, row.answers)) is not None:
             metadata |= {"$correlationId": asked.correlation, "$causationId": asked.id, "command": row.answers.message_type}
         data, raw = encode(event), dumps(metadata)
-        return NewRecord(record_id(stream, "", str(row.pos), event.message_type, data, raw), event.message_type, data, raw)
+        return new_record(stream, "", str(row.pos), event.message_type, data, raw)
 
     def _publish(self, blocks: list[Block], day: date) -> None:
         assert self._time.now is not None

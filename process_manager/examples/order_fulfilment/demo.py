@@ -10,16 +10,13 @@ from datetime import timedelta
 
 import orjson
 
-from process_manager.core.codec import encode
 from process_manager.core.facts import Ended, Started
-from process_manager.core.identity import record_id
-from process_manager.core.records import NewRecord
 from process_manager.errors import ProcessManagerError, StreamNotFound
 from process_manager.examples.order_fulfilment import app
 from process_manager.examples.order_fulfilment.orders import Outside, Plan
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.interfaces.lines import Addressed
-from process_manager.interfaces.publishing import Publisher
+from process_manager.interfaces.publishing import Publisher, addressed
 from process_manager.ports import EventStore
 from process_manager.runtime.time_driver import TimeDriver, run_through
 from process_manager.runtime.worker import Worker
@@ -81,10 +78,7 @@ def _slices(events: Iterable[Outside]) -> Iterator[list[Outside]]:
 
 
 def _addressed(outside: Outside) -> Addressed:
-    data = encode(outside.message)
-    metadata = orjson.dumps({"time": outside.time, "version": outside.message.message_version})
-    type_ = outside.message.message_type
-    return Addressed(outside.stream, NewRecord(record_id(outside.stream, "", "0", type_, data, metadata), type_, data, metadata))
+    return addressed(outside.stream, outside.message, outside.time)
 
 
 @dataclass

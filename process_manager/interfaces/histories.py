@@ -51,10 +51,10 @@ def read_facts(records: Iterable[Record]) -> Iterator[tuple[Fact, int]]:
     return ((read_fact(record), record.revision) for record in records)
 
 
-def until(store: EventStore, stream: str, last: int | None = None, at: datetime | None = None) -> Iterator[tuple[Fact, int]]:
-    """The facts of an instance, up to a revision or to what was decided up to a time, inclusive. Raises StreamNotFound."""
+def until(store: EventStore, stream: str, last: int | None = None, before: datetime | None = None) -> Iterator[tuple[Fact, int]]:
+    """The facts of an instance, up to a revision, inclusive, or to what was decided before a time. Raises StreamNotFound."""
     for fact, revision in read_facts(store.read_stream(stream, limit=None if last is None else last + 1)):
-        if at is not None and isinstance(fact, Receipt) and fact.now > at:
+        if before is not None and isinstance(fact, Receipt) and fact.now >= before:
             return
         yield fact, revision
 

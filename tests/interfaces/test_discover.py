@@ -90,9 +90,10 @@ def test_only_what_was_asked_for_is_drawn(pm: Pm, log: Log) -> None:
         log.say(type_, minute, case="one", stream=stream)
     assert ("shop.a", "shop.c") in follows(pm, "--category", "order")
     assert ("shop.a", "shop.c") in follows(pm, "--type-prefix", "shop.")
-    assert follows(pm, "--since", "2026-01-01T00:01:00Z", "--until", "2026-01-01T00:03:00Z").keys() == {
+    assert follows(pm, "--since", "2026-01-01T00:01:00Z", "--until", "2026-01-01T00:02:00Z").keys() == {
         ("(start)", "bank.b"), ("bank.b", "shop.c"), ("shop.c", "(end)")
     }  # fmt: skip
+    assert follows(pm, "--until", "2026-01-01") == follows(pm)
     assert follows(pm, "--min-count", "2") == {}
     assert pm("discover", "--store", "log.db", "--since", "yesterday").code == 2
 

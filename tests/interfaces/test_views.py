@@ -242,6 +242,28 @@ def test_as_of_needs_no_views_and_tells_of_the_past(pm: Any, store: EventStore) 
     assert not Path("demo.views.db").exists()
 
 
+@pytest.mark.parametrize("day", ["2026-01-05", "20260105", "2026-W02-1"])
+def test_a_day_is_taken_as_a_whole_however_it_is_written(pm: Any, store: EventStore, day: str) -> None:
+    """All of the demo's orders are placed on that day."""
+    pm("projections", "run", "--until-idle", *STORE)
+    for option in ("--until", "--as-of"):
+        rows = data(pm("report", "outcomes", option, day, *STORE, "-o", "json"))
+        assert sum(each["instances"] for each in rows) == 40
+    (name, *_) = pm("list", *STORE, "-o", "ids").out.split()
+    turns = data(pm("replay", name, "--at", day, *STORE, "-o", "json"))
+    assert turns[0]["time"].startswith("2026-01-05")
+    assert turns == [turn for turn in data(pm("replay", name, *STORE, "-o", "json")) if turn["time"].startswith("2026-01-05")]
+
+
+def test_a_number_beyond_all_is_the_largest(pm: Any, store: EventStore) -> None:
+    pm("projections", "run", "--until-idle", *STORE)
+    many = "99999999999999999999"
+    assert len(data(pm("list", "--limit", many, *STORE, "-o", "json"))) == 40
+    assert data(pm("report", "outcomes", "--version", many, *STORE, "-o", "json")) == []
+    (name, *_) = pm("list", *STORE, "-o", "ids").out.split()
+    assert data(pm("replay", name, "--to", many, *STORE, "-o", "json")) == data(pm("replay", name, *STORE, "-o", "json"))
+
+
 def test_a_rebuild_that_was_stopped_leaves_the_live_tables(pm: Any, store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     pm("projections", "run", "--until-idle", *STORE)
     before = data(pm("report", "outcomes", *STORE, "-o", "json"))
@@ -302,6 +324,7 @@ def test_one_that_fails_is_told_and_the_others_go_on(pm: Any, store: EventStore,
         (("projections", "run", "--projections", "own:none"), 1, "the projections cannot be loaded: own:none: own has no 'none'"),
         (("projections", "run", "--views", "nonsense://"), 1, "is no database for views"),
         (("report", "overview", "--since", "yesterday"), 2, "is no time"),
+        (("report", "overview", "--until", "9999-12-31"), 2, "is the end of the calendar: leave it out"),
         (("report", "waiting", "--process", "order_fulfillment", "--as-of", "2026-01-05"), 4, "there are order_fulfilment"),
         (("report", "overview", "--zone", "Nowhere"), 2, "is no time zone"),
         (("report", "overview", "--views", "sqlite:///none.db"), 4, "there are no views none.db"),

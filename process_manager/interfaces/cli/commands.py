@@ -1,6 +1,7 @@
 """The names of pm's commands, each imported when it is used, so that `pm --help` is quick."""
 
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -52,6 +53,13 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 refused, 4 not found, 5 other decisions, 1
 
 class LazyGroup(click.Group):
     """A group that knows its commands by name and imports the module of the one that is used."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """That nobody reads any more (`pm list | head`) is no error; click would make it exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as gone:
+            raise click.exceptions.Exit(0) from gone
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         return list(_COMMANDS)

@@ -21,10 +21,10 @@ from process_manager.interfaces.cli.options import (
     group,
     known_process,
     no_instance,
-    read_time,
     store_option,
     stream_of,
 )
+from process_manager.interfaces.cli.times import read_time
 
 if TYPE_CHECKING:
     from process_manager.core.deadlines import Pending

@@ -8,7 +8,8 @@ import click
 
 from process_manager.interfaces.cli import output
 from process_manager.interfaces.cli.errors import say
-from process_manager.interfaces.cli.options import command, existing_log, format_option, read_time, store_option
+from process_manager.interfaces.cli.options import command, existing_log, format_option, store_option
+from process_manager.interfaces.cli.times import read_end, read_time
 
 if TYPE_CHECKING:
     from process_manager.core.flow import Flow
@@ -19,8 +20,8 @@ COLUMNS = ("before", "after", "count", "median", "p90")
 @command("discover", example="pm discover --type-prefix shop. > flow.mmd\npm discover --category fine --min-count 100 -o dot | dot -Tsvg")
 @click.option("--category", default="", metavar="NAME", help="Only messages of these streams: what stands before the first -.")
 @click.option("--type-prefix", default="", metavar="TEXT", help="Only types that begin so.")
-@click.option("--since", callback=read_time, metavar="TIME", help="Only messages timed then or later.")
-@click.option("--until", callback=read_time, metavar="TIME", help="Only messages timed before then.")
+@click.option("--since", callback=read_time, metavar="TIME", help="Only messages timed at this day or time, or later.")
+@click.option("--until", callback=read_end, metavar="TIME", help="Only messages timed until the end of this day, or up to this time.")
 @click.option("--min-count", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Only what followed so often.")
 @store_option
 @format_option("mermaid", "dot", "csv", "json")

@@ -9,8 +9,9 @@ import click
 from process_manager.interfaces import bootstrap
 from process_manager.interfaces.cli import output
 from process_manager.interfaces.cli.errors import DIFFERS, NOT_FOUND, OK, CliError, say
-from process_manager.interfaces.cli.options import app_option, command, existing_log, format_option, load_app, read_time, store_option
+from process_manager.interfaces.cli.options import app_option, command, existing_log, format_option, load_app, store_option
 from process_manager.interfaces.cli.progress import Progress
+from process_manager.interfaces.cli.times import read_time
 
 if TYPE_CHECKING:
     from process_manager.interfaces.drifting import Drift, NotCovered

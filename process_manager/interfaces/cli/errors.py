@@ -38,8 +38,6 @@ def run(command: click.Command, args: Sequence[str] | None = None, prog_name: st
     try:
         answer = command.main(args, prog_name=prog_name, standalone_mode=False)
         sys.stdout.flush()
-    except click.exceptions.Exit as leaving:
-        return leaving.exit_code
     except click.ClickException as error:
         _show(error)
         return error.code if isinstance(error, CliError) else error.exit_code

@@ -7,6 +7,7 @@ import click
 from process_manager.interfaces.cli import output
 from process_manager.interfaces.cli.errors import say
 from process_manager.interfaces.cli.options import (
+    Number,
     command,
     existing_log,
     format_option,
@@ -35,7 +36,7 @@ STATUSES = (
 @click.option(
     "--status", type=click.Choice(STATUSES), metavar="STATUS", help=f"Only instances that are {', '.join(STATUSES[:-1])} or {STATUSES[-1]}."
 )
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help=f"At most N instances. Default: {SHOWN} in a table, else all.")
+@click.option("--limit", type=Number(1), metavar="N", help=f"At most N instances. Default: {SHOWN} in a table, else all.")
 @wait_option
 @views_option
 @store_option

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -22,6 +21,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 ROLES = ("processes", "handlers", "deadlines")
 
 DEFAULT_STORE = "sqlite:///process-manager.db"
+
+LARGEST = 2**62
+"""A number that every store and database holds."""
+
+
+class Number(click.IntRange):
+    """A whole number; what is beyond all that can be counted is taken for the largest."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        return min(int(super().convert(value, param, ctx)), LARGEST)
 
 
 def check_url(ctx: click.Context, param: click.Parameter, value: str) -> str:
@@ -187,17 +196,6 @@ def _must_exist(url: str) -> None:
     path = bootstrap.read_address(url).path
     if path is not None and not path.exists():
         raise CliError(f"there is no store {path}: name another one with --store, or write to it with pm publish", NOT_FOUND)
-
-
-def read_time(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
-    """A callback for an option that holds a time or a day in ISO 8601; without a zone it is in UTC."""
-    if value is None:
-        return None
-    try:
-        time = datetime.fromisoformat(value)
-    except ValueError as error:
-        raise click.BadParameter(f"{value!r} is no time: write 2026-01-31 or 2026-01-31T18:00:00+01:00", ctx, param) from error
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -9,6 +9,7 @@ import click
 from process_manager.interfaces.cli import output
 from process_manager.interfaces.cli.errors import say
 from process_manager.interfaces.cli.options import (
+    Number,
     command,
     existing_log,
     format_option,
@@ -16,9 +17,9 @@ from process_manager.interfaces.cli.options import (
     instance_argument,
     known_instance,
     optional_definition,
-    read_time,
     store_option,
 )
+from process_manager.interfaces.cli.times import read_end
 
 if TYPE_CHECKING:
     from process_manager.core.replay import Replayed
@@ -26,21 +27,23 @@ if TYPE_CHECKING:
 
 @command("replay", example="pm replay order_fulfilment 1001\npm replay order_fulfilment 1001 --to 7 -o json")
 @instance_argument
-@click.option("--to", "last", type=click.IntRange(0), metavar="REVISION", help="Stop after the record of this revision.")
-@click.option("--at", "at", callback=read_time, metavar="TIME", help="Stop after what was decided up to then.")
+@click.option("--to", "last", type=Number(0), metavar="REVISION", help="Stop after the record of this revision.")
+@click.option(
+    "--at", "before", callback=read_end, metavar="TIME", help="Stop after what was decided until the end of this day, or up to this time."
+)
 @click.option("--data", "with_data", is_flag=True, help="In a table too, what stands in inputs and commands, and the commands' ids.")
 @click.option("--follow", is_flag=True, help="Go on as more happens, until Ctrl-C.")
 @if_any_app_option
 @store_option
 @format_option("table", "json", "jsonl")
 def replay_command(
-    stream: str, last: int | None, at: datetime | None, with_data: bool, follow: bool, app_name: str, url: str, format_: str
+    stream: str, last: int | None, before: datetime | None, with_data: bool, follow: bool, app_name: str, url: str, format_: str
 ) -> None:  # fmt: skip
     """Go through an instance's history step by step: input, decision, commands, deadlines, and what changed.
 
     Nothing is run and nothing is written. With --app the process's own state is shown too.
     """
-    if follow and (format_ == "json" or last is not None or at is not None):
+    if follow and (format_ == "json" or last is not None or before is not None):
         raise click.UsageError("--follow has no end: leave --to and --at out, and write -o jsonl")
     from process_manager.core.replay import Replay, as_json
     from process_manager.interfaces.histories import followed, until
@@ -50,7 +53,7 @@ def replay_command(
     with existing_log(url) as store:
         known_instance(store, stream)
         replay = Replay(process, key, definition.evolve if definition else None)
-        pieces = followed(store, stream) if follow else iter([until(store, stream, last, at)])
+        pieces = followed(store, stream) if follow else iter([until(store, stream, last, before)])
         turns = (turn for piece in pieces for turn in replay.take(piece))
         if format_ != "table":
             output.write_rows(map(as_json, turns), (), format_, "turn")

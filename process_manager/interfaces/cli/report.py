@@ -12,7 +12,8 @@ from process_manager.interfaces import readable
 from process_manager.interfaces.cli import output
 from process_manager.interfaces.cli.errors import CliError, say
 from process_manager.interfaces.cli.instances import STATUSES
-from process_manager.interfaces.cli.options import command, existing_log, format_option, known_process, store_option
+from process_manager.interfaces.cli.options import Number, command, existing_log, format_option, known_process, store_option
+from process_manager.interfaces.cli.times import moment
 from process_manager.interfaces.cli.views import opened_views, ready, views_option, wait_option
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ NAMES = (
 )  # fmt: skip
 SHOWN = 50
 """Rows of a table, unless --limit says otherwise; data is always whole."""
-_A_DAY = len("2026-01-31")
 
 
 def _zone(ctx: click.Context, param: click.Parameter, value: str) -> ZoneInfo:
@@ -40,21 +40,15 @@ def _time(text: str | None, zone: ZoneInfo, *, end: bool = False) -> int | None:
     """A day or a time as microseconds; with `end`, the first moment that no longer belongs to it."""
     if text is None:
         return None
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise click.UsageError(f"{text!r} is no time: write 2026-01-31 or 2026-01-31T18:00:00+01:00") from error
-    if end:
-        time += timedelta(days=1) if len(text) == _A_DAY else timedelta(microseconds=1)
     from projections.times import micros
 
-    return micros(time if time.tzinfo else time.replace(tzinfo=zone))
+    return micros(moment(text, zone, end=end))
 
 
 @command("report", example="pm report overview --store sqlite:///shop.db\npm report waiting --process order_fulfilment --as-of 2026-01-31")
 @click.argument("name", type=click.Choice(NAMES), metavar="REPORT")
 @click.option("--process", default="", metavar="NAME", help="Only this process.")
-@click.option("--version", type=int, metavar="N", help="Only instances of this version of the definition.")
+@click.option("--version", type=Number(0), metavar="N", help="Only instances of this version of the definition.")
 @click.option("--status", type=click.Choice(STATUSES), metavar="STATUS", help="Only instances of this status, as for pm list.")
 @click.option("--since", metavar="TIME", help="Only what began at this day or time, or later.")
 @click.option("--until", metavar="TIME", help="Only what began until the end of this day, or up to this time.")
@@ -67,7 +61,7 @@ def _time(text: str | None, zone: ZoneInfo, *, end: bool = False) -> int | None:
     metavar="NAME",
     help="The time zone of days and times given, and of a table's; data is in UTC.",
 )
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help=f"At most N rows. Default: {SHOWN} in a table, else all.")
+@click.option("--limit", type=Number(1), metavar="N", help=f"At most N rows. Default: {SHOWN} in a table, else all.")
 @wait_option
 @views_option
 @store_option

@@ -139,7 +139,10 @@ class Explainer:
         return self._told(instance, taken)[1:]
 
     def _next(self, instance: Instance) -> Passing | None:
-        deadline = min(pending(instance), key=lambda each: each.due, default=None)
+        kept = [DeadlinePassed.read(each.input.data) for each in instance.kept.values() if each.input.type == DEADLINE_PASSED]
+        passed = {(each.name, each.generation) for each in kept}
+        to_come = [each for each in pending(instance) if (each.name, each.generation) not in passed]
+        deadline = min(to_come, key=lambda each: each.due, default=None)
         if deadline is None:
             return None
         return Passing(self._named(instance, deadline), deadline.due, self._if_nothing_comes(instance, deadline))

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from process_manager.core.instance import Instance, Run
+from process_manager.core.instance import Instance, Run, Undo
 
 View = dict[str, Any]
 """Names of things to their values, all of them JSON or times."""
@@ -48,8 +48,11 @@ def called(run: Run) -> str:
     return f"{run.step} [{run.key}]" if run.key else run.step
 
 
+_UNDO: dict[Undo, str] = {"open": "being undone", "done": "undone", "failed": "undo failed", "skipped": "left undone by hand"}
+
+
 def _status(run: Run) -> str:
     words: list[str] = [run.status if run.status != "waiting" else "waiting for its next attempt"]
     words += [f"attempt {run.attempt}"] if run.attempt > 1 else []
-    words += [{"open": "being undone", "done": "undone", "failed": "undo failed"}[run.undo]] if run.undo else []
+    words += [_UNDO[run.undo]] if run.undo else []
     return ", ".join(words)

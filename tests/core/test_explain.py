@@ -116,6 +116,21 @@ def test_an_undo_that_may_fail_says_so_and_one_that_failed_waits_for_an_operator
     assert found.possible == {"t.given-back": ["what it undoes is undone"]}
 
 
+def test_a_deadline_that_passed_and_is_kept_behind_a_suspension_is_not_to_come() -> None:
+    found = explained(scenario(Broken).given(began(), PAID).after(hours(1)), Sale.definition)
+    assert found.waiting[-1].what == "its turn: pm.deadline-passed, kept because suspended"
+    assert found.next is not None
+    assert found.next.what == "patience"
+
+
+def test_what_an_operator_left_undone_is_told() -> None:
+    found = explained(scenario(Purchase).given(began("a"), taken("a"), DECLINED, Stuck(id="1", item="a")).operator("skip"))
+    assert (found.status, found.waiting) == ("compensated", [])
+    assert [line.text for line in found.because][-3:] == [
+        "taking [a] is not undone", "compensating: declined", "compensated: declined",
+    ]  # fmt: skip
+
+
 def test_a_success_that_may_come_late_is_undone() -> None:
     found = explained(scenario(Purchase).given(began("a"), NOTICED).after(hours(1)), Purchase.definition)
     assert found.possible is not None

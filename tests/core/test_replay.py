@@ -11,7 +11,7 @@ from process_manager.core.instance import Instance
 from process_manager.core.replay import Replay, as_json, settlement
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.testing.scenario import Scenario, scenario
-from tests.core.samples import DECLINED, began, given_back, taken
+from tests.core.samples import DECLINED, Stuck, began, given_back, taken
 from tests.core.test_compensation import Purchase
 from tests.core.test_properties import actions, lines, played
 
@@ -49,6 +49,12 @@ def test_the_changes_of_all_turns_lead_from_nothing_to_the_end() -> None:
             "step giving_back [a]": ("open", "done"),
         },
     ]  # fmt: skip
+
+
+def test_an_undo_that_was_skipped_is_a_change_that_can_be_told() -> None:
+    case = scenario(Purchase).given(began("a"), taken("a"), DECLINED, Stuck(id="1", item="a")).operator("skip")
+    *_, last = Replay("purchase", "1").take(facts(case))
+    assert last.changes["step taking [a]"] == ("done, undo failed", "done, left undone by hand")
 
 
 def test_a_history_in_pieces_is_told_like_one_in_a_whole() -> None:

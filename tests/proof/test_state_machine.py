@@ -16,7 +16,9 @@ from process_manager import App, Event
 from process_manager.adapters.clock import ManualClock
 from process_manager.adapters.deadline_index import SqliteDeadlineIndex
 from process_manager.adapters.memory import MemoryStore
+from process_manager.core.block import read_fact
 from process_manager.core.codec import encode
+from process_manager.core.explain import Explainer
 from process_manager.core.facts import FACTS
 from process_manager.core.identity import derive
 from process_manager.core.instance import Instance
@@ -244,6 +246,15 @@ class Anything(RuleBasedStateMachine):
             broken = broken_promises(APP.definitions[process], key, records)
             assert not broken, "\n".join(broken)
             assert view_by_the_fold(self.instance(stream)) == view_of(records)
+            explainer = Explainer(process, key, APP.definitions[process])
+            explainer.take((read_fact(record), record.revision) for record in records)
+            assert explainer.explanation(self.clock.now(START)).status in {
+                *OVER,
+                "running",
+                "compensating",
+                "compensation_failed",
+                "suspended",
+            }
 
     # -- the end ------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field, fields
 from itertools import accumulate
 from math import inf
 
+from process_manager.core import facts
+from process_manager.core.facts import Fact
+
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, inf)
 """Upper bounds of the latencies that are counted together, in seconds."""
 
@@ -43,6 +46,23 @@ class Counters:
     left: int = 0  # records, to a newer version
     deadlines: int = 0  # fired
     event_to_command: Latency = field(default_factory=Latency)  # from an input's append to that of the commands it led to
+
+    def add_turn(self, recorded: Sequence[Fact]) -> None:
+        """Count the facts of a turn; none at all are those of an input that was ignored where there is no stream."""
+        self.turns += bool(recorded)
+        self.ignored += not recorded
+        for fact in recorded:
+            match fact:
+                case facts.StepStarted():
+                    self.commands += 1
+                case facts.InputIgnored():
+                    self.ignored += 1
+                case facts.InputKept():
+                    self.waiting += 1
+                case facts.Suspended():
+                    self.suspended += 1
+                case _:
+                    pass
 
     def as_dict(self) -> dict[str, int]:
         """The counts by name."""

@@ -38,11 +38,12 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A record, decoded once, and where it goes."""
+    """A record, decoded once, and where it goes; `unrouted` says why it goes to no instance of another process that takes it too."""
 
     input: Input
     message: Event | None
     targets: Sequence[Target]
+    unrouted: UndecodableMessage | None = None
 
 
 def input_types(definitions: Mapping[str, Definition]) -> frozenset[str]:
@@ -70,7 +71,7 @@ class Router:
                 self._by_type.setdefault(type_, []).append(definition)
 
     def incoming(self, record: Record) -> Incoming:
-        """Decode a record. Raises UndecodableMessage, its NotCorrelated, NewerFact."""
+        """Decode a record. Raises NewerFact, and UndecodableMessage, its NotCorrelated among them, when no process can take it."""
         metadata = read_metadata(record.type, record.metadata)
         decode_json(record.type, record.data)
         taken = input_of(record, metadata)
@@ -80,7 +81,20 @@ class Router:
         if not definitions:
             return Incoming(taken, None, [])
         message = decode(definitions[0].handled[record.type].event, taken.version, record.data)
-        return Incoming(taken, message, [Target(each, self._key(each, taken, message, metadata)) for each in definitions])
+        return self._routed(definitions, taken, message, metadata)
+
+    def _routed(self, definitions: Sequence[Definition], taken: Input, message: Event, metadata: Json) -> Incoming:
+        """One process that finds no instance holds up none of the others."""
+        targets: list[Target] = []
+        unrouted: UndecodableMessage | None = None
+        for each in definitions:
+            try:
+                targets.append(Target(each, self._key(each, taken, message, metadata)))
+            except UndecodableMessage as error:
+                unrouted = unrouted or error
+        if unrouted is not None and not targets:
+            raise unrouted
+        return Incoming(taken, message, targets, unrouted)
 
     def write_notes(self) -> None:
         """Note which instances carry which correlation ids, as far as the inputs since the last time say so; the first note stands."""

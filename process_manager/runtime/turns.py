@@ -159,20 +159,23 @@ class TurnRunner:
 
     def _take(self, batch: Sequence[Delivery]) -> None:
         works: dict[str, Work] = {}
-        done: list[Delivery] = []
+        done: list[tuple[Incoming, Delivery]] = []
         self._aside.clear()
         for delivery in sorted(batch, key=lambda each: each.record.position):
             incoming = self._decoded(delivery)
             if incoming is None:
                 continue
-            done.append(delivery)
+            done.append((incoming, delivery))
             for target in incoming.targets:
                 works.setdefault(target.stream, Work(target)).inputs.append((incoming, delivery))
         self._router.write_notes()
         waiting = list(works.values())
         while waiting:
             waiting = self._appended([work for work in waiting if self._decided(work)])
-        self._consumer.ack([each for each in done if id(each) not in self._aside])
+        for incoming, delivery in done:
+            if incoming.unrouted is not None and self._set_aside([(incoming, delivery)]):
+                self._not_routed(delivery, incoming.unrouted)
+        self._consumer.ack([delivery for _, delivery in done if id(delivery) not in self._aside])
 
     def _decoded(self, delivery: Delivery) -> Incoming | None:
         try:
@@ -180,13 +183,17 @@ class TurnRunner:
         except NewerFact as error:
             self._newer.keep(delivery, error)
         except UndecodableMessage as error:
-            early = isinstance(error, NotCorrelated) and self._leased and not self._store.features.single_active
-            if not (early and self._awaiting.keeps(delivery)):  # another worker may have the start
-                self._park([delivery], str(error))
+            self._not_routed(delivery, error)
         else:
-            self._awaiting.taken(delivery)
+            if incoming.unrouted is None:
+                self._awaiting.taken(delivery)
             return incoming
         return None
+
+    def _not_routed(self, delivery: Delivery, error: UndecodableMessage) -> None:
+        early = isinstance(error, NotCorrelated) and self._leased and not self._store.features.single_active
+        if not (early and self._awaiting.keeps(delivery)):  # another worker may have the start
+            self._park([delivery], str(error))
 
     def _park(self, deliveries: Sequence[Delivery], reason: str) -> None:
         if not deliveries:
@@ -269,30 +276,13 @@ class TurnRunner:
         now = time.time()
         self._counters.duplicates += work.duplicates
         for turn, delivery in work.turns:
-            self._count_turn(turn)
-            if any(isinstance(fact, facts.StepStarted) for fact in turn.facts):
-                self._counters.event_to_command.observe(now - delivery.record.created / 1_000_000)
-
-    def _count_turn(self, turn: Turn) -> None:
-        counters = self._counters
-        if not turn.records:  # ignored where there is no stream
-            counters.ignored += 1
-            return
-        counters.turns += 1
-        for fact in turn.facts:
-            match fact:
-                case facts.StepStarted():
-                    counters.commands += 1
-                case facts.InputIgnored():
-                    counters.ignored += 1
-                case facts.InputKept():
-                    counters.waiting += 1
-                case facts.Suspended():
-                    counters.suspended += 1
+            self._counters.add_turn(turn.facts)
+            for fact in turn.facts:
+                if isinstance(fact, facts.Suspended):
                     extra = {"action": "suspended", "stream": turn.instance.stream, "input_id": fact.input.id}
                     log.warning("suspended %s: %s", turn.instance.stream, fact.error, extra=extra, exc_info=turn.error)
-                case _:
-                    pass
+            if any(isinstance(fact, facts.StepStarted) for fact in turn.facts):
+                self._counters.event_to_command.observe(now - delivery.record.created / 1_000_000)
 
     def _appended(self, works: list[Work]) -> list[Work]:
         """Append one block for each work; the works that have to go on: refused ones, and ones with inputs left."""

@@ -20,11 +20,12 @@ from process_manager.examples.order_fulfilment import messages as m
 from process_manager.ports import Appended, Block, Consumer, Delivery, EventStore, Filter, Nack
 from process_manager.runtime import handler_runner, turns
 from process_manager.runtime.awaiting import Awaiting
+from process_manager.runtime.instances import load
 from process_manager.runtime.wiring import build_worker
 from process_manager.runtime.worker import Worker
 from process_manager.testing.contract.support import PATIENCE, eventually
 from tests.runtime.shop import START
-from tests.runtime.test_router import Assessed, ClaimFiled, Claims
+from tests.runtime.test_router import Assessed, ClaimFiled, ClaimOpened, Claims, HandleClaim, Settle
 from tests.runtime.test_worker import app, place, refund, status
 
 ORDERS = [(str(number), "declined" if number % 3 == 0 else "4000") for number in range(12)]
@@ -226,6 +227,21 @@ def test_an_input_whose_instance_is_with_another_worker_waits_for_it() -> None:
     first.turns._take(held)
     eventually(lambda: second.turns.step() == 0 and second.instance("7").status == "completed")
     assert second.parked() == []
+
+
+def test_an_input_that_waits_for_one_process_is_taken_by_another_at_once() -> None:
+    """And is parked for the first when it has waited long enough."""
+    now = [0.0]
+    claims = Claims(MemoryStore(single_active=False), HandleClaim, Settle)
+    claims.turns._awaiting = Awaiting(lambda: now[0])
+    claims.publish(ClaimOpened(claim_id="5"))
+    claims.publish(Assessed(amount=5), **{"$correlationId": "mail-1"})
+    assert load(claims.store, Settle.definition, "5").outcome == "settled"
+    assert claims.parked() == []
+    now[0] = 21.0
+    claims.turns.step()
+    (reason,) = claims.parked()
+    assert "mail-1" in reason
 
 
 def test_an_input_that_has_waited_long_enough_is_parked() -> None:

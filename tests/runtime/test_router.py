@@ -36,7 +36,7 @@ class AddressChanged(Event, type="claims.address-changed"):
     ref: str
 
 
-class ClaimClosed(Event, type="claims.claim-closed"):
+class ClaimOpened(Event, type="claims.claim-opened"):
     claim_id: str
 
 
@@ -59,12 +59,13 @@ class HandleClaim(ProcessManager, version=1, key="claim_id", keys=(by(AddressCha
 
 
 class Claims:
-    """The process on a store."""
+    """The process, or several, on a store."""
 
-    def __init__(self, store: EventStore) -> None:
+    def __init__(self, store: EventStore, *processes: type[ProcessManager]) -> None:
         self.store = store
-        router = Router({"handle_claim": HandleClaim.definition}, store)
-        consumer = join_group(store, "claims", "processes", Filter(types=input_types({"handle_claim": HandleClaim.definition})), "test")
+        definitions = {each.definition.name: each.definition for each in processes or (HandleClaim,)}
+        router = Router(definitions, store)
+        consumer = join_group(store, "claims", "processes", Filter(types=input_types(definitions)), "test")
         self.turns = TurnRunner(store, consumer, router, RealClock(), Counters())
 
     def publish(self, event: Event, **metadata: Any) -> str:
@@ -125,6 +126,38 @@ def test_an_unknown_correlation_id_is_parked_and_can_be_replayed(store: EventSto
         pass
 
     assert claims.instance("7").status == "completed"
+
+
+class Settle(ProcessManager, version=1, key="claim_id", keys=(by(Assessed, lambda e: str(e.amount)),)):
+    """Takes assessments too, by a key of its own."""
+
+    @starts
+    def opened(self, _: ClaimOpened) -> Effects[Complete]:
+        yield from ()
+
+    @on
+    def assessed(self, _: Assessed) -> Effects[Complete]:
+        yield Complete("settled")
+
+
+def test_a_process_that_finds_no_instance_does_not_keep_an_event_from_another(store: EventStore) -> None:
+    """That one takes it at once; for the first it is parked, and a replay is taken by the first alone."""
+    claims = Claims(store, HandleClaim, Settle)
+    claims.publish(ClaimOpened(claim_id="5"))
+    claims.publish(Assessed(amount=5), **{"$correlationId": "mail-99"})
+
+    assert load(store, Settle.definition, "5").outcome == "settled"
+    (reason,) = claims.parked()
+    assert "handle_claim" in reason
+    assert "mail-99" in reason
+
+    claims.publish(ClaimFiled(claim_id="7"), **{"$correlationId": "mail-99"})
+    store.replay_parked(store.groups()[0].name)
+    while claims.turns.step():
+        pass
+    assert claims.instance("7").status == "completed"
+    assert len(list(store.read_stream("settle-5"))) == 3  # started, taken, ended
+    assert claims.parked() == []
 
 
 def test_a_key_that_names_no_stream_is_parked(store: EventStore) -> None:

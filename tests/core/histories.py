@@ -26,10 +26,8 @@ from process_manager.examples.order_fulfilment.messages import (
 )
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.testing.scenario import START, Scenario, scenario, unsolicited
+from tests.core.processes import Closing, Flow, Purchase, Waiting
 from tests.core.samples import CLOSED, DECLINED, NOTICED, Noticed, Stuck, began, taken
-from tests.core.test_compensation import Purchase
-from tests.core.test_deadlines import Waiting
-from tests.core.test_turn import Closing, Flow
 
 GOLDEN = Path(__file__).with_name("golden")
 

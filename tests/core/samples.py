@@ -1,5 +1,7 @@
 """A small world for the tests of the core: messages, and builders for what the scenarios need."""
 
+from typing import Any
+
 from process_manager import Command, Event
 
 
@@ -66,6 +68,11 @@ class Refund(Command, type="t.refund"):
 
 class Refunded(Event, type="t.refunded"):
     id: str
+
+
+def by_item(message: Any) -> str:
+    """The key of a run: each item has one."""
+    return str(message.item)
 
 
 def take(item: str = "") -> Take:

@@ -1,25 +1,20 @@
 """Undoing: order, confirmation, what may have been done, what was done late, and what cannot be undone."""
 
-from typing import Any
-
 from process_manager import (
     CONTINUE,
-    Abort,
     Compensate,
-    Complete,
     Effects,
     ProcessManager,
     Retry,
     Step,
-    all_of,
     hours,
     minutes,
     on,
-    overdue,
     starts,
     undo,
 )
 from process_manager.testing.scenario import Scenario, answer, scenario, unsolicited
+from tests.core.processes import Purchase
 from tests.core.samples import (
     CLOSED,
     DECLINED,
@@ -28,8 +23,6 @@ from tests.core.samples import (
     REFUND,
     REFUNDED,
     Began,
-    Closed,
-    Declined,
     GiveBack,
     GivenBack,
     Noticed,
@@ -37,68 +30,14 @@ from tests.core.samples import (
     Pay,
     Refund,
     Refunded,
-    Refused,
     Stuck,
     Take,
-    Taken,
     began,
     give_back,
     given_back,
     refused,
     taken,
 )
-
-
-def _each(message: Any) -> str:
-    return str(message.item)
-
-
-class Purchase(ProcessManager, key="id"):
-    """Takes items, pays, and ends as it is told."""
-
-    taking = Step(Take, each=_each, done=Taken, failed=Refused, within=hours(1), otherwise=Compensate("not taken"))
-    giving_back = Step(
-        GiveBack, each=_each, done=GivenBack, failed=Stuck, within=hours(1), needs_undo=False, retry=Retry(2, wait=minutes(1))
-    )
-    paying = Step(Pay, done=Paid, failed=Declined, within=hours(2), then=CONTINUE, retry=Retry(2))
-    refunding = Step(Refund, done=Refunded, within=hours(1), needs_undo=False, retry=Retry(1))
-
-    @starts
-    def begin(self, event: Began) -> Effects[Take]:
-        for item in event.items:
-            yield Take(id=event.id, item=item)
-
-    @on(all_of(taking))
-    def all_taken(self) -> Effects[Pay]:
-        yield Pay(id=self.key)
-
-    @on
-    def declined(self, _: Declined) -> Effects[Compensate]:
-        yield Compensate("declined")
-
-    @overdue(paying)
-    def not_paid(self, _: Pay) -> Effects[Compensate]:
-        yield Compensate("not paid")
-
-    @on
-    def noticed(self, _: Noticed) -> Effects[Compensate | Abort]:
-        if self.event(Noticed).text == "abort":
-            yield Abort("noticed")
-        else:
-            yield Compensate("noticed")
-
-    @on
-    def closed(self, _: Closed) -> Effects[Complete]:
-        yield Complete("closed")
-
-    @undo(taking)
-    def give(self, c: Take) -> Effects[GiveBack]:
-        if c.item != "gift":
-            yield GiveBack(id=c.id, item=c.item)
-
-    @undo(paying)
-    def refund(self, c: Pay) -> Effects[Refund]:
-        yield Refund(id=c.id)
 
 
 def purchase(*items: str) -> Scenario:

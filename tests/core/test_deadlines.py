@@ -6,44 +6,14 @@ from typing import Any
 import orjson
 import pytest
 
-from process_manager import Abort, Complete, Deadline, Effects, ProcessManager, days, due, hours, on, starts
+from process_manager import Complete, Deadline, Effects, ProcessManager, days, hours, on, starts
 from process_manager.core import facts
 from process_manager.core.deadlines import cleared_by, set_by
 from process_manager.core.facts import Input
 from process_manager.core.signals import DEADLINE_PASSED, DeadlinePassed
 from process_manager.testing.scenario import START, Scenario, scenario
-from tests.core.samples import CLOSED, NOTICED, Began, Closed, Noticed, Paid, began
-
-
-class Waiting(ProcessManager, key="id"):
-    """Waits for a notice, which puts the deadline off."""
-
-    first = Deadline()
-    second = Deadline()
-
-    @starts
-    def begin(self, _: Began) -> Effects:
-        yield self.first.after(days(3))
-        yield self.second.at(START + days(3))
-
-    @on
-    def noticed(self, event: Noticed) -> Effects:
-        yield self.first.after(days(5))
-        if event.text == "both":
-            yield self.second.cancel()
-            yield self.second.cancel()
-
-    @on
-    def closed(self, _: Closed) -> Effects[Complete]:
-        yield Complete("closed")
-
-    @due(first)
-    def first_due(self) -> Effects[Abort]:
-        yield Abort("first")
-
-    @due(second)
-    def second_due(self) -> Effects[Abort]:
-        yield Abort("second")
+from tests.core.processes import Waiting
+from tests.core.samples import CLOSED, NOTICED, Began, Noticed, Paid, began
 
 
 def waiting() -> Scenario:

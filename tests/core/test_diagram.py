@@ -12,12 +12,9 @@ from process_manager.core.graph import graph, path
 from process_manager.examples.order_fulfilment.messages import CardDeclined, Line, OrderPlaced, StockReleased, StockReserved
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.testing.scenario import scenario
+from tests.core.processes import Flow, Purchase, Quorum, Race, Waiting
 from tests.core.samples import Began, Paid, Pay, Take, Taken
-from tests.core.test_compensation import Purchase
-from tests.core.test_deadlines import Waiting
-from tests.core.test_joins import Quorum, Race
 from tests.core.test_saga import BookTrip
-from tests.core.test_turn import Flow
 
 GOLDEN = Path(__file__).parent / "golden"
 ORDER = OrderPlaced(order_id="1", lines=(Line(sku="a", quantity=1),), total=Decimal(50), card="4")

@@ -34,8 +34,8 @@ from process_manager.errors import UndecodableMessage
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.ports import MAX_APPEND
 from process_manager.testing.scenario import START, Scenario, scenario
+from tests.core.random_lives import actions, lines, played
 from tests.core.samples import PAID, Began, Closed, Noticed, Paid, Pay, began
-from tests.core.test_properties import actions, lines, played
 
 
 class Sale(ProcessManager, version=1, key="id", name="sale"):

@@ -9,11 +9,11 @@ from process_manager.core.explain import Explainer, Explanation
 from process_manager.examples.order_fulfilment.messages import OrderPlaced, ReviewApproved, ReviewRejected
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.testing.scenario import START, Scenario, scenario
+from tests.core.processes import Purchase
+from tests.core.random_lives import order, reserved
 from tests.core.samples import DECLINED, NOTICED, PAID, Noticed, Stuck, began, taken
-from tests.core.test_compensation import Purchase
 from tests.core.test_drift import Broken, Patient, Sale
 from tests.core.test_operator import suspended
-from tests.core.test_properties import order, reserved
 
 
 def explained(case: Scenario, definition: Definition | None = None) -> Explanation:

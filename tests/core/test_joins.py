@@ -1,7 +1,5 @@
 """Joins over sets known only at run time."""
 
-from typing import Any
-
 import pytest
 
 from process_manager import (
@@ -11,7 +9,6 @@ from process_manager import (
     Decision,
     Effects,
     ProcessManager,
-    Retry,
     Step,
     all_of,
     any_of,
@@ -24,6 +21,7 @@ from process_manager import (
     undo,
 )
 from process_manager.testing.scenario import Scenario, scenario
+from tests.core.processes import Quorum, Race
 from tests.core.samples import (
     NOTICED,
     PAID,
@@ -34,13 +32,12 @@ from tests.core.samples import (
     Noticed,
     Paid,
     Pay,
-    Refund,
-    Refunded,
     Refused,
     Stuck,
     Take,
     Taken,
     began,
+    by_item,
     give_back,
     given_back,
     refused,
@@ -49,15 +46,11 @@ from tests.core.samples import (
 )
 
 
-def _each(command: Any) -> str:
-    return str(command.item)
-
-
 class Everything(ProcessManager, key="id"):
     """Takes every item, then pays."""
 
-    taking = Step(Take, each=_each, done=Taken, failed=Refused, within=hours(1))
-    giving_back = Step(GiveBack, each=_each, done=GivenBack, within=hours(1), needs_undo=False)
+    taking = Step(Take, each=by_item, done=Taken, failed=Refused, within=hours(1))
+    giving_back = Step(GiveBack, each=by_item, done=GivenBack, within=hours(1), needs_undo=False)
     paying = Step(Pay, done=Paid, within=hours(1), needs_undo=False, otherwise=Compensate("not paid"))
 
     @starts
@@ -81,39 +74,6 @@ class Everything(ProcessManager, key="id"):
     @overdue(taking)
     def overdue_taking(self, c: Take) -> Effects[Compensate]:
         yield Compensate(f"{c.item} overdue")
-
-    @undo(taking)
-    def back(self, c: Take) -> Effects[GiveBack]:
-        yield GiveBack(id=c.id, item=c.item)
-
-
-class Quorum(ProcessManager, key="id"):
-    """Takes `need` of the items; what is not needed is given back."""
-
-    taking = Step(Take, each=_each, done=Taken, failed=Refused, within=hours(1), retry=Retry(2, wait=minutes(5)))
-    giving_back = Step(GiveBack, each=_each, done=GivenBack, failed=Stuck, within=hours(1), needs_undo=False)
-    paying = Step(Pay, done=Paid, within=hours(5), needs_undo=False, otherwise=Compensate("not paid"))
-
-    @starts
-    def begin(self, event: Began) -> Effects[Take]:
-        for item in event.items:
-            yield Take(id=event.id, item=item)
-
-    @on(n_of(lambda self: self.event(Began).need, taking))
-    def enough(self) -> Effects[Pay]:
-        yield Pay(id=self.key)
-
-    @on
-    def paid(self, _: Paid) -> Effects[Complete]:
-        yield Complete("paid")
-
-    @on
-    def refused(self, _: Refused) -> Effects[Compensate]:
-        yield Compensate("too few")
-
-    @overdue(taking)
-    def overdue_taking(self, _: Take) -> Effects[Compensate]:
-        yield Compensate("too few in time")
 
     @undo(taking)
     def back(self, c: Take) -> Effects[GiveBack]:
@@ -222,44 +182,6 @@ def test_compensation_takes_in_what_a_join_made_surplus() -> None:
     case.when(given_back("b")).then(give_back("a")).when(given_back("a")).then_compensated()
 
 
-class Race(ProcessManager, key="id"):
-    """Whoever is first."""
-
-    taking = Step(Take, done=Taken, failed=Refused, within=hours(1), otherwise=CONTINUE)
-    giving_back = Step(GiveBack, done=GivenBack, within=hours(1), needs_undo=False)
-    paying = Step(Pay, done=Paid, within=hours(1), otherwise=CONTINUE)
-    refunding = Step(Refund, done=Refunded, within=hours(1), needs_undo=False)
-
-    @starts
-    def begin(self, event: Began) -> Effects[Take | Pay]:
-        yield Take(id=event.id)
-        yield Pay(id=event.id)
-
-    @on(any_of(taking, paying))
-    def first(self) -> Effects:
-        yield Decision("first", "paid" if self.find(Paid) else "taken", because="it came first")
-
-    @on(all_of(taking, paying))
-    def both(self) -> Effects[Complete]:
-        yield Complete("both")
-
-    @on
-    def taking_refused(self, _: Refused) -> Effects:
-        yield Decision("go on", "yes", because="it was refused")
-
-    @on
-    def restart(self, _: Noticed) -> Effects[Take]:
-        yield Take(id=self.key)
-
-    @undo(taking)
-    def back(self, c: Take) -> Effects[GiveBack]:
-        yield GiveBack(id=c.id, item=c.item)
-
-    @undo(paying)
-    def refund(self, c: Pay) -> Effects[Refund]:
-        yield Refund(id=c.id)
-
-
 def test_any_of_several_steps_and_all_of_them_may_wait_together() -> None:
     scenario(Race).given(began()).when(PAID).then_decided("first", "paid").then().when(taken()).then_completed("both")
 
@@ -277,8 +199,8 @@ def test_the_order_of_arrival_changes_nothing_for_all_of(order: tuple[str, ...])
 class Ahead(ProcessManager, key="id"):
     """Completes when it is paid, while another join still waits for what is taken."""
 
-    taking = Step(Take, each=_each, done=Taken, failed=Refused, within=hours(1), otherwise=CONTINUE)
-    giving_back = Step(GiveBack, each=_each, done=GivenBack, within=hours(1), needs_undo=False)
+    taking = Step(Take, each=by_item, done=Taken, failed=Refused, within=hours(1), otherwise=CONTINUE)
+    giving_back = Step(GiveBack, each=by_item, done=GivenBack, within=hours(1), needs_undo=False)
     paying = Step(Pay, done=Paid, within=hours(5), needs_undo=False, otherwise=CONTINUE)
 
     @starts
@@ -313,7 +235,7 @@ def test_surplus_that_an_undecided_join_waited_for_and_is_overdue_is_undone_at_t
 class Bulk(ProcessManager, key="id"):
     """Takes many items, and is closed by an event that waits for 120 of them."""
 
-    taking = Step(Take, each=_each, done=Taken, within=hours(1), needs_undo=False, then=CONTINUE, otherwise=CONTINUE)
+    taking = Step(Take, each=by_item, done=Taken, within=hours(1), needs_undo=False, then=CONTINUE, otherwise=CONTINUE)
 
     @starts
     def begin(self, event: Began) -> Effects[Take]:
@@ -334,7 +256,7 @@ def test_an_event_may_wait_for_more_runs_than_a_state_keeps_of_those_that_nothin
 class Fallback(ProcessManager, key="id"):
     """Needs three items, and says what follows where they cannot be had."""
 
-    taking = Step(Take, each=_each, done=Taken, within=hours(1), needs_undo=False, otherwise=Complete("too few"))
+    taking = Step(Take, each=by_item, done=Taken, within=hours(1), needs_undo=False, otherwise=Complete("too few"))
 
     @starts
     def begin(self, event: Began) -> Effects[Take]:

@@ -32,6 +32,7 @@ from process_manager.core.signals import OPERATOR_ACTION, OperatorAction
 from process_manager.core.turn import take
 from process_manager.testing.invariants import broken_promises
 from process_manager.testing.scenario import START, Scenario, scenario, unsolicited
+from tests.core.processes import Flow, Purchase
 from tests.core.samples import (
     CLOSED,
     DECLINED,
@@ -57,8 +58,7 @@ from tests.core.samples import (
     given_back,
     taken,
 )
-from tests.core.test_compensation import Purchase
-from tests.core.test_turn import Flow, flow
+from tests.core.test_turn import flow
 
 BOOM = Noticed(id="1", text="boom")
 

@@ -11,9 +11,9 @@ from process_manager.core.instance import Instance
 from process_manager.core.replay import Replay, as_json, settlement
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.testing.scenario import Scenario, scenario
+from tests.core.processes import Purchase
+from tests.core.random_lives import actions, lines, played
 from tests.core.samples import DECLINED, Stuck, began, given_back, taken
-from tests.core.test_compensation import Purchase
-from tests.core.test_properties import actions, lines, played
 
 
 def facts(case: Scenario) -> list[tuple[Fact, int]]:

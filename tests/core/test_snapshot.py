@@ -7,8 +7,8 @@ from process_manager.core.instance import WINDOW, Instance
 from process_manager.core.snapshot import LIMIT, references, restore, snapshot
 from process_manager.errors import UndecodableMessage
 from process_manager.testing.scenario import scenario
+from tests.core.processes import Flow, Memory
 from tests.core.samples import NOTICED, began, taken
-from tests.core.test_turn import Flow, Memory
 
 VERSION = Flow.definition.fold_version
 

@@ -3,9 +3,8 @@
 from process_manager.core.records import Record
 from process_manager.core.story import story
 from process_manager.testing.scenario import scenario
+from tests.core.processes import Purchase, Quorum
 from tests.core.samples import DECLINED, began, given_back, taken
-from tests.core.test_compensation import Purchase
-from tests.core.test_joins import Quorum
 
 
 def test_a_compensated_purchase() -> None:

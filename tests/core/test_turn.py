@@ -8,29 +8,20 @@ import orjson
 import pytest
 
 from process_manager import (
-    CONTINUE,
-    FAIL,
     FOREVER,
-    IGNORE,
     Abort,
     Command,
-    Compensate,
     Complete,
     Decision,
     Effects,
     Event,
     ProcessManager,
-    State,
     Step,
     all_of,
-    applies,
     by_correlation_id,
     days,
-    hours,
     on,
     starts,
-    undo,
-    wait,
 )
 from process_manager.core import facts
 from process_manager.core.deadlines import LEFTOVER
@@ -39,6 +30,7 @@ from process_manager.core.instance import Instance
 from process_manager.core.turn import take
 from process_manager.errors import NewerFact
 from process_manager.testing.scenario import scenario, unsolicited
+from tests.core.processes import Closing, Flow, Memory
 from tests.core.samples import (
     CLOSED,
     NOTICED,
@@ -46,53 +38,16 @@ from tests.core.samples import (
     PAY,
     Began,
     Closed,
-    Declined,
-    GiveBack,
-    GivenBack,
     Noticed,
     Paid,
     Pay,
     Take,
     Taken,
     began,
+    by_item,
     given_back,
     taken,
 )
-
-
-def _each(message: Any) -> str:
-    return str(message.item)
-
-
-class Memory(State):
-    noticed: int = 0
-
-    @applies
-    def count(self, _: Noticed) -> "Memory":
-        return self.but(noticed=self.noticed + 1)
-
-
-class Flow(ProcessManager[Memory], key="id"):
-    """Takes items, is noticed once all are taken, pays, is closed."""
-
-    taking = Step(Take, each=_each, done=Taken, within=FOREVER, needs_undo=False, then=CONTINUE)
-    paying = Step(Pay, done=Paid, failed=Declined, within=hours(1), needs_undo=False, then=Complete("paid"), otherwise=Abort("not paid"))
-
-    @starts
-    def begin(self, event: Began) -> Effects[Take]:
-        for item in event.items:
-            yield Take(id=event.id, item=item)
-
-    @on(after=all_of(taking), early=wait(days(2)), late=FAIL)
-    def noticed(self, event: Noticed) -> Effects[Pay]:
-        if event.text == "boom":
-            raise ValueError("boom")
-        if event.text != "quiet":
-            yield Pay(id=event.id)
-
-    @on(early=IGNORE)
-    def closed(self, _: Closed) -> Effects[Abort]:
-        yield Abort("closed")
 
 
 def flow(*items: str) -> Any:
@@ -181,7 +136,7 @@ class Grab(Command, type="t.grab"):
 class Grabbing(ProcessManager, key="id"):
     """Its answers do not say which item they are about."""
 
-    grabbing = Step(Grab, each=_each, done=Blind, within=FOREVER, needs_undo=False)
+    grabbing = Step(Grab, each=by_item, done=Blind, within=FOREVER, needs_undo=False)
 
     @starts
     def begin(self, event: Began) -> Effects[Grab]:
@@ -383,29 +338,6 @@ def test_an_answer_to_the_last_life_does_not_move_the_next() -> None:
     case = scenario(Again).given(began())
     old = next(iter(case.instance.commands))
     case.given(NOTICED, began()).when(unsolicited(taken(), causation=old)).then_ignored().then_open(Again.taking)
-
-
-class Closing(ProcessManager, key="id"):
-    """Lives as often as it is begun, and undoes what it took when it is noticed."""
-
-    taking = Step(Take, done=Taken, within=FOREVER, then=CONTINUE)
-    giving_back = Step(GiveBack, done=GivenBack, within=FOREVER, needs_undo=False)
-
-    @starts(again=True)
-    def begin(self, event: Began) -> Effects[Take]:
-        yield from (Take(id=event.id, item=item) for item in event.items)
-
-    @on
-    def closed(self, _: Closed) -> Effects[Complete]:
-        yield Complete("closed")
-
-    @on
-    def noticed(self, _: Noticed) -> Effects[Compensate]:
-        yield Compensate("noticed")
-
-    @undo(taking)
-    def back(self, c: Take) -> Effects[GiveBack]:
-        yield GiveBack(id=c.id, item=c.item)
 
 
 def _life(*events: tuple[int, Event]) -> Instance:

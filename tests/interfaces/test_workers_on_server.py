@@ -22,9 +22,9 @@ from process_manager.adapters.sqlite import SqliteStore
 from process_manager.examples.order_fulfilment.messages import OrderPlaced
 from process_manager.ports import EventStore, Filter
 from process_manager.runtime.wiring import build_worker
-from tests.runtime import test_worker as shop
+from tests.runtime import answered_shop as shop
 
-APP = "tests.runtime.test_worker:app"
+APP = "tests.runtime.answered_shop:app"
 HERE = Path(__file__).parents[2]
 ORDERS = 80
 

@@ -21,10 +21,9 @@ from projections.shipped.instances import INSTANCES
 from projections.shipped.steps import STEPS
 from projections.times import micros
 from projections.views import Views
+from tests.core.processes import Purchase, Quorum
+from tests.core.random_lives import Attended, Stubborn, actions, lines, order
 from tests.core.samples import CLOSED, began
-from tests.core.test_compensation import Purchase
-from tests.core.test_joins import Quorum
-from tests.core.test_properties import Attended, Stubborn, actions, lines, order
 from tests.projections.support import append
 
 RUN_STATUS = {"open": "open", "waiting": "retrying", "done": "done", "failed": "failed", "overdue": "overdue"}

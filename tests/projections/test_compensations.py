@@ -9,8 +9,8 @@ from projections.reports.scope import Scope
 from projections.runner import Runner
 from projections.shipped import SHIPPED
 from projections.views import Views
+from tests.core.processes import Purchase
 from tests.core.samples import DECLINED, Stuck, began, given_back, taken
-from tests.core.test_compensation import Purchase
 from tests.projections.support import append
 
 

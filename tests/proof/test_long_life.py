@@ -30,8 +30,8 @@ from process_manager.runtime.handler_runner import HandlerRunner
 from process_manager.runtime.instances import load
 from process_manager.runtime.turns import SNAPSHOT_EVERY
 from process_manager.runtime.wiring import build_worker
+from tests.core.processes import Waiting
 from tests.core.samples import Began, Noticed
-from tests.core.test_deadlines import Waiting
 
 
 class Counting:

@@ -24,9 +24,9 @@ from process_manager.runtime.instances import load
 from process_manager.runtime.wiring import build_worker
 from process_manager.runtime.worker import Worker
 from process_manager.testing.contract.support import PATIENCE, eventually
+from tests.runtime.answered_shop import app, place, refund, status
+from tests.runtime.claims import Assessed, ClaimFiled, ClaimOpened, Claims, HandleClaim, Settle
 from tests.runtime.shop import START
-from tests.runtime.test_router import Assessed, ClaimFiled, ClaimOpened, Claims, HandleClaim, Settle
-from tests.runtime.test_worker import app, place, refund, status
 
 ORDERS = [(str(number), "declined" if number % 3 == 0 else "4000") for number in range(12)]
 

@@ -15,7 +15,7 @@ from process_manager.examples.order_fulfilment import messages as m
 from process_manager.ports import BEFORE_ALL, Block, EventStore, Filter, GroupSettings, Nack, StreamState
 from process_manager.runtime.groups import Share, drained, ensure_group, followed, group_name
 from process_manager.runtime.wiring import shares
-from tests.runtime.test_worker import app
+from tests.runtime.answered_shop import app
 
 
 def share(*types: str) -> Share:

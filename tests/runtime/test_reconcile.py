@@ -15,8 +15,8 @@ from process_manager.runtime.groups import Share, ensure_group
 from process_manager.runtime.instances import Instances
 from process_manager.runtime.reconcile import EVERY, Found, Pass, Sweep
 from process_manager.runtime.wiring import build_worker, process_share
-from tests.runtime.test_router import Assessed, Claims, HandleClaim
-from tests.runtime.test_worker import app, place, status
+from tests.runtime.answered_shop import app, place, status
+from tests.runtime.claims import Assessed, Claims, HandleClaim
 
 SHARE = process_share(app)
 

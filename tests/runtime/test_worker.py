@@ -1,16 +1,14 @@
 """The worker: all roles of an app on one store, driven time, stopping, and going on elsewhere."""
 
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
-import orjson
 import pytest
 
-from process_manager import Aggregate, App, Refused, Repository, applies, handles
+from process_manager import App, handles
 from process_manager.adapters.clock import DrivenClock, RealClock
 from process_manager.adapters.deadline_index import SqliteDeadlineIndex
-from process_manager.core.codec import encode
 from process_manager.core.identity import derive
 from process_manager.core.records import NewRecord
 from process_manager.errors import AppError, GroupNotFound
@@ -23,66 +21,11 @@ from process_manager.runtime.time_driver import TimeDriver, run_through
 from process_manager.runtime.wiring import build_worker
 from process_manager.runtime.worker import Worker
 from process_manager.testing.contract.support import eventually
-
-START = datetime(2026, 3, 1, tzinfo=UTC)
-
-
-class Desk(Aggregate, category="desk"):
-    """Whatever a command is about."""
-
-    @applies
-    def happened(
-        self, event: m.StockReserved | m.StockReleased | m.ReviewApproved | m.CardCharged | m.CardDeclined | m.CardRefunded | m.OrderShipped
-    ) -> None:
-        """Nothing is remembered."""
-
-
-@handles(m.ReserveStock)
-def reserve(command: m.ReserveStock, desks: Repository[Desk]) -> None:
-    with desks.edit(command.sku) as desk:
-        desk.record(m.StockReserved(order_id=command.order_id, sku=command.sku, quantity=1))
-
-
-@handles(m.ReleaseStock)
-def release(command: m.ReleaseStock, desks: Repository[Desk]) -> None:
-    with desks.edit(command.sku) as desk:
-        desk.record(m.StockReleased(order_id=command.order_id, sku=command.sku, quantity=1))
-
-
-@handles(m.ChargeCard)
-def charge(command: m.ChargeCard, desks: Repository[Desk]) -> None:
-    with desks.edit(f"card_{command.order_id}") as desk:
-        if command.card == "declined":
-            raise Refused(m.CardDeclined(order_id=command.order_id, reason="no cover"))
-        desk.record(m.CardCharged(order_id=command.order_id, amount=command.amount))
-
-
-@handles(m.ShipOrder)
-def ship(command: m.ShipOrder) -> m.OrderShipped:
-    return m.OrderShipped(order_id=command.order_id, parcel="p")
-
-
-@handles(m.RefundCard)
-def refund(command: m.RefundCard, desks: Repository[Desk]) -> None:
-    with desks.edit(f"card_{command.order_id}") as desk:
-        desk.record(m.CardRefunded(order_id=command.order_id, amount=Decimal(1)))
-
-
-app = App("shop", processes=[OrderFulfilment], handlers=[reserve, release, charge, ship])  # nobody reviews, nobody refunds
-
-
-def place(store: EventStore, key: str, *, card: str = "4000", total: int = 50) -> None:
-    placed = m.OrderPlaced(order_id=key, lines=tuple(m.Line(sku=sku, quantity=1) for sku in "ab"), total=Decimal(total), card=card)
-    record = NewRecord(derive("order", key), placed.message_type, encode(placed), orjson.dumps({"time": START}))
-    store.append(Block(f"order-{key}", [record], StreamState.NO_STREAM))
+from tests.runtime.answered_shop import START, Desk, app, charge, place, refund, release, reserve, ship, status
 
 
 def worker_on(store: EventStore, clock: Clock | None = None) -> Worker:
     return build_worker(app, store, clock or RealClock(), SqliteDeadlineIndex())
-
-
-def status(store: EventStore, key: str) -> str:
-    return load(store, OrderFulfilment.definition, key).status
 
 
 def test_orders_flow_until_nothing_is_left(store: EventStore) -> None:

@@ -6,9 +6,8 @@ import pytest
 
 from process_manager import Complete, Effects, ProcessManager, State, applies, days, hours, starts
 from process_manager.testing.scenario import START, Scenario, answer, scenario
+from tests.core.processes import Flow, Waiting
 from tests.core.samples import CLOSED, NOTICED, PAID, PAY, Began, Noticed, began, take, taken
-from tests.core.test_deadlines import Waiting
-from tests.core.test_turn import Flow
 
 
 def flow(*items: str) -> Scenario:

@@ -1,5 +1,8 @@
 """Small processes over the messages of `samples`, which the tests of several modules use."""
 
+from datetime import timedelta
+from typing import Any
+
 from process_manager import (
     CONTINUE,
     FAIL,
@@ -29,7 +32,7 @@ from process_manager import (
     undo,
     wait,
 )
-from process_manager.testing.scenario import START
+from process_manager.testing.scenario import START, Scenario, scenario
 from tests.core.samples import (
     Began,
     Closed,
@@ -45,6 +48,7 @@ from tests.core.samples import (
     Stuck,
     Take,
     Taken,
+    began,
     by_item,
 )
 
@@ -251,3 +255,60 @@ class Waiting(ProcessManager, key="id"):
     @due(second)
     def second_due(self) -> Effects[Abort]:
         yield Abort("second")
+
+
+def flow(*items: str) -> Any:
+    return scenario(Flow).given(began(*items))
+
+
+BOOM = Noticed(id="1", text="boom")
+
+
+def suspended() -> Scenario:
+    case: Scenario = flow().given(BOOM).then_suspended("boom")
+    return case
+
+
+class Sale(ProcessManager, version=1, key="id", name="sale"):
+    """Asks for the money, waits three days for what may come after it."""
+
+    paying = Step(Pay, done=Paid, within=hours(1), needs_undo=False, otherwise=Abort("not paid"))
+    patience = Deadline()
+
+    @starts
+    def began(self, event: Began) -> Effects[Pay]:
+        yield Decision("wanted", "yes", because=f"{event.need} of them")
+        yield self.patience.after(self.span())
+        yield Pay(id=event.id)
+
+    @on
+    def paid(self, _: Paid) -> Effects[Complete]:
+        yield Complete(self.outcome())
+
+    @due(patience)
+    def gone(self) -> Effects[Abort]:
+        yield Abort(self.reason())
+
+    def span(self) -> timedelta:
+        return days(3)
+
+    def outcome(self) -> str:
+        return "sold"
+
+    def reason(self) -> str:
+        return "nobody came"
+
+
+class Broken(Sale, key="id", name="sale"):
+    """Cannot say what it came to."""
+
+    def outcome(self) -> str:
+        raise ZeroDivisionError
+
+
+class Patient(Sale, key="id", name="sale"):
+    """Takes a notice in as soon as it has begun."""
+
+    @on
+    def noticed(self, notice: Noticed) -> Effects:
+        yield Decision("heard", notice.text, because="it was said")

@@ -6,7 +6,9 @@ from decimal import Decimal
 from hypothesis import strategies as st
 
 from process_manager import Event
+from process_manager.core.block import read_fact
 from process_manager.core.deadlines import pending
+from process_manager.core.facts import Fact
 from process_manager.core.instance import Run
 from process_manager.core.signals import Action
 from process_manager.examples.order_fulfilment.messages import (
@@ -137,3 +139,7 @@ class Stubborn(Attended):
         for _ in range(5):
             super().settle()
         return self.case.after(timedelta(hours=3))
+
+
+def facts(case: Scenario) -> list[tuple[Fact, int]]:
+    return [(read_fact(record), record.revision) for record in case.records]

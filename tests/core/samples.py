@@ -1,8 +1,10 @@
 """A small world for the tests of the core: messages, and builders for what the scenarios need."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from process_manager import Command, Event
+from process_manager.core.facts import Input
 
 
 class Began(Event, type="t.began"):
@@ -101,3 +103,10 @@ def began(*items: str, need: int = 1) -> Began:
 
 PAY, PAID, DECLINED, REFUND, REFUNDED = Pay(id="1"), Paid(id="1"), Declined(id="1"), Refund(id="1"), Refunded(id="1")
 NOTICED, CLOSED = Noticed(id="1"), Closed(id="1")
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def input_of(event: Event, number: int = 1) -> Input:
+    """An event as the input at position `number`."""
+    data = event.model_dump_json().encode()
+    return Input(f"00000000-0000-4000-8000-{number:012}", event.message_type, 1, data, b"{}", "s", 0, number, NOW)

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from process_manager import (
     Abort,
     Complete,
-    Deadline,
     Decision,
     Effects,
     Event,
@@ -21,7 +20,6 @@ from process_manager import (
     applies,
     by,
     days,
-    due,
     hours,
     minutes,
     on,
@@ -34,38 +32,9 @@ from process_manager.errors import UndecodableMessage
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.ports import MAX_APPEND
 from process_manager.testing.scenario import START, Scenario, scenario
+from tests.core.processes import Broken, Patient, Sale
 from tests.core.random_lives import actions, lines, played
 from tests.core.samples import PAID, Began, Closed, Noticed, Paid, Pay, began
-
-
-class Sale(ProcessManager, version=1, key="id", name="sale"):
-    """Asks for the money, waits three days for what may come after it."""
-
-    paying = Step(Pay, done=Paid, within=hours(1), needs_undo=False, otherwise=Abort("not paid"))
-    patience = Deadline()
-
-    @starts
-    def began(self, event: Began) -> Effects[Pay]:
-        yield Decision("wanted", "yes", because=f"{event.need} of them")
-        yield self.patience.after(self.span())
-        yield Pay(id=event.id)
-
-    @on
-    def paid(self, _: Paid) -> Effects[Complete]:
-        yield Complete(self.outcome())
-
-    @due(patience)
-    def gone(self) -> Effects[Abort]:
-        yield Abort(self.reason())
-
-    def span(self) -> timedelta:
-        return days(3)
-
-    def outcome(self) -> str:
-        return "sold"
-
-    def reason(self) -> str:
-        return "nobody came"
 
 
 def judged(candidate: type[ProcessManager[Any]], case: Scenario, untaken: Iterable[Input] = (), **limits: Any) -> Difference | None:
@@ -133,13 +102,6 @@ def test_a_turn_is_judged_from_what_was_recorded_not_from_what_the_candidate_wou
     assert judged(Changed, case, since=START + hours(1)) is None
 
 
-class Broken(Sale, key="id", name="sale"):
-    """Cannot say what it came to."""
-
-    def outcome(self) -> str:
-        raise ZeroDivisionError
-
-
 def test_a_mended_candidate_takes_what_suspended_the_recorded_run() -> None:
     case = scenario(Broken).given(began(), PAID)
     kind, subject, recorded, candidate = said(judged(Sale, case))
@@ -160,14 +122,6 @@ class BrokenElse(Sale, key="id", name="sale"):
 
     def outcome(self) -> str:
         raise LookupError
-
-
-class Patient(Sale, key="id", name="sale"):
-    """Takes a notice in as soon as it has begun."""
-
-    @on
-    def noticed(self, notice: Noticed) -> Effects:
-        yield Decision("heard", notice.text, because="it was said")
 
 
 def test_a_turn_offers_what_was_kept_to_the_candidate_as_well() -> None:

@@ -9,11 +9,9 @@ from process_manager.core.explain import Explainer, Explanation
 from process_manager.examples.order_fulfilment.messages import OrderPlaced, ReviewApproved, ReviewRejected
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.testing.scenario import START, Scenario, scenario
-from tests.core.processes import Purchase
+from tests.core.processes import Broken, Patient, Purchase, Sale, suspended
 from tests.core.random_lives import order, reserved
 from tests.core.samples import DECLINED, NOTICED, PAID, Noticed, Stuck, began, taken
-from tests.core.test_drift import Broken, Patient, Sale
-from tests.core.test_operator import suspended
 
 
 def explained(case: Scenario, definition: Definition | None = None) -> Explanation:
@@ -84,7 +82,7 @@ def test_a_suspended_instance_waits_for_an_operator() -> None:
 def test_a_suspension_tells_the_reaction_and_the_line_and_a_retry_is_tried_with_the_definition() -> None:
     case = scenario(Broken).given(began(), PAID)
     found = explained(case, Sale.definition)
-    assert re.fullmatch(r"ZeroDivisionError:  \(\w+, test_drift\.py:\d+\)", found.outcome)
+    assert re.fullmatch(r"ZeroDivisionError:  \(\w+, processes\.py:\d+\)", found.outcome)
     assert found.retried is not None
     assert found.retried[-1] == "completed: sold"
     assert (explained(case, Broken.definition).retried or [""])[-1].startswith("t.paid: suspended, ZeroDivisionError")

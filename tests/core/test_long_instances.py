@@ -4,8 +4,7 @@ from process_manager import CONTINUE, FOREVER, Complete, Effects, ProcessManager
 from process_manager.core.instance import LOOSE_RUNS, WINDOW, Instance
 from process_manager.core.snapshot import snapshot
 from process_manager.core.turn import take
-from tests.core.samples import Began, Closed, Noticed, Take, Taken, began
-from tests.core.test_turn import NOW, _input
+from tests.core.samples import NOW, Began, Closed, Noticed, Take, Taken, began, input_of
 
 
 class Endless(ProcessManager, key="id"):
@@ -28,10 +27,10 @@ class Endless(ProcessManager, key="id"):
 
 def test_its_state_and_its_snapshot_stay_small() -> None:
     definition = Endless.definition
-    instance = take(definition, Instance("endless", "1"), _input(began()), NOW).instance
+    instance = take(definition, Instance("endless", "1"), input_of(began()), NOW).instance
     for number in range(2, 2000, 2):
-        instance = take(definition, instance, _input(Noticed(id="1", text=str(number)), number), NOW).instance
-        instance = take(definition, instance, _input(Taken(id="1", item=str(number)), number + 1), NOW).instance
+        instance = take(definition, instance, input_of(Noticed(id="1", text=str(number)), number), NOW).instance
+        instance = take(definition, instance, input_of(Taken(id="1", item=str(number)), number + 1), NOW).instance
     assert len(instance.seen) == WINDOW
     assert len(instance.runs) <= LOOSE_RUNS + 1
     assert len(instance.commands) == len(instance.runs)

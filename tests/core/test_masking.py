@@ -11,10 +11,9 @@ from process_manager.core.replay import Replay
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.testing.scenario import Scenario, scenario
 from tests.core.processes import Purchase
-from tests.core.random_lives import actions, lines, played
+from tests.core.random_lives import actions, facts, lines, played
 from tests.core.samples import DECLINED, Began, Taken
 from tests.core.test_drift import judged
-from tests.core.test_replay import facts
 
 SECRET = b"secret"
 

@@ -32,7 +32,7 @@ from process_manager.core.signals import OPERATOR_ACTION, OperatorAction
 from process_manager.core.turn import take
 from process_manager.testing.invariants import broken_promises
 from process_manager.testing.scenario import START, Scenario, scenario, unsolicited
-from tests.core.processes import Flow, Purchase
+from tests.core.processes import BOOM, Flow, Purchase, flow, suspended
 from tests.core.samples import (
     CLOSED,
     DECLINED,
@@ -58,9 +58,6 @@ from tests.core.samples import (
     given_back,
     taken,
 )
-from tests.core.test_turn import flow
-
-BOOM = Noticed(id="1", text="boom")
 
 
 class Mended(ProcessManager, key="id", name="flow"):
@@ -81,11 +78,6 @@ class Mended(ProcessManager, key="id", name="flow"):
     @on
     def closed(self, _: Closed) -> Effects[Abort]:
         yield Abort("closed")
-
-
-def suspended() -> Scenario:
-    case: Scenario = flow().given(BOOM).then_suspended("boom")
-    return case
 
 
 def types(case: Scenario) -> list[str]:

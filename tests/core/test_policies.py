@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 
@@ -31,6 +30,7 @@ from process_manager.testing.scenario import Scenario, scenario
 from tests.core.samples import (
     CLOSED,
     NOTICED,
+    NOW,
     PAID,
     Began,
     Closed,
@@ -44,6 +44,7 @@ from tests.core.samples import (
     Taken,
     began,
     given_back,
+    input_of,
     taken,
 )
 
@@ -193,20 +194,15 @@ def second_life(*more: tuple[int, Event]) -> Instance:
     """An instance that began at 10, ended at 50 and began anew at 60; then these events, at their positions in the log."""
     instance = Instance("twice", "1")
     for position, event in ((10, began()), (50, CLOSED), (60, began()), *more):
-        instance = take(Twice.definition, instance, _input(event, position), datetime(2026, 1, 1, tzinfo=UTC)).instance
+        instance = take(Twice.definition, instance, input_of(event, position), NOW).instance
     return instance
-
-
-def _input(event: Event, position: int) -> Input:
-    data = event.model_dump_json().encode()
-    return Input(f"id-{position}", event.message_type, 1, data, b"{}", "s", 0, position, datetime(2026, 1, 1, tzinfo=UTC))
 
 
 @pytest.mark.parametrize("event", [NOTICED, PAID, PLAIN, began(), CLOSED], ids=lambda event: event.message_type)
 def test_an_event_of_the_first_life_that_comes_in_the_second_does_not_move_it(event: Event) -> None:
     before, after = second_life(), second_life((30, event))
-    assert after.knows("id-30", 30)
-    known = {**before.seen, "id-30": 30}
+    assert after.knows(input_of(NOTICED, 30).id, 30)
+    known = {**before.seen, input_of(NOTICED, 30).id: 30}
     assert replace(after, revision=0, records_since_snapshot=0) == replace(before, revision=0, records_since_snapshot=0, seen=known)
 
 

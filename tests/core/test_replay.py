@@ -4,20 +4,14 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from process_manager.core.block import read_fact
-from process_manager.core.facts import Fact
 from process_manager.core.fold import fold
 from process_manager.core.instance import Instance
 from process_manager.core.replay import Replay, as_json, settlement
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
-from process_manager.testing.scenario import Scenario, scenario
+from process_manager.testing.scenario import scenario
 from tests.core.processes import Purchase
-from tests.core.random_lives import actions, lines, played
+from tests.core.random_lives import actions, facts, lines, played
 from tests.core.samples import DECLINED, Stuck, began, given_back, taken
-
-
-def facts(case: Scenario) -> list[tuple[Fact, int]]:
-    return [(read_fact(record), record.revision) for record in case.records]
 
 
 @settings(deadline=None, max_examples=100)

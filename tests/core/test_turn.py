@@ -1,7 +1,7 @@
 """What an event means at each moment, and what a turn records."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 import orjson
@@ -25,15 +25,15 @@ from process_manager import (
 )
 from process_manager.core import facts
 from process_manager.core.deadlines import LEFTOVER
-from process_manager.core.facts import Input
 from process_manager.core.instance import Instance
 from process_manager.core.turn import take
 from process_manager.errors import NewerFact
 from process_manager.testing.scenario import scenario, unsolicited
-from tests.core.processes import Closing, Flow, Memory
+from tests.core.processes import Closing, Flow, Memory, flow
 from tests.core.samples import (
     CLOSED,
     NOTICED,
+    NOW,
     PAID,
     PAY,
     Began,
@@ -46,12 +46,9 @@ from tests.core.samples import (
     began,
     by_item,
     given_back,
+    input_of,
     taken,
 )
-
-
-def flow(*items: str) -> Any:
-    return scenario(Flow).given(began(*items))
 
 
 def test_a_start_a_done_step_and_an_ending() -> None:
@@ -224,16 +221,9 @@ def test_asking_for_an_event_that_was_not_taken_suspends_with_advice() -> None:
 
 # ids
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def _input(event: Event, number: int = 1) -> Input:
-    data = event.model_dump_json().encode()
-    return Input(f"00000000-0000-4000-8000-{number:012}", event.message_type, 1, data, b"{}", "s", 0, number, NOW)
-
 
 def _take(now: datetime = NOW, event: Event | None = None) -> list[Any]:
-    return take(Flow.definition, Instance("flow", "1"), _input(event or began("a", "b")), now).records
+    return take(Flow.definition, Instance("flow", "1"), input_of(event or began("a", "b")), now).records
 
 
 def test_the_same_decision_gives_the_same_bytes_and_ids() -> None:
@@ -266,7 +256,7 @@ def test_no_block_is_the_start_of_another(monkeypatch: pytest.MonkeyPatch) -> No
     firsts = []
     for decisions in (1, 2):
         monkeypatch.setattr(Varying, "decisions", decisions)
-        firsts.append(take(Varying.definition, Instance("varying", "1"), _input(began()), NOW).records[0].id)
+        firsts.append(take(Varying.definition, Instance("varying", "1"), input_of(began()), NOW).records[0].id)
     assert firsts[0] != firsts[1]
 
 
@@ -279,23 +269,23 @@ def test_the_facts_of_a_turn_are_those_that_its_records_hold() -> None:
     from process_manager.core.block import read_fact
     from process_manager.core.records import Record
 
-    turn = take(Flow.definition, Instance("flow", "1"), _input(began("a", "b")), NOW)
+    turn = take(Flow.definition, Instance("flow", "1"), input_of(began("a", "b")), NOW)
     assert [read_fact(Record(*record, "flow-1", 0, 0, 0)) for record in turn.records] == turn.facts
 
 
 def test_taking_does_not_change_the_instance_it_was_given() -> None:
     before = Instance("flow", "1")
-    take(Flow.definition, before, _input(began("a")), NOW)
+    take(Flow.definition, before, input_of(began("a")), NOW)
     assert before == Instance("flow", "1")
 
 
 def test_an_input_of_a_newer_version_is_left_to_others() -> None:
     with pytest.raises(NewerFact):
-        take(Flow.definition, Instance("flow", "1"), replace(_input(began("a")), version=2), NOW)
+        take(Flow.definition, Instance("flow", "1"), replace(input_of(began("a")), version=2), NOW)
 
 
 def test_what_does_not_fit_one_turn_stays_behind_a_deadline_that_is_due_now() -> None:
-    huge = replace(_input(began("a"), 9), data=b'{"id":"1","x":"' + b"x" * 600_000 + b'"}')
+    huge = replace(input_of(began("a"), 9), data=b'{"id":"1","x":"' + b"x" * 600_000 + b'"}')
     early = scenario(Flow).given(Noticed(id="1", text="quiet"))
     turn = take(Flow.definition, early.instance, huge, NOW)
     assert turn.instance.timers[LEFTOVER].due == NOW
@@ -343,7 +333,7 @@ def test_an_answer_to_the_last_life_does_not_move_the_next() -> None:
 def _life(*events: tuple[int, Event]) -> Instance:
     instance = Instance("closing", "1")
     for position, event in events:
-        instance = take(Closing.definition, instance, _input(event, position), NOW).instance
+        instance = take(Closing.definition, instance, input_of(event, position), NOW).instance
     return instance
 
 

@@ -10,7 +10,7 @@ import pytest
 from process_manager.adapters.deadline_index import SqliteDeadlineIndex
 from process_manager.ports import DeadlineChange, PendingDeadline
 from tests.interfaces.conftest import Pm
-from tests.interfaces.test_operate import actions, event, parcels, run
+from tests.interfaces.parcels import actions, event, parcels, run
 
 __all__ = ["parcels"]
 

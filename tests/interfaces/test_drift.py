@@ -17,10 +17,10 @@ from process_manager.examples.fine_collection import fine_collection
 from process_manager.examples.fine_collection.recording import Recording
 from process_manager.examples.fine_collection.replay import Replay
 from process_manager.interfaces.bootstrap import driven_worker, open_log
-from process_manager.ports import Block, EventStore, Filter, StreamState
+from process_manager.ports import Block, Filter, StreamState
+from tests.interfaces.candidates import CANDIDATE, HOLDING, ORDERS, publish
 from tests.interfaces.conftest import Pm
 
-ORDERS = "process_manager.examples.order_fulfilment:app"
 FINES = "process_manager.examples.fine_collection"
 REAL = Path(os.environ.get("PM_FINES", Path(__file__).parents[3] / "shared/data/road_traffic_fines.csv.gz"))
 SMALL = Path(__file__).parents[1] / "examples" / "fines.csv"
@@ -45,31 +45,6 @@ def test_unchanged_code_decides_alike(pm: Pm, demo: str) -> None:
     assert "60 instances" in answer.err
     assert "0 instances differ" in answer.err
     assert contents(demo) == before
-
-
-CANDIDATE = '''
-from decimal import Decimal
-from process_manager import App, Decision, Effects, all_of, on
-from process_manager.examples.order_fulfilment.messages import ChargeCard, OrderPlaced, RequestReview, StockReceived
-from process_manager.examples.order_fulfilment.process import OrderFulfilment as Today
-
-
-class OrderFulfilment(Today, version=2, key="order_id"):
-    """The same, with a lower limit."""
-
-    @on(all_of(Today.reserve_stock))
-    def all_reserved(self) -> Effects[RequestReview | ChargeCard]:
-        order = self.event(OrderPlaced)
-        if order.total > Decimal(300):
-            yield Decision("manual review", "yes", because="over 300")
-            yield RequestReview(order_id=order.order_id, total=order.total)
-        else:
-            yield Decision("manual review", "no", because="not over 300")
-            yield self.charge(order)
-
-
-app = App("orders", processes=[OrderFulfilment])
-'''
 
 
 def between(url: str) -> set[str]:
@@ -121,34 +96,6 @@ def test_another_policy_over_the_first_cases_of_the_real_log(pm: Pm, place: Path
     assert answer.code == 5
     (group,) = orjson.loads(answer.out)
     assert (group["instances"], group["change"]) == (1, "yes -> no")
-
-
-HOLDING = '''
-from process_manager import Abort, App, Effects, starts
-from process_manager.examples.order_fulfilment.process import OrderFulfilment as Today
-from process_manager import Event
-
-
-class OrderHeld(Event, type="orders.order-held"):
-    order_id: str
-
-
-class OrderFulfilment(Today, version=2, key="order_id"):
-    """Begins with something that nobody took so far."""
-
-    @starts
-    def held(self, event: OrderHeld) -> Effects[Abort]:
-        yield Abort("held")
-
-
-app = App("orders", processes=[OrderFulfilment])
-'''
-
-
-def publish(store: EventStore, order_id: str) -> None:
-    data = orjson.dumps({"order_id": order_id})
-    record = NewRecord(derive(order_id, "held"), "orders.order-held", data, b'{"time":"2026-01-05T00:00:00+00:00"}')
-    store.append(Block(f"hold-{order_id}", [record], StreamState.NO_STREAM))
 
 
 def test_events_that_only_the_candidate_handles_are_read_from_the_log(pm: Pm, demo: str, place: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from process_manager.adapters.sqlite import SqliteStore
 from process_manager.examples.order_fulfilment import messages as m
-from tests.interfaces.test_run_start import APP, placed, reserved
+from tests.interfaces.orders_in_a_file import APP, placed, reserved
 
 STORE = "sqlite:///a.db"
 

@@ -1,42 +1,17 @@
 """Where `pm run` starts, and what it refuses to start."""
 
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from process_manager.adapters.sqlite import SqliteStore
-from process_manager.core.codec import encode
-from process_manager.core.identity import derive
-from process_manager.core.records import NewRecord
 from process_manager.examples.order_fulfilment import app
-from process_manager.examples.order_fulfilment import messages as m
-from process_manager.ports import Block, Filter, StreamState
+from tests.interfaces.orders_in_a_file import APP, placed, reserved
 
-APP = "process_manager.examples.order_fulfilment:app"
 RENAMED = """
 from process_manager import App
 from process_manager.examples.order_fulfilment import app as shop
 
 app = App("renamed", processes=shop.processes, handlers=shop.handlers, resources=shop.resources)
 """
-
-
-def placed(path: str, *keys: str) -> None:
-    store = SqliteStore(path)
-    for key in keys:
-        order = m.OrderPlaced(order_id=key, lines=(m.Line(sku="a", quantity=1),), total=Decimal(50), card="card-1")
-        record = NewRecord(derive("order", key), order.message_type, encode(order), b"{}")
-        store.append(Block(f"order-{key}", [record], StreamState.NO_STREAM))
-    store.close()
-
-
-def reserved(path: str) -> int:
-    """How many commands for the first step there are."""
-    store = SqliteStore(path)
-    try:
-        return len(list(store.read_all(where=Filter(types=frozenset({m.ReserveStock.message_type})))))
-    finally:
-        store.close()
 
 
 def test_from_says_where_the_first_groups_start(pm: Any, place: Path) -> None:

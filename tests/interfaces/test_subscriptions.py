@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from process_manager.adapters.sqlite import SqliteStore
-from tests.interfaces.test_run_start import APP, placed, reserved
+from tests.interfaces.orders_in_a_file import APP, placed, reserved
 
 STORE = "sqlite:///a.db"
 

@@ -13,8 +13,8 @@ from process_manager.adapters.sqlite import SqliteStore
 from process_manager.core.records import Record
 from process_manager.interfaces.bootstrap import open_log
 from process_manager.ports import Filter
+from tests.interfaces.candidates import CANDIDATE, HOLDING, ORDERS, publish
 from tests.interfaces.conftest import Answer, Pm
-from tests.interfaces.test_drift import CANDIDATE, HOLDING, ORDERS, publish
 
 
 @pytest.fixture

@@ -240,6 +240,9 @@ class EventStore(Protocol):
     def delete_group(self, name: str) -> None:
         """Delete a group, its checkpoint and what it parked. Raises GroupNotFound."""
 
+    def group_names(self) -> Sequence[str]:
+        """The names of all groups, in order; cheap, where a look at each group may take a pass over the log."""
+
     def groups(self) -> Sequence[GroupInfo]:
         """All groups, by name."""
 

@@ -55,8 +55,8 @@ def ensure_group(store: EventStore, share: Share, start: int | None = None) -> l
     checkpoints, since receipts make a redelivery harmless and nothing a skipped record. An older group is worked on, if all its types are
     handled still, until it is `drained`; one with other types goes when nobody is in it and nothing is parked there. Raises StartNotNamed.
     """
-    groups = store.groups()
-    older = [group for group in groups if group.name.startswith(share.prefix) and group.name != share.group]
+    groups = _existing(store, [name for name in store.group_names() if name.startswith(share.prefix)])
+    older = [group for group in groups if group.name != share.group]
     found = next((group for group in groups if group.name == share.group), None)
     if found is None:
         after = _start(store, share, older, start)
@@ -70,6 +70,14 @@ def ensure_group(store: EventStore, share: Share, start: int | None = None) -> l
             extra={"action": "message_timeout_short"},
         )  # fmt: skip
     return [group.name for group in older if _kept(store, group, share)]
+
+
+def _existing(store: EventStore, names: Sequence[str]) -> list[GroupInfo]:
+    found: list[GroupInfo] = []
+    for name in names:
+        with suppress(GroupNotFound):  # deleted meanwhile
+            found.append(store.group(name))
+    return found
 
 
 def drained(group: GroupInfo) -> bool:

@@ -101,8 +101,8 @@ class Trial:
         for record in self.store.read_all():
             if record.stream.partition("-")[0] not in self._app.definitions and not record.type.startswith("pm."):
                 found[f"event: {record.type} {record.data.decode()}"] += 1
-        for group in self.store.groups():
-            found.update(f"parked: {each.record.type} {each.record.data.decode()}" for each in self.store.parked(group.name))
+        for group in self.store.group_names():
+            found.update(f"parked: {each.record.type} {each.record.data.decode()}" for each in self.store.parked(group))
         return found
 
     def broken(self) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -357,6 +358,44 @@ def test_a_leader_that_is_not_ready_and_says_nothing_is_asked_again(
     assert len(take(consumer, 1)) == 1
     assert len(asked) == 2
     consumer.leave()
+
+
+class Ended(Silent):
+    """A call that a server ended before it had answered, as one does that shuts down."""
+
+    def __iter__(self) -> "Ended":
+        return self
+
+    def __next__(self) -> object:
+        raise StopIteration
+
+
+def test_a_membership_that_ends_before_it_is_confirmed_is_asked_for_again(
+    store: EsdbStore, group: str, type_: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, read_group = iter([Ended(), Ended()]), Client.read_group
+    monkeypatch.setattr(Client, "read_group", lambda client, requests: next(calls, None) or read_group(client, requests))
+    consumer = store.join(group, "one")
+    put(store, unique("order"), some(1, type_))
+    assert len(take(consumer, 1)) == 1
+    consumer.leave()
+
+
+def test_a_subscription_that_ends_before_it_is_confirmed_is_asked_for_again(
+    store: EsdbStore, type_: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that records are pushed, and need not be looked for."""
+    subscribe, asked = Client.subscribe_to_all, list[str]()
+
+    def ended_at_first(client: Client, **options: Any) -> Any:
+        asked.append(type_)
+        return next(Ended()) if len(asked) == 1 else subscribe(client, **options)
+
+    monkeypatch.setattr(Client, "subscribe_to_all", ended_at_first)
+    subscription = store.subscribe(where=only(type_), after=store.last_position())
+    put(store, unique("order"), some(1, type_))
+    eventually(lambda: not subscription._arrived.empty())
+    subscription.close()
 
 
 def test_what_is_out_is_waited_for_wherever_the_checkpoint_stands(

@@ -1,8 +1,9 @@
-"""A node that is not the leader, and that gossip still takes for one: everything follows it to the leader that it names."""
+"""Nodes of a cluster that are not the leader: one that gossip still takes for it, one that is dead, ones that know of none."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -17,6 +18,14 @@ from process_manager.adapters.memory import MemoryStore
 from process_manager.errors import StoreUnavailable
 from process_manager.interfaces.devserver import DevServer, serve
 from process_manager.testing.contract.support import PATIENCE, ids, only, put, some, take, unique
+from tests.adapters.test_esdb_connections import free_port
+
+LEADER, UNKNOWN = gossip_pb2.MemberInfo.VNodeState.Leader, gossip_pb2.MemberInfo.VNodeState.Unknown
+
+
+def member(port: int, state: Any = LEADER, *, is_alive: bool = True) -> Any:
+    end = gossip_pb2.EndPoint(address="127.0.0.1", port=port)
+    return gossip_pb2.MemberInfo(state=state, is_alive=is_alive, http_end_point=end)
 
 
 class Follower(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
@@ -29,6 +38,7 @@ class Follower(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
         self._server.add_generic_rpc_handlers((self,))
         self.port = self._server.add_insecure_port("127.0.0.1:0")
         self._server.start()
+        self.members = [member(self.port)]
 
     def service(self, details: Any) -> Any:
         if details.method.endswith("Gossip/Read"):
@@ -40,9 +50,7 @@ class Follower(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
         return grpc.stream_stream_rpc_method_handler(self._refuse)
 
     def _gossip(self, request: Any, context: Any) -> Any:
-        end = gossip_pb2.EndPoint(address="127.0.0.1", port=self.port)
-        member = gossip_pb2.MemberInfo(state=gossip_pb2.MemberInfo.VNodeState.Leader, is_alive=True, http_end_point=end)
-        return gossip_pb2.ClusterInfo(members=[member])
+        return gossip_pb2.ClusterInfo(members=self.members)
 
     def _refuse(self, requests: Any, context: Any) -> Iterator[bytes]:
         self.refused.append("")
@@ -56,8 +64,14 @@ class Follower(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
 
 
 @pytest.fixture
-def follower() -> Iterator[Follower]:
-    with serve(MemoryStore(single_active=False)) as leader, closing(Follower(leader)) as running:
+def node() -> Iterator[DevServer]:
+    with serve(MemoryStore(single_active=False)) as leader:
+        yield leader
+
+
+@pytest.fixture
+def follower(node: DevServer) -> Iterator[Follower]:
+    with closing(Follower(node)) as running:
         yield running
 
 
@@ -75,3 +89,30 @@ def test_everything_goes_to_the_leader(follower: Follower) -> None:
 def test_who_names_one_node_is_told_to_name_more(follower: Follower) -> None:
     with pytest.raises(StoreUnavailable, match=r"not the leader.*esdb\+discover"):
         EsdbStore(f"esdb://127.0.0.1:{follower.port}?tls=false", patience=0.3)
+
+
+def test_a_leader_that_has_died_is_not_taken_for_one(node: DevServer, follower: Follower) -> None:
+    """Gossip names it beside its successor until it is told by everybody, and keeps it for half an hour."""
+    follower.members = [member(free_port(), is_alive=False), member(node.port), member(follower.port, UNKNOWN)]
+    with closing(EsdbStore(f"esdb://127.0.0.1:{follower.port},127.0.0.1:{follower.port}?tls=false", patience=1.0)) as store:
+        assert len(put(store, unique("order"), some(1))) == 1
+    assert follower.refused == []
+
+
+def test_a_node_that_is_cut_off_is_not_the_only_one_asked(node: DevServer, follower: Follower) -> None:
+    """It stands first in the URL, answers, and knows of no leader."""
+    with closing(Follower(node)) as other:
+        follower.members = [member(follower.port, UNKNOWN), member(node.port, UNKNOWN)]
+        other.members = [member(other.port, UNKNOWN), member(node.port)]
+        with closing(EsdbStore(f"esdb://127.0.0.1:{follower.port},127.0.0.1:{other.port}?tls=false", patience=0.0)) as store:
+            assert len(put(store, unique("order"), some(1))) == 1
+
+
+def test_an_election_is_waited_for(node: DevServer, follower: Follower) -> None:
+    """By who opens a store meanwhile, too."""
+    follower.members = [member(follower.port, UNKNOWN), member(node.port, UNKNOWN)]
+    elected = Timer(0.5, lambda: setattr(follower, "members", [member(follower.port, UNKNOWN), member(node.port)]))
+    elected.start()
+    with closing(EsdbStore(f"esdb://127.0.0.1:{follower.port},127.0.0.1:{follower.port}?tls=false")) as store:
+        assert len(put(store, unique("order"), some(1))) == 1
+    elected.join()

@@ -14,7 +14,7 @@ _DEFAULTS = {
     "NodePreference": "leader",
     "DefaultDeadline": "10",  # seconds
     "GossipTimeout": "3",  # seconds
-    "MaxDiscoverAttempts": "3",  # for each connection; what needs one tries again
+    "MaxDiscoverAttempts": "1",  # for each node of the URL; what needs a connection tries again
     "KeepAliveInterval": "10000",  # milliseconds
     "KeepAliveTimeout": "10000",
 }

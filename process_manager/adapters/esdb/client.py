@@ -2,6 +2,8 @@
 
 - `_construct_grpc_channel` and `_connection`: keep-alive works (esdbclient's sets an option that gRPC does not know), each client has
   a connection of its own, gRPC tries again within a second, and a reconnect does not end the reads of other threads;
+- `_construct_esdb_connection`, `_construct_cluster_members`, `_discover_preferred_node` and `_targets`: gossip goes on naming a leader that
+  has died, which esdbclient takes for one, and it asks the same node first each time, though that may be the one which is cut off;
 - `streams._stub` and `persistent_subscriptions._stub` with the headers and credentials of a call: BatchAppend as one long-lived call,
   a group's Read without a thread that batches acks by a clock, GetInfo with the connections it tells, reads with a window of our own.
 """
@@ -9,7 +11,8 @@
 # ruff: noqa: SLF001  see above
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote
 
@@ -17,7 +20,10 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else gRPC prints handshakes t
 
 from esdbclient import EventStoreDBClient
 from esdbclient.common import AbstractReadResponse, GrpcOptions
-from esdbclient.protos.Grpc import persistent_pb2, shared_pb2
+from esdbclient.connection import ESDBConnection
+from esdbclient.exceptions import DiscoveryFailed
+from esdbclient.gossip import ClusterMember, GossipService
+from esdbclient.protos.Grpc import gossip_pb2, persistent_pb2, shared_pb2
 
 from process_manager.adapters.esdb.address import ServerAddress
 from process_manager.adapters.esdb.errors import TROUBLE, translate
@@ -37,6 +43,15 @@ _CHANNEL: GrpcOptions = (
     ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.http2.max_pings_without_data", 0),
 )
+
+
+class _Gossip(GossipService):
+    """Tells only members that are alive: after an election the dead leader may be named beside the new one for a while."""
+
+    @staticmethod
+    def _construct_cluster_members(cluster_info: gossip_pb2.ClusterInfo) -> Sequence[ClusterMember]:
+        alive = gossip_pb2.ClusterInfo(members=[it for it in cluster_info.members if it.is_alive])
+        return GossipService._construct_cluster_members(alive)
 
 
 class Client(EventStoreDBClient):
@@ -59,6 +74,25 @@ class Client(EventStoreDBClient):
             ("grpc.http2.ping_timeout_ms", options.KeepAliveTimeout or 10_000),
         )
         return super()._construct_grpc_channel(grpc_target, (*grpc_options, *_CHANNEL, *alive))
+
+    def _construct_esdb_connection(self, grpc_target: str, grpc_options: GrpcOptions = ()) -> ESDBConnection:
+        made = super()._construct_esdb_connection(grpc_target, grpc_options)
+        made.gossip = _Gossip(made._grpc_channel, self.connection_spec, made._grpc_streamers)
+        return made
+
+    def _discover_preferred_node(self) -> ESDBConnection:
+        """Every node of the URL may be the first to answer: one that is cut off knows of no leader, or of an old one."""
+        for _ in self.connection_spec.targets[1:]:
+            with suppress(DiscoveryFailed):
+                return self._discover()
+        return self._discover()
+
+    def _discover(self) -> ESDBConnection:
+        seeds = self.connection_spec._targets
+        try:
+            return super()._discover_preferred_node()
+        finally:
+            seeds.append(seeds.pop(0))
 
     def reconnect(self, grpc_target: str | None = None) -> None:
         """Use a new connection from here on. The old one serves who still reads from it; esdbclient would end that quietly."""

@@ -10,6 +10,7 @@ import grpc
 from esdbclient.protos.Grpc import persistent_pb2, shared_pb2
 
 from process_manager.adapters.esdb.client import Client
+from process_manager.errors import StoreUnavailable
 
 GRACE = 0.2
 """Seconds that a server gets to read the last acks before the call is cancelled, which may overtake them."""
@@ -19,7 +20,7 @@ CONFIRMED_WITHIN = 10.0
 
 
 class Membership:
-    """A connection to a group. Raises grpc.RpcError; `messages` ends by raising, unless it was left."""
+    """A connection to a group. Raises grpc.RpcError and StoreUnavailable; `messages` ends by raising, unless it was left."""
 
     def __init__(self, client: Client, group: str, in_flight: int) -> None:
         self._requests: SimpleQueue[Any] = SimpleQueue()
@@ -33,12 +34,15 @@ class Membership:
         unconfirmed.daemon = True
         unconfirmed.start()
         try:
-            next(self._call)  # the confirmation, or what is wrong
+            confirmation = next(self._call, None)  # or what is wrong
         except grpc.RpcError:
             self.end()
             raise
         finally:
             unconfirmed.cancel()
+        if confirmation is None:
+            self.end()
+            raise StoreUnavailable("the server ended the call before it was confirmed")
 
     def messages(self) -> Iterator[Any]:
         """Events with their retry counts."""

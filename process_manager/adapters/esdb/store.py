@@ -7,6 +7,7 @@ from threading import Lock
 from weakref import WeakSet, finalize
 
 from process_manager.adapters.esdb.address import read_server
+from process_manager.adapters.esdb.backoff import Backoff
 from process_manager.adapters.esdb.client import Client, connect
 from process_manager.adapters.esdb.consumer import EsdbConsumer
 from process_manager.adapters.esdb.group_records import GroupRecords
@@ -57,12 +58,14 @@ class EsdbStore:
         self._end = finalize(
             self, _close, self._parts, self._clients
         )  # at the latest when the process ends, which open channels would hold up
+        self._patience = min(patience, AT_START)
         self._reading = Reading(self._connect("pm"), patience)
         try:
-            self._reading.last_position(min(patience, AT_START))
+            self._reading.last_position(self._patience)
         except StoreError as error:
             self.close()
             raise type(error)(f"{self._address.shown}: {error}") from None
+        self._patience = patience
         self._pipeline = Pipeline(self._connect("pm"), patience)
         self._records = GroupRecords(self._pipeline, self._reading)
         self._parking = Parking(self._pipeline, self._reading)
@@ -72,10 +75,22 @@ class EsdbStore:
         return f"EsdbStore({self._address.shown!r})"
 
     def _connect(self, name: str) -> Client:
-        with self._lock:
+        """Again and again while no node is found, as while a cluster elects its leader."""
+        backoff = Backoff(self._patience)
+        while True:
             self._check_open()
-            client = connect(self._address, name)
+            try:
+                return self._kept(connect(self._address, name))
+            except StoreUnavailable:
+                if self._closed or not backoff.again():
+                    raise
+
+    def _kept(self, client: Client) -> Client:
+        with self._lock:
             self._clients.add(client)
+            if self._closed:
+                client.close()
+            self._check_open()
             return client
 
     def _check_open(self) -> None:
@@ -131,6 +146,9 @@ class EsdbStore:
 
     def delete_group(self, name: str) -> None:
         self._groups.delete(name)
+
+    def group_names(self) -> Sequence[str]:
+        return self._groups.names()
 
     def groups(self) -> Sequence[GroupInfo]:
         return self._groups.all()

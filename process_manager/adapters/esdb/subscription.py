@@ -107,14 +107,17 @@ class EsdbSubscription:
                     return
 
     def _subscribe(self, after: int) -> AbstractCatchupSubscription:
-        return self._client.subscribe_to_all(
-            commit_position=None if after == BEFORE_ALL else after,
-            resolve_links=True,
-            include_checkpoints=True,
-            window_size=LOOKED_AT,
-            checkpoint_interval_multiplier=1,
-            **self._asked.arguments(),
-        )
+        try:
+            return self._client.subscribe_to_all(
+                commit_position=None if after == BEFORE_ALL else after,
+                resolve_links=True,
+                include_checkpoints=True,
+                window_size=LOOKED_AT,
+                checkpoint_interval_multiplier=1,
+                **self._asked.arguments(),
+            )
+        except StopIteration:  # what esdbclient makes of a call that ends before it is confirmed
+            raise StoreUnavailable("the server ended the subscription before it was confirmed") from None
 
     def _hand_on(self, event: RecordedEvent) -> None:
         while not self._closed.is_set():

@@ -115,6 +115,10 @@ class MemoryStore:
             del self._state.groups[name]
             self._state.changed.notify_all()
 
+    def group_names(self) -> Sequence[str]:
+        with self._state.locked():
+            return sorted(self._state.groups)
+
     def groups(self) -> Sequence[GroupInfo]:
         with self._state.locked():
             return [group.info(self._state) for _, group in sorted(self._state.groups.items())]

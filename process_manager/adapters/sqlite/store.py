@@ -98,6 +98,10 @@ class SqliteStore:
     def delete_group(self, name: str) -> None:
         tables.delete(self._database, name)
 
+    def group_names(self) -> Sequence[str]:
+        with self._database.read() as connection:
+            return tables.names(connection)
+
     def groups(self) -> Sequence[GroupInfo]:
         with self._database.read() as connection:
             return [tables.info(connection, name) for name in tables.names(connection)]

@@ -57,7 +57,7 @@ def _parked(store: "EventStore", failed: list[str]) -> list[str]:
     """Which of the commands of failed undos are parked."""
     if not failed:
         return []
-    return sorted({each.record.id for group in store.groups() for each in store.parked(group.name) if each.record.id in failed})
+    return sorted({each.record.id for group in store.group_names() for each in store.parked(group) if each.record.id in failed})
 
 
 def _as_json(explanation: "Explanation") -> dict[str, object]:

@@ -111,9 +111,10 @@ parked_command.add_command(replay_parked)
 
 
 def _groups(store: "EventStore", name: str) -> list[str]:
-    found = [each.name for each in store.groups() if not name or each.name == name or each.name.startswith(f"{name}.")]
+    names = store.group_names()
+    found = [each for each in names if not name or each == name or each.startswith(f"{name}.")]
     if name and not found:
-        raise CliError(f"there is no group {name!r}: there are {', '.join(each.name for each in store.groups()) or 'none'}", NOT_FOUND)
+        raise CliError(f"there is no group {name!r}: there are {', '.join(names) or 'none'}", NOT_FOUND)
     return found
 
 

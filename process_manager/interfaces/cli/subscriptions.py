@@ -96,9 +96,9 @@ def create_groups(app_name: str, url: str, only: "tuple[RoleName, ...] | None", 
     """Create the groups that an app's workers need, where they are not there yet, without running any."""
     app = load_app(app_name)
     with closing(bootstrap.open_store(url)) as store:
-        before = {info.name for info in store.groups()}
+        before = set(store.group_names())
         bootstrap.join_in(app, store, only, start=start, change=lambda settings: _changed(settings, given))
-        created = [info.name for info in store.groups() if info.name not in before]
+        created = [name for name in store.group_names() if name not in before]
     for name in created:
         click.echo(name)
     if not created:
@@ -145,11 +145,11 @@ for each in (list_groups, show_group, create_groups, update_group, delete_group)
 
 def _find(store: "EventStore", name: str) -> "GroupInfo":
     """The group of this name, or the only one whose name starts so."""
-    infos = store.groups()
-    found = [info for info in infos if info.name == name] or [info for info in infos if info.name.startswith(f"{name}.")]
+    names = store.group_names()
+    found = [each for each in names if each == name] or [each for each in names if each.startswith(f"{name}.")]
     if len(found) == 1:
-        return found[0]
-    told = ", ".join(info.name for info in found or infos) or "none"
+        return store.group(found[0])
+    told = ", ".join(found or names) or "none"
     raise CliError(f"{'several groups are' if found else 'no group is'} called {name!r}: there are {told}", NOT_FOUND)
 
 

@@ -143,7 +143,7 @@ def define(cls: type, *, name: str, version: int, fold_version: int, key: str, k
     )
 
 
-FOLD_VERSION = 3
+FOLD_VERSION = 4
 """Counts up when `fold` or `instance` change so that an older snapshot would mislead."""
 
 

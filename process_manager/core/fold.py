@@ -153,13 +153,12 @@ def _step_started(instance: Instance, fact: facts.StepStarted, revision: int, me
         _settle_undo(instance, known)
         return
     fate: Fate = "react"
-    asked = instance.settlements
     if fact.replaces and fact.replaces in instance.runs:
-        fate, asked = instance.runs[fact.replaces].fate, instance.runs[fact.replaces].asked
+        fate = instance.runs[fact.replaces].fate
         _drop(instance, instance.runs[fact.replaces])
     instance.runs[operation] = Run(
         operation, fact.step, fact.run, instance.life, fact.attempt, "open", command, fact.id, fact.keep, fact.undoable,
-        undoes=fact.undoes, fate=fate, due=fact.due, asked=asked,
+        undoes=fact.undoes, fate=fate, due=fact.due, asked=instance.settlements,
     )  # fmt: skip
     target = instance.runs.get(fact.undoes)
     if target is not None:

@@ -1,6 +1,10 @@
 """An instance that has run for years takes its next turn as quickly as a young one."""
 
+import pytest
+
 from process_manager import CONTINUE, FOREVER, Complete, Effects, ProcessManager, Step, on, starts
+from process_manager.core.facts import Input, InputIgnored
+from process_manager.core.fold import apply
 from process_manager.core.instance import LOOSE_RUNS, WINDOW, Instance
 from process_manager.core.snapshot import snapshot
 from process_manager.core.turn import take
@@ -38,3 +42,15 @@ def test_its_state_and_its_snapshot_stay_small() -> None:
     fact = snapshot(instance, definition.fold_version)
     assert fact is not None
     assert len(str(fact.state)) < 100_000
+
+
+def test_the_floor_never_sinks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inputs that arrive against the order of the log are dropped in the order in which they came."""
+    monkeypatch.setattr("process_manager.core.fold.WINDOW", 1)
+    instance = Instance("waiting", "1")
+    for revision, position in enumerate([9, 3, 5]):
+        taken = Input(f"input {position}", "t.noticed", 1, b"{}", b"null", "world", 0, position, NOW)
+        apply(instance, InputIgnored(input=taken, now=NOW, reason=""), revision)
+
+    assert instance.knows("input 9", 9) is None
+    assert instance.knows("another", 10) is False

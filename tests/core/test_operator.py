@@ -448,3 +448,41 @@ class GivesBack(ProcessManager, key="id"):
 def test_a_success_after_a_skipped_undo_of_it_is_ignored_as_answered() -> None:
     case = scenario(GivesBack).given(began(), taken(), CLOSED, Stuck(id="1")).operator("skip").then_compensated()
     case.when(taken()).then_ignored("answered before").then_compensated()
+
+
+class GivesBackLate(ProcessManager, key="id"):
+    """Only for a success that comes after its undo was asked for."""
+
+    taking = Step(Take, done=Taken, within=hours(1), then=CONTINUE, otherwise=Compensate("late"))
+    giving_back = Step(GiveBack, done=GivenBack, failed=Stuck, within=FOREVER, needs_undo=False, retry=Retry(2, hours(1), refusals=True))
+
+    @starts
+    def begin(self, event: Began) -> Effects[Take]:
+        yield Take(id=event.id)
+
+    @undo(taking)
+    def back(self, c: Take) -> Effects[GiveBack]:
+        yield GiveBack(id=c.id)
+
+
+def stuck() -> Scenario:
+    """Overdue, and its undo refused."""
+    return scenario(GivesBackLate).given(began()).after(hours(1)).then(give_back()).when(Stuck(id="1"))
+
+
+def test_an_undo_that_is_tried_again_after_the_late_success_undoes_it() -> None:
+    case = stuck().when(taken()).then().after(hours(1)).then(give_back())
+    case.when(given_back()).then().then_compensated("late")
+
+
+def test_of_two_undos_of_a_run_that_failed_the_newer_one_is_retried() -> None:
+    case = stuck().after(hours(1)).when(Stuck(id="1")).then_compensation_failed()
+    case.when(taken()).then(give_back()).when(Stuck(id="1")).after(hours(1)).when(Stuck(id="1")).then_compensation_failed()
+    case.operator("retry").then(give_back()).when(given_back()).then_compensated("late")
+
+
+def test_one_of_two_failed_undos_that_is_confirmed_after_all_leads_to_nothing_yet() -> None:
+    case = scenario(Purchase).given(began("a", "b"), taken("a"), taken("b"), DECLINED, Stuck(id="1", item="a"), Stuck(id="1", item="b"))
+    case.then_compensation_failed().when(given_back("a")).then_compensation_failed()
+    assert types(case) == ["StepCompleted"]
+    case.when(given_back("b")).then_compensated("declined")

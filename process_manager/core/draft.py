@@ -77,7 +77,7 @@ class Draft:
         self._receipt.reactions.append(reaction.name)
         self.state.reactions.add(reaction.name)
         self.reacting = reaction.name
-        effects = reaction.function(self.definition.cls(self.state, self.now), *arguments)
+        effects = reaction.function(self.definition.cls(self._remembered(), self.now), *arguments)
         if effects is None:
             raise ReactionError(f"{reaction.name} returned None: it must yield its effects")
         ended = False
@@ -86,6 +86,12 @@ class Draft:
                 raise ReactionError(f"{reaction.name} went on after its ending with {effect!r}: an ending comes last")
             ended = self._effect(reaction, effect)
         self.reacting = ""
+
+    def _remembered(self) -> Instance:
+        """What a reaction sees. The undo of a run of an earlier life has its command alone: what that life took is forgotten."""
+        undone = self.state.runs.get(self._undoing)
+        earlier = undone is not None and undone.life != self.state.life
+        return Instance(self.state.process, self.state.key) if earlier else self.state
 
     def undo(self, reaction: Reaction, operation: str, command: Command) -> bool:
         """Run the undo reaction of an operation; whether it asked for anything."""

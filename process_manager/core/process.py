@@ -73,7 +73,8 @@ class ProcessManager(Generic[S]):
         """The last event of this type that this life has taken. Raises ReactionError when there is none."""
         found = self.find(event)
         if found is None:
-            raise ReactionError(f"no {event.__name__} was taken yet: use find() where it may be missing")
+            gone = "was not taken yet" if self._instance.life else "is forgotten with the life that took it"
+            raise ReactionError(f"{event.__name__} {gone}: use find() where it may be missing")
         return found
 
     def results(self, step: Step[Any, D_co]) -> dict[str, D_co]:

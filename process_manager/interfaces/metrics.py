@@ -4,7 +4,7 @@ Needs the extra `metrics` (`prometheus_client`).
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from socketserver import ThreadingMixIn
@@ -16,12 +16,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from process_manager.errors import StoreError
+from process_manager.interfaces.standstill import Standstill
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
     from prometheus_client.metrics_core import Metric
 
+    from process_manager.core.definition import Definition
     from process_manager.ports import EventStore, GroupInfo
     from process_manager.runtime.worker import Worker
 
@@ -46,15 +48,25 @@ def _age(created: int | None) -> float:
 class WorkerCollector(Collector):
     """Reads the worker's counters and its groups when somebody asks; nothing is counted twice and nothing is counted for nobody."""
 
-    def __init__(self, worker: "Worker", store: "EventStore") -> None:
+    def __init__(self, worker: "Worker", store: "EventStore", definitions: "Mapping[str, Definition]") -> None:
         self._worker = worker
         self._store = store
+        self._standstill = Standstill(store, definitions)
 
     def collect(self) -> "Iterator[Metric]":
         yield from self._counters()
         yield self._latency()
-        yield from self._deadlines()
-        yield from self._groups()
+        yield from self._stored()
+
+    def _stored(self) -> "Iterator[Metric]":
+        """What the store has to be asked for; what the worker has counted is told without it."""
+        up, found = 1, []
+        try:
+            found = [*self._deadlines(), *self._groups(), *self._standing()]
+        except StoreError:
+            up = 0
+        yield GaugeMetricFamily("pm_store_up", "Whether the store answers; without it the figures of groups and instances are left out", up)
+        yield from found
 
     def _counters(self) -> Families:
         for name, count in self._worker.counters.as_dict().items():
@@ -82,6 +94,14 @@ class WorkerCollector(Collector):
                 family.add_metric([group.name], value(group))
             yield family
 
+    def _standing(self) -> Families:
+        counts = self._standstill.counts()
+        if counts is not None:
+            family = GaugeMetricFamily("pm_instances_standing_still", "Instances that wait for an operator", labels=["status"])
+            for status, count in counts.items():
+                family.add_metric([status], count)
+            yield family
+
 
 def health(worker: "Worker") -> str | None:
     """What is wrong with a worker, None when nothing is."""
@@ -100,19 +120,18 @@ class _Quiet(WSGIRequestHandler):
         """A scrape every few seconds is no news."""
 
 
-def serve_metrics(worker: "Worker", store: "EventStore", port: int, host: str = "127.0.0.1") -> AbstractContextManager[int]:
+def serve_metrics(
+    worker: "Worker", store: "EventStore", definitions: "Mapping[str, Definition]", port: int, host: str = "127.0.0.1"
+) -> AbstractContextManager[int]:  # fmt: skip
     """Answer `/metrics` and `/healthz` until the block ends; it gives the port, a free one for 0. Raises OSError when it is taken."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(WorkerCollector(worker, store))
+    registry.register(WorkerCollector(worker, store, definitions))
     metrics = make_wsgi_app(registry)
 
     def answer(environ: "WSGIEnvironment", start: "StartResponse") -> Iterable[bytes]:
         match environ["PATH_INFO"]:
             case "/metrics":
-                try:
-                    body: Iterable[bytes] = metrics(environ, start)
-                except StoreError as error:
-                    return _plain(start, "503 Service Unavailable", f"the store is unavailable: {error}")
+                body: Iterable[bytes] = metrics(environ, start)
                 return body
             case "/healthz":
                 wrong = health(worker)

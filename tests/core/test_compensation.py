@@ -228,3 +228,31 @@ def test_a_late_success_of_an_earlier_life_is_undone_while_the_next_one_is_compe
         case.then_compensating().when(unsolicited(REFUNDED, causation=undo_run.command_id))
     case.then_compensated("noticed")
     assert all(run.undo == "done" for run in case.instance.runs.values() if run.step == "paying")
+
+
+class Forgetful(Recurring, key="id"):
+    """Its undo looks at what else was taken."""
+
+    @undo(Recurring.paying)
+    def refund(self, c: Pay) -> Effects[Refund]:
+        if self.event(Began).need == 1:
+            yield Refund(id=c.id)
+
+
+def overdue_in_an_earlier_life(definition: type[ProcessManager]) -> tuple[Scenario, str]:
+    """The second life has begun; and the command of the first, which was overdue."""
+    case = scenario(definition).given(began())
+    first = next(iter(case.instance.runs.values())).command_id
+    return case.after(hours(1)).given(NOTICED, REFUNDED).then_compensated().given(began(need=2)), first
+
+
+def test_what_an_earlier_life_is_answered_late_is_no_event_of_this_one() -> None:
+    case, first = overdue_in_an_earlier_life(Recurring)
+    case.when(unsolicited(PAID, causation=first)).then(REFUND).then_running()
+    assert Paid.message_type not in case.instance.events
+
+
+def test_the_undo_of_an_earlier_life_does_not_see_the_events_of_this_one() -> None:
+    case, first = overdue_in_an_earlier_life(Forgetful)
+    case.when(unsolicited(PAID, causation=first)).then_suspended("Began is forgotten with the life that took it")
+    case.operator("skip").then_running()

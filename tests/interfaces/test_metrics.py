@@ -7,17 +7,25 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from process_manager import App
+from process_manager.core.signals import Action, OperatorAction
 from process_manager.errors import StoreUnavailable
 from process_manager.examples.order_fulfilment import app
-from process_manager.interfaces import bootstrap
+from process_manager.interfaces import bootstrap, operating
+from process_manager.interfaces.instances import scan
 from process_manager.interfaces.metrics import SILENCE, health, serve_metrics
 from process_manager.ports import EventStore
 from process_manager.runtime.worker import Worker
+from tests.core.samples import Began
+from tests.proof.test_long_life import put
+from tests.runtime.test_worker import place
+from tests.testing.test_crash_points import Paying
 
 APP = "process_manager.examples.order_fulfilment:app"
 LINES = [{"sku": "tea", "quantity": 1}]
@@ -61,7 +69,7 @@ def figures(text: str) -> dict[str, float]:
 
 
 def test_the_figures_follow_what_the_worker_does(store: EventStore, worker: Worker, pm: Any, tmp_path: Path) -> None:
-    with serve_metrics(worker, store, 0) as port:
+    with serve_metrics(worker, store, app.definitions, 0) as port:
         before = figures(ask(port, "/metrics")[1])
         assert pm("publish", "-", "--store", f"sqlite:///{tmp_path}/a.db", input=json.dumps(ORDER)).code == 0
         waiting = figures(ask(port, "/metrics")[1])
@@ -78,9 +86,49 @@ def test_the_figures_follow_what_the_worker_does(store: EventStore, worker: Work
     assert after["pm_group_consumers"] == len(worker.groups)
 
 
+STANDING = re.compile(r'^pm_instances_standing_still\{status="(\w+)"\} (\S+)$', re.MULTILINE)
+
+
+def standing(port: int) -> dict[str, int]:
+    """How many wait for an operator, by status; {} while it is not known."""
+    return {status: int(float(count)) for status, count in STANDING.findall(ask(port, "/metrics")[1])}
+
+
+def test_instances_that_wait_for_an_operator_are_counted_until_they_go_on(store: EventStore, tmp_path: Path) -> None:
+    def act(action: Action, key: str) -> None:
+        list(operating.ask(store, [OperatorAction(f"paying-{key}", f"{action} {key}", action, "ada", "because")]))
+        paying.run(until_idle=True)
+
+    idle = App("idle", processes=[Paying])
+    paying = bootstrap.build(idle, f"sqlite:///{tmp_path}/a.db", store)
+    with closing(paying), serve_metrics(paying, store, idle.definitions, 0) as port:
+        assert standing(port) == {"suspended": 0, "compensation_failed": 0}
+        for number in (1, 2):
+            put(store, number, Began(id=str(number)))
+        paying.run(until_idle=True)
+        act("suspend", "1")
+        act("suspend", "2")
+        assert standing(port) == {"suspended": 2, "compensation_failed": 0}
+        act("cancel", "1")
+        assert standing(port) == {"suspended": 1, "compensation_failed": 0}
+
+
+def test_what_is_not_read_yet_is_not_told(store: EventStore, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("process_manager.interfaces.standstill.READ", 1)
+    for key in ("o-1", "o-2"):
+        place(store, key)
+    worker.run(until_idle=True)
+    with serve_metrics(worker, store, app.definitions, 0) as port:
+        ended = [each["status"] for each in scan(store)]
+        told = [standing(port) for _ in range(10)]
+    assert ended == ["compensated", "compensated"]
+    assert told[0] == {}
+    assert told[-1] == {"suspended": 0, "compensation_failed": 0}
+
+
 def test_a_well_worker_is_well(store: EventStore, worker: Worker) -> None:
     worker.step()
-    with serve_metrics(worker, store, 0) as port:
+    with serve_metrics(worker, store, app.definitions, 0) as port:
         assert ask(port, "/healthz") == (200, "ok\n")
         assert ask(port, "/")[0] == 404
 
@@ -89,13 +137,19 @@ def test_a_worker_whose_store_fails_says_so_until_it_is_back(store: EventStore, 
     def fail() -> int:
         raise StoreUnavailable("no route to the store")
 
-    with monkeypatch.context() as patch, serve_metrics(worker, store, 0) as port:
+    with monkeypatch.context() as patch, serve_metrics(worker, store, app.definitions, 0) as port:
         patch.setattr(worker.deadlines, "step", fail)
+        patch.setattr(store, "group", lambda _: fail())
         worker.step()
         assert ask(port, "/healthz") == (503, "the store is unavailable: no route to the store\n")
+        code, text = ask(port, "/metrics")
+        away = figures(text)
+        assert (code, away["pm_store_up"], away["pm_turns_total"]) == (200, 0, 0)
+        assert "pm_group_lag_records" not in away
         patch.undo()
         worker.step()
         assert ask(port, "/healthz")[0] == 200
+        assert figures(ask(port, "/metrics")[1])["pm_store_up"] == 1
 
 
 def test_a_worker_that_does_not_step_counts_as_stuck(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +160,7 @@ def test_a_worker_that_does_not_step_counts_as_stuck(worker: Worker, monkeypatch
 
 
 def test_a_taken_port_is_refused(store: EventStore, worker: Worker, pm: Any) -> None:
-    with serve_metrics(worker, store, 0) as port:
+    with serve_metrics(worker, store, app.definitions, 0) as port:
         answer = pm("run", "--app", APP, "--store", "memory:", "--until-idle", "--metrics", str(port))
     assert answer.code == 3
     assert f"port {port} cannot be listened on" in answer.err

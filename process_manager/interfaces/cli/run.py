@@ -18,6 +18,7 @@ from process_manager.interfaces.cli.team import Team, stop_with_parent
 
 if TYPE_CHECKING:
     from process_manager.ports import EventStore
+    from process_manager.runtime.app import App
     from process_manager.runtime.counters import Counters
     from process_manager.runtime.wiring import RoleName
     from process_manager.runtime.worker import Worker
@@ -89,7 +90,7 @@ def run_command(
             app, url, store, clock=clock, only=only, progress=lambda counters: progress.show(name + summary(counters)),
             start=start, take_over=take_over,
         )  # fmt: skip
-        with stopped_by_signals(worker) as got, _observed(worker, store, metrics_port, name):
+        with stopped_by_signals(worker) as got, _observed(worker, store, app, metrics_port, name):
             if number:
                 stop_with_parent(worker.stop)
             try:
@@ -141,14 +142,14 @@ def _check_metrics(port: int | None) -> None:
 
 
 @contextmanager
-def _observed(worker: "Worker", store: "EventStore", port: int | None, name: str) -> Iterator[None]:
+def _observed(worker: "Worker", store: "EventStore", app: "App", port: int | None, name: str) -> Iterator[None]:
     if port is None:
         yield
         return
     from process_manager.interfaces.metrics import serve_metrics
 
     try:
-        server = serve_metrics(worker, store, port)
+        server = serve_metrics(worker, store, app.definitions, port)
     except OSError as error:
         raise CliError(f"--metrics: port {port} cannot be listened on: {error.strerror or error}", REFUSED) from error
     with server as taken:

@@ -214,14 +214,14 @@ def reconcile(app: "App", store: "EventStore", clock: ClockName, since: str | No
     return Pass(store, app.definitions, process_share(app), pick_clock(clock), since=after, types=types or None)
 
 
-def join_in(
+def prepare(
     app: "App", store: "EventStore", only: "Collection[RoleName] | None", *, start: str | None, take_over: bool = False,
     change: "Callable[[GroupSettings], GroupSettings] | None" = None,
 ) -> None:  # fmt: skip
     """Create what an app's workers need on a store, or refuse, as `build` does, before any of them is started."""
     from process_manager.runtime import wiring
 
-    wiring.join_in(app, store, only or wiring.ROLES, start=start_after(store, start), take_over=take_over, change=change)
+    wiring.prepare(app, store, only or wiring.ROLES, start=start_after(store, start), take_over=take_over, change=change)
 
 
 def start_after(store: "EventStore", start: str | None) -> int | None:

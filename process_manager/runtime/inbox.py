@@ -25,7 +25,7 @@ from process_manager.errors import (
 from process_manager.ports import Appended, Block, Clock, Consumer, Delivery, EventStore, Nack, StreamState
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.handlers import Handler
-from process_manager.runtime.newer import LeftToNewer
+from process_manager.runtime.left_to_newer import LeftToNewer
 from process_manager.runtime.received import Received
 from process_manager.runtime.suspects import ALONE_FROM, Suspects
 

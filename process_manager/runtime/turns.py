@@ -18,7 +18,7 @@ from process_manager.ports import MAX_APPEND, Appended, Block, Clock, Consumer, 
 from process_manager.runtime.awaiting import Awaiting
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.instances import Instances
-from process_manager.runtime.newer import LeftToNewer
+from process_manager.runtime.left_to_newer import LeftToNewer
 from process_manager.runtime.router import Incoming, Router, Target
 from process_manager.runtime.suspects import ALONE_FROM, Suspects
 

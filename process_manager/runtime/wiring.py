@@ -43,14 +43,14 @@ def process_share(app: App) -> Share:
     return Share(app.name, "processes", input_types(app.definitions), GroupSettings())
 
 
-def join_in(
+def prepare(
     app: App, store: EventStore, only: Collection[RoleName] = ROLES, *, start: int | None = None, take_over: bool = False,
     change: Callable[[GroupSettings], GroupSettings] | None = None,
 ) -> Mapping[str, Sequence[str]]:  # fmt: skip
-    """Make sure that the app may run on the store: its consumer groups by role, the one of today's types first.
+    """Let an app own its commands and create its consumer groups on a store, where that is not done yet, before a worker runs.
 
-    `start` is the position after which a first group begins, `take_over` makes the app the owner of commands that another one handles,
-    `change` makes the settings of new groups others than the usual.
+    Returns the groups by role: that of today's types first, then older ones that are still to be drained. A first group begins after
+    the position `start`; with `take_over` the app owns commands that another one handles; `change` alters the settings of new groups.
     Raises StartNotNamed, CommandOwned.
     """
     if "handlers" in only:
@@ -71,9 +71,9 @@ def build_worker(
     start: int | None = None,
     take_over: bool = False,
 ) -> Worker:
-    """A worker for all that an app does, or only for some roles; `start` and `take_over` as for `join_in`, which raises."""
+    """A worker for all that an app does, or only for some roles; `start` and `take_over` as for `prepare`, which raises."""
     counters = Counters()
-    groups = join_in(app, store, only, start=start, take_over=take_over)
+    groups = prepare(app, store, only, start=start, take_over=take_over)
     roles: dict[str, Role] = {}
     sweep = None
     if "processes" in groups:

@@ -21,7 +21,7 @@ from process_manager.ports import EventStore
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.deadlines import DeadlineRunner
 from process_manager.runtime.groups import ensure_group
-from process_manager.runtime.wiring import join_in, shares
+from process_manager.runtime.wiring import prepare, shares
 from scripts.soaking.ends import Ends, Load, ends_of
 from scripts.soaking.figures import Figures
 from scripts.soaking.worker import FileClock
@@ -125,7 +125,7 @@ class Round:
         after = store.last_position()
         for share in shares(app):
             ensure_group(store, replace(share, settings=replace(share.settings, lease=LEASE)), after)
-        join_in(app, store, start=after)
+        prepare(app, store, start=after)
         return after
 
     def _publish(self, events: list[Addressed]) -> int:

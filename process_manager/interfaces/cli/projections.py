@@ -65,8 +65,8 @@ def status(own: str | None, views_url: str | None, url: str, format_: str, *, wa
 
 def _status(store: "EventStore", views: "Views", projection: "Projection") -> dict[str, Any]:
     from projections.follower import first_id
+    from projections.lag import lag
     from projections.runner import trouble
-    from projections.waiting import lag
 
     place = views.places().get(projection.name)
     problem = trouble(projection, place, first_id(store))

@@ -74,7 +74,7 @@ def run_command(
             raise click.UsageError(f"--metrics {metrics_port}: {workers} workers need ports up to {LAST_PORT}")
         with closing(_shared(url)) as store:
             bootstrap.refuse_imported(store, url)
-            bootstrap.join_in(app, store, only, start=start, take_over=take_over)
+            bootstrap.prepare(app, store, only, start=start, take_over=take_over)
             if store.features.single_active:
                 say("one worker is active on this store, the others stand by")
         roles = ["--only", ",".join(only)] if only else []

@@ -97,7 +97,7 @@ def create_groups(app_name: str, url: str, only: "tuple[RoleName, ...] | None", 
     app = load_app(app_name)
     with closing(bootstrap.open_store(url)) as store:
         before = set(store.group_names())
-        bootstrap.join_in(app, store, only, start=start, change=lambda settings: _changed(settings, given))
+        bootstrap.prepare(app, store, only, start=start, change=lambda settings: _changed(settings, given))
         created = [name for name in store.group_names() if name not in before]
     for name in created:
         click.echo(name)

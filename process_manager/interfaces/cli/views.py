@@ -52,9 +52,9 @@ def opened_views(store_url: str, views_url: str | None, *, create: bool = False)
 
 def ready(store: "EventStore", views: "Views", needed: "Sequence[Projection]", *, wait: bool) -> None:
     """See that projections can be read, and say how far they are behind. Raises ProjectionError."""
+    from projections.lag import COUNTED, lag
+    from projections.lag import wait as wait_for
     from projections.runner import check
-    from projections.waiting import COUNTED, lag
-    from projections.waiting import wait as wait_for
 
     if wait:
         wait_for(store, views, needed, PATIENCE)

@@ -1,4 +1,4 @@
-"""Lag, and reads that include one's own writes."""
+"""How far projections are behind the log, and waiting until they have caught up: reads that include one's own writes."""
 
 import time
 from collections.abc import Sequence

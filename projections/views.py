@@ -176,7 +176,9 @@ def actual(projection: Projection, prefix: str) -> dict[Table, Table]:
     return {table: _beside(table, prefix) for table in projection.tables}
 
 
+@cache
 def _beside(table: Table, prefix: str) -> Table:
+    """The same one each time, so that SQLAlchemy compiles a statement for it once."""
     copied = table.to_metadata(MetaData(), name=prefix + table.name)
     copied.indexes.clear()
     return copied

@@ -1,10 +1,12 @@
 """Whatever the world and its operators do to an instance, its rows say what its fold says."""
 
+from collections.abc import Iterator
 from contextlib import closing
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import inspect, select
 
 from process_manager.adapters.memory import MemoryStore
 from process_manager.core import facts
@@ -29,19 +31,28 @@ from tests.projections.support import append
 RUN_STATUS = {"open": "open", "waiting": "retrying", "done": "done", "failed": "failed", "overdue": "overdue"}
 
 
-def compare(case: Scenario, batch: int) -> None:
+@pytest.fixture(scope="module")
+def database() -> Iterator[Views]:
+    """One for all cases, each of which begins by emptying it: SQLAlchemy compiles its statements anew for each that is opened."""
+    with closing(Views("sqlite://")) as opened:
+        yield opened
+
+
+def compare(views: Views, case: Scenario, batch: int) -> None:
     """Project the records of a case, and hold the rows against its instance."""
     log = MemoryStore()
     append(log, case.records)
     instance = case.instance
-    with closing(Views("sqlite://")) as views:
-        Runner(log, views, SHIPPED, batch=batch).run(until_idle=True)
-        with views.read() as connection:
-            (row,) = connection.execute(select(INSTANCES))
-            deadlines = {(each.name, each.due) for each in connection.execute(select(DEADLINES))}
-            audited = len(connection.execute(select(AUDIT).where(AUDIT.c.applied)).all())
-            compensations = len(connection.execute(select(FAILURES).where(FAILURES.c.kind == "compensated")).all())
-            steps = {each.operation: each.status for each in connection.execute(select(STEPS))}
+    with views.begin() as connection:
+        for table in inspect(connection).get_table_names():
+            connection.exec_driver_sql(f"DROP TABLE {table}")
+    Runner(log, views, SHIPPED, batch=batch).run(until_idle=True)
+    with views.read() as connection:
+        (row,) = connection.execute(select(INSTANCES))
+        deadlines = {(each.name, each.due) for each in connection.execute(select(DEADLINES))}
+        audited = len(connection.execute(select(AUDIT).where(AUDIT.c.applied)).all())
+        compensations = len(connection.execute(select(FAILURES).where(FAILURES.c.kind == "compensated")).all())
+        steps = {each.operation: each.status for each in connection.execute(select(STEPS))}
     assert row.status == ("suspended" if instance.suspended else instance.status), case.story
     assert instance.status in {row.stage, "compensation_failed"}
     assert (row.suspended, row.life, row.version) == (instance.suspended, instance.life, instance.definition_version)
@@ -64,34 +75,34 @@ def compensated_lives(case: Scenario) -> set[int]:
 
 
 @settings(deadline=None, max_examples=30)
-@given(lines, st.sampled_from([50, 5000]), actions, st.integers(1, 40))
-def test_orders_that_are_attended_to(skus: tuple[str, ...], total: int, moves: list[tuple[int, int]], batch: int) -> None:
+@given(skus=lines, total=st.sampled_from([50, 5000]), moves=actions, batch=st.integers(1, 40))
+def test_orders_that_are_attended_to(database: Views, skus: tuple[str, ...], total: int, moves: list[tuple[int, int]], batch: int) -> None:
     world = Attended(scenario(OrderFulfilment).given(order(skus, total)))
     for move in moves:
         world.act(*move)
-    compare(world.case, batch)
-    compare(world.settle(), batch)
+    compare(database, world.case, batch)
+    compare(database, world.settle(), batch)
 
 
 @settings(deadline=None, max_examples=30)
-@given(st.integers(1, 3), st.integers(0, 2), actions, st.integers(1, 40))
-def test_a_quorum_that_is_attended_to(need: int, more: int, moves: list[tuple[int, int]], batch: int) -> None:
+@given(need=st.integers(1, 3), more=st.integers(0, 2), moves=actions, batch=st.integers(1, 40))
+def test_a_quorum_that_is_attended_to(database: Views, need: int, more: int, moves: list[tuple[int, int]], batch: int) -> None:
     items = [str(number) for number in range(need + more)]
     world = Attended(scenario(Quorum).given(began(*items, need=need)))
     for move in moves:
         world.act(*move)
-    compare(world.case, batch)
-    compare(world.settle(), batch)
+    compare(database, world.case, batch)
+    compare(database, world.settle(), batch)
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(0, 3), actions, st.integers(1, 40))
-def test_what_cannot_be_undone_and_is_attended_to(count: int, moves: list[tuple[int, int]], batch: int) -> None:
+@given(count=st.integers(0, 3), moves=actions, batch=st.integers(1, 40))
+def test_what_cannot_be_undone_and_is_attended_to(database: Views, count: int, moves: list[tuple[int, int]], batch: int) -> None:
     world = Stubborn(scenario(Purchase).given(began(*map(str, range(count)))))
     for number, (choice, which) in enumerate(moves):
         if number == len(moves) // 2:
             world.case.operator("compensate")
         world.act(choice, which)
-    compare(world.case, batch)
+    compare(database, world.case, batch)
     world.case.when(CLOSED)
-    compare(world.settle(), batch)
+    compare(database, world.settle(), batch)

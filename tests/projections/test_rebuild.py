@@ -50,7 +50,7 @@ def rebuilt(store: MemoryStore, path: Path) -> dict[str, list[tuple[object, ...]
         return contents(views, SHIPPED)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(seed=st.integers(0, 10_000))
 def test_a_rebuilt_projection_equals_the_live_one(seed: int, orders: MemoryStore, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The log grows piece by piece; runners with batches of any size follow it, die at any statement and are started again."""

@@ -78,7 +78,7 @@ def test_a_line_is_an_event_or_says_why_it_is_none(line: bytes) -> None:
     assert decode_json("line", record.data) == orjson.loads(addressed.record.data)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(lines.filter(lambda line: line.strip() and b"\n" not in line), max_size=20), st.randoms(use_true_random=False))
 def test_no_bad_line_takes_a_good_one_with_it(pm: Any, tmp_path_factory: pytest.TempPathFactory, some: list[bytes], random: Any) -> None:
     good = [json.dumps(GOOD | {"id": f"good {number}", "stream": "good"}).encode() for number in range(5)]
@@ -131,7 +131,7 @@ def test_a_record_of_an_instance_is_a_fact_or_undecodable(type_: str, data: byte
 texts = st.text(max_size=30) | st.sampled_from(["$all", "$$a", "\ud800", "a\0b", "x" * 3000])
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(texts, texts, st.binary(max_size=50), st.binary(max_size=50))
 def test_a_store_keeps_what_it_takes_and_refuses_the_rest(
     tmp_path_factory: pytest.TempPathFactory, stream: str, type_: str, data: bytes, metadata: bytes
@@ -150,7 +150,7 @@ def test_a_store_keeps_what_it_takes_and_refuses_the_rest(
     assert taken[0] in ([], [(*record, stream, 0)])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.binary(max_size=300))
 def test_a_file_that_is_no_store_is_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     assume(content)
@@ -202,7 +202,7 @@ COMMANDS: list[Callable[[str], list[str]]] = [
 ]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.sampled_from(COMMANDS),
     st.text(max_size=20).filter(lambda text: "\0" not in text)

@@ -1,10 +1,11 @@
 """The CLI, called inside this process or started as a user would."""
 
 import logging
+import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from process_manager.examples.order_fulfilment import app
 from process_manager.examples.order_fulfilment.demo import Demo
 from process_manager.examples.order_fulfilment.orders import Plan
 from process_manager.interfaces.bootstrap import driven_worker
-from process_manager.interfaces.cli import errors
+from process_manager.interfaces.cli import errors, progress
 from process_manager.interfaces.cli.commands import cli
 
 
@@ -37,6 +38,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for name in ("PM_STORE", "PM_APP", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(progress, "QUIET", math.inf)  # a slow machine has no more to say
     return tmp_path
 
 
@@ -58,16 +60,22 @@ def pm(place: Path) -> Pm:
 
 
 @pytest.fixture
-def start(place: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Starts `pm` as a process of its own."""
+def start(place: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts `pm` as a process of its own, which ends with the test at the latest."""
+    started: list[subprocess.Popen[str]] = []
 
     def call(*args: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "process_manager.interfaces.cli.main", *args],
             cwd=place, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ},
         )  # fmt: skip
+        started.append(process)
+        return process
 
-    return call
+    yield call
+    for process in started:
+        with process:  # closes its pipes, then waits
+            process.kill()
 
 
 @pytest.fixture(scope="session")

@@ -190,7 +190,7 @@ def test_check(pm: Any) -> None:
 def test_what_is_wrong_with_an_app(start: Any, place: Path, text: str, why: str) -> None:
     Path("broken.py").write_text(text)
     process = start("check", "--app", "broken:app")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=100)
     assert process.returncode == 1
     assert out == ""
     assert why in err

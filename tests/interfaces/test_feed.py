@@ -1,7 +1,6 @@
 """`pm run --feed`: recorded events meet the deadlines of their own time."""
 
 import json
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -132,14 +131,14 @@ def test_a_feed_that_was_stopped_goes_on(bills: Any, stop_after: int) -> None:
 
 
 def test_a_signal_stops_a_feed(bills: Any, start: Any) -> None:
-    write(*(bill(n, "sent", f"2026-01-{1 + n // 1440:02}T{n // 60 % 24:02}:{n % 60:02}:00Z") for n in range(20_000)))
-    process = start(*FEED)
-    while not (Path("process-manager.db-wal").exists() and Path("process-manager.db-wal").stat().st_size > 300_000):
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    """It comes while the app takes one of the events in the middle, which sends it."""
+    signalled = "        if e.id == '300':\n            os.kill(os.getpid(), signal.SIGINT)\n        yield self.soon"
+    Path("signalled.py").write_text("import os, signal\n" + APP.replace("        yield self.soon", signalled))
+    write(*(bill(n, "sent", f"2026-01-01T{n // 60:02}:{n % 60:02}:00Z") for n in range(600)))
+    process = start("run", "--app", "signalled:app", *FEED[3:])
+    _, err = process.communicate(timeout=100)
     assert process.returncode == 130, err
-    assert "events published" in err
+    assert "301 events published" in err
 
 
 @pytest.mark.parametrize(

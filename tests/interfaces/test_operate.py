@@ -168,10 +168,10 @@ def test_wait_says_what_came_of_it(parcels: Pm, start: Callable[..., "subprocess
     run(parcels, "parcels_first")
     worker = start("run", "--app", "parcels_first:app")
     try:
-        answer = parcels("retry", "parcel", "2", "--reason", "x", "--wait", "30")
+        answer = parcels("retry", "parcel", "2", "--reason", "x", "--wait", "100")
     finally:
         worker.terminate()
-        worker.communicate(timeout=30)
+        worker.communicate(timeout=100)
     assert answer.code == 0
     assert answer.out.startswith("parcel-2: suspended: ValueError")
 

@@ -88,7 +88,7 @@ def test_following_ends_on_ctrl_c(start: Callable[..., "subprocess.Popen[str]"],
     assert process.stdout is not None
     assert orjson.loads(process.stdout.readline())["turn"] == 1
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=100)
     assert process.returncode == 130
     assert "Traceback" not in err
 
@@ -104,7 +104,7 @@ def test_following_shows_what_is_appended_meanwhile(start: Callable[..., "subpro
         store.append(Block(undone, [stranger], StreamState.ANY))
     assert orjson.loads(process.stdout.readline())["revision"] == last.revision + 1
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=20)
+    process.communicate(timeout=100)
 
 
 def test_following_has_no_end_to_stop_at(pm: Pm, demo: str, undone: str) -> None:

@@ -14,13 +14,10 @@ APP = "process_manager.examples.order_fulfilment:app"
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_signal_ends_the_worker_after_its_batch(start: Any, place: Path, number: int, code: int) -> None:
-    process = start("run", "--app", APP, "--store", "sqlite:///a.db")
-    until = time.monotonic() + 30
-    while not Path("a.db.deadlines").exists() and time.monotonic() < until:
-        time.sleep(0.05)
-    time.sleep(0.7)
+    process = start("run", "--app", APP, "--store", "sqlite:///a.db", "--metrics", "0")
+    assert "metrics: " in process.stderr.readline()  # said when it is about to work
     process.send_signal(number)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=100)
     assert (process.returncode, out) == (code, "")
     assert "0 turns" in err
 

@@ -23,7 +23,7 @@ from process_manager.examples.order_fulfilment.orders import Plan
 from process_manager.interfaces.bootstrap import driven_worker, open_store
 from process_manager.interfaces.cli.report import NAMES
 from process_manager.ports import EventStore
-from process_manager.testing.contract.support import eventually
+from process_manager.testing.contract.support import PATIENCE, eventually
 from projections.reports import REPORTS
 from projections.shipped import SHIPPED
 from projections.views import Views
@@ -157,8 +157,11 @@ def test_ids_to_act_on_are_never_those_of_views_that_are_behind(pm: Any, store: 
     assert {id_, "order_fulfilment-new"} <= set(fresh.out.split())
 
 
-def test_what_was_written_before_is_in_a_read_that_waits(pm: Any, store: EventStore, start: Callable[..., subprocess.Popen[str]]) -> None:
+def test_what_was_written_before_is_in_a_read_that_waits(
+    pm: Any, store: EventStore, start: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A runner in a process of its own follows; `--wait` returns when it has what was in the log. On an idle log it returns at once."""
+    monkeypatch.setattr("process_manager.interfaces.cli.views.PATIENCE", PATIENCE)
     Path("own.py").write_text(OWN)
     runner = start("projections", "run", "--projections", "own:orders", *STORE)
     try:
@@ -171,7 +174,7 @@ def test_what_was_written_before_is_in_a_read_that_waits(pm: Any, store: EventSt
         assert {each["name"]: each["lag"] for each in data(answer)}["placed"] == 0
     finally:
         runner.send_signal(signal.SIGINT)
-        runner.communicate(timeout=20)
+        runner.communicate(timeout=100)
         assert runner.returncode == 130
 
 

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from process_manager.adapters.sqlite import SqliteStore
 from process_manager.examples.order_fulfilment.messages import OrderPlaced
 from process_manager.ports import EventStore, Filter
 from process_manager.runtime.wiring import build_worker
+from process_manager.testing.contract.support import eventually
 from tests.runtime import answered_shop as shop
 
 APP = "tests.runtime.answered_shop:app"
@@ -86,13 +86,6 @@ def final(store: EventStore) -> tuple[dict[str, str], set[int]]:
     return {str(number): shop.status(store, str(number)) for number in range(ORDERS)}, set(commands.values())
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 90.0) -> None:
-    until = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.1)
-
-
 def test_three_workers_of_which_two_are_killed_come_to_what_one_on_a_file_comes_to(
     server: str, store: EventStore, pm_process: Pm, tmp_path: Path
 ) -> None:
@@ -122,7 +115,7 @@ def test_a_first_start_on_a_log_with_a_history_is_refused(server: str, store: Ev
     place_orders(store, 0, 1)
     for more in ((), ("--workers", "2")):
         refused = pm_process("run", "--app", APP, "--store", server, *more)
-        _, err = refused.communicate(timeout=60)
+        _, err = refused.communicate(timeout=100)
         assert refused.returncode == 3
         assert "write --from start to take them all" in err
         assert err.count("error:") == 1
@@ -133,7 +126,7 @@ def test_workers_under_one_parent_compete_until_all_is_taken(server: str, store:
     """None ends while another has something in its hands, and each did its share."""
     place_orders(store, 0, 30)
     team = pm_process("run", "--app", APP, "--store", server, "--from", "start", "--until-idle", "--workers", "3")
-    _, err = team.communicate(timeout=120)
+    _, err = team.communicate(timeout=100)
     assert team.returncode == 0, err
     assert ended(store) == 30
     assert {OrderPlaced.message_type} < {type_ for group in store.groups() for type_ in group.where.types}
@@ -145,11 +138,11 @@ def test_a_group_is_changed_under_its_worker_and_deleted_only_when_that_is_meant
     pm_process("run", "--app", APP, "--store", server, "--from", "start")
     eventually(lambda: ended(store) == 3)
     changed = pm_process("subscriptions", "update", "shop.processes", "--message-timeout", "77", "--yes", "--store", server)
-    assert changed.wait(60) == 0
+    assert changed.wait(100) == 0
     place_orders(store, 3, 6)
     eventually(lambda: ended(store) == 6)
     (group,) = (group for group in store.groups() if ".processes." in group.name)
     assert group.settings.message_timeout.total_seconds() == 77
     refused = pm_process("subscriptions", "delete", group.name, "--store", server)
-    assert refused.wait(60) == 3
+    assert refused.wait(100) == 3
     assert group.name in {each.name for each in store.groups()}

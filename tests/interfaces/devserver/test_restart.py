@@ -6,7 +6,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from esdbclient import EventStoreDBClient, NewEvent, StreamState
+from esdbclient import EventStoreDBClient, NewEvent, RecordedEvent, StreamState
 from esdbclient.exceptions import GrpcError, NotFound, StreamIsDeleted, WrongCurrentVersion
 
 from process_manager.adapters.sqlite import SqliteStore
@@ -33,6 +33,11 @@ def running(path: Path) -> Iterator[EventStoreDBClient]:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "store.db"
+
+
+def place_of(event: RecordedEvent) -> str:
+    """As a group names it that has come so far."""
+    return f"C:{event.commit_position}/P:{event.prepare_position}"
 
 
 def events(*names: str) -> list[NewEvent]:
@@ -93,7 +98,7 @@ def test_a_group_goes_on_behind_its_checkpoint_and_keeps_what_it_parked(path: Pa
             consumer.nack(refused, action="park")
             consumer.nack(again, action="retry")
             assert next(consumer).retry_count == 1
-            eventually(lambda: client.get_subscription_info("workers").last_checkpointed_event_position != "")
+            eventually(lambda: client.get_subscription_info("workers").last_checkpointed_event_position == place_of(refused))
             eventually(lambda: client.get_subscription_info("workers").parked_message_count == 1)
 
     with running(path) as client:

@@ -37,7 +37,7 @@ def serving(start: Start, *options: str) -> Iterator[str]:
         yield found[0]
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(100) == 0
         process.stderr.close()
         assert process.stdout
         process.stdout.close()
@@ -78,7 +78,7 @@ def test_what_is_in_the_file_is_served(start: Start, place: Path) -> None:
 def test_stopping_ends_a_subscription_with_unavailable(start: Start) -> None:
     with serving(start, "--store", "memory:") as url:
         client = EventStoreDBClient(url)
-        subscription = client.subscribe_to_all(timeout=30)
+        subscription = client.subscribe_to_all(timeout=100)
 
     with pytest.raises(ServiceUnavailable):
         next(subscription)
@@ -165,7 +165,7 @@ def test_what_was_answered_outlives_a_kill(start: Start, place: Path) -> None:
         for number in range(20):
             client.append_to_stream(f"order-{number}", current_version=StreamState.NO_STREAM, events=[EVENT])
     process.kill()
-    process.wait(20)
+    process.wait(100)
     process.stderr.close()
     process.stdout.close()
 

@@ -46,7 +46,7 @@ def event(name: str) -> NewEvent:
 )
 def test_what_it_leaves_out_is_unimplemented(channel: Any, method: str) -> None:
     with pytest.raises(grpc.RpcError) as refused:
-        channel.unary_unary(method)(b"", timeout=10)
+        channel.unary_unary(method)(b"", timeout=100)
 
     assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
@@ -54,7 +54,7 @@ def test_what_it_leaves_out_is_unimplemented(channel: Any, method: str) -> None:
 def test_a_hundred_calls_that_stay_open_hold_up_nobody(server: DevServer, channel: Any) -> None:
     streams = streams_pb2_grpc.StreamsStub(channel)
     follow: Json = {"all": {"end": {}}, "subscription": {}, "no_filter": {}, "uuid_option": {"string": {}}}
-    calls = [streams.Read(streams_pb2.ReadReq(options=follow), timeout=60) for _ in range(100)]
+    calls = [streams.Read(streams_pb2.ReadReq(options=follow), timeout=100) for _ in range(100)]
     assert {next(call).WhichOneof("content") for call in calls} == {"confirmation"}
     assert {next(call).WhichOneof("content") for call in calls} == {"caught_up"}
 
@@ -79,7 +79,7 @@ def test_a_subscriber_that_is_too_slow_reads_on_by_itself_and_misses_nothing(
 
     monkeypatch.setattr(subscribing._Live, "offer", watched)
     follow: Json = {"all": {"end": {}}, "subscription": {}, "no_filter": {}, "uuid_option": {"string": {}}}
-    call = streams_pb2_grpc.StreamsStub(channel).Read(streams_pb2.ReadReq(options=follow), timeout=60)
+    call = streams_pb2_grpc.StreamsStub(channel).Read(streams_pb2.ReadReq(options=follow), timeout=100)
     assert [next(call).WhichOneof("content") for _ in range(2)] == ["confirmation", "caught_up"]
 
     client = EventStoreDBClient(server.url)
@@ -103,7 +103,7 @@ def test_pings_without_a_call_are_welcome(server: DevServer) -> None:
     with grpc.insecure_channel(f"{server.host}:{server.port}", options=options) as channel:
         states: list[Any] = []
         channel.subscribe(states.append, try_to_connect=True)
-        grpc.channel_ready_future(channel).result(timeout=10)
+        grpc.channel_ready_future(channel).result(timeout=100)
         threading.Event().wait(4.5)  # more pings than a server bears that does not welcome them
 
         assert states[-1] is grpc.ChannelConnectivity.READY
@@ -120,7 +120,7 @@ class Counting(SqliteStore):
     def append_many(self, blocks: Sequence[Block], lease: Consumer | None = None) -> Sequence[Appended | StoreError]:
         self.transactions += 1
         self.begun.set()
-        self.go_on.wait(20)
+        self.go_on.wait(100)
         return super().append_many(blocks, lease)
 
 
@@ -135,7 +135,7 @@ def test_writes_that_wait_share_a_transaction_and_keep_the_order_of_each_stream(
     store = Counting(tmp_path / "store.db")
     writer, outcomes = Writer(Log(store)), list[Outcome]()
     writer.submit(append("first", IDS[0], outcomes.append))
-    assert store.begun.wait(20)
+    assert store.begun.wait(100)
     for number in range(1, 101):
         writer.submit(append(f"stream-{number % 50}", IDS[number], outcomes.append))
     store.go_on.set()

@@ -33,7 +33,7 @@ def test_what_is_appended_is_read_back_and_a_wrong_version_is_refused(client: Ev
 
 def test_a_subscription_gets_what_was_there_and_what_comes(client: EventStoreDBClient) -> None:
     client.append_to_stream("orders-1", current_version=StreamState.ANY, events=events(2))
-    with client.subscribe_to_all(timeout=20) as subscription:
+    with client.subscribe_to_all(timeout=100) as subscription:
         first = [next(subscription), next(subscription)]
         client.append_to_stream("orders-2", current_version=StreamState.ANY, events=events(1))
 

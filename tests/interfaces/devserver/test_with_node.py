@@ -15,7 +15,7 @@ from process_manager.adapters.sqlite import SqliteStore
 from process_manager.interfaces.devserver import serve
 
 HERE = Path(__file__).parent / "node"
-INSTALL = ("npm", "ci", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund")
+INSTALL = ("npm", "ci", "--prefer-offline", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=0")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def uri(tmp_path: Path) -> Iterator[str]:
 
 def test_it_appends_reads_subscribes_and_consumes_groups(node: Path, uri: str) -> None:
     done = subprocess.run(
-        ["node", "check.mjs", uri, uuid.uuid4().hex[:8]], cwd=node, capture_output=True, text=True, timeout=60, check=False
+        ["node", "check.mjs", uri, uuid.uuid4().hex[:8]], cwd=node, capture_output=True, text=True, timeout=100, check=False
     )
     assert done.returncode == 0, done.stderr
     seen: dict[str, Any] = json.loads(done.stdout)

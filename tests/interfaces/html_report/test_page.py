@@ -141,7 +141,7 @@ def test_without_what_draws_it_the_error_names_the_extra(report: Report) -> None
     """It is found before anything is read."""
     code = "import sys; sys.modules['vl_convert'] = None; from process_manager.interfaces.cli.main import main; main()"
     command = [sys.executable, "-c", code, "report", "overview", "-o", "html", "--store", "sqlite:///nowhere.db"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
 
     assert done.returncode == 1
     assert "pip install 'process-manager[html]'" in done.stderr
@@ -155,7 +155,7 @@ def test_other_formats_do_not_load_what_draws_the_page(recorded: Path) -> None:
         "print(code, sorted({'graphlay', 'jinja2', 'vl_convert'} & set(sys.modules)))"
     )
     command = [sys.executable, "-c", code, "overview", "--as-of", "2020-01-01", "--store", f"sqlite:///{recorded}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
 
     assert done.stdout.strip() == "0 []"
 

@@ -22,7 +22,7 @@ class Source(Protocol):
         """Some of the next records, each with its place; about `limit`, and none though there are more where matches are rare."""
 
     def newest(self, records: Sequence[Record]) -> int | None:
-        """The place of the last of these records that concerns the group."""
+        """The place of the last of these records that concerns the group and is still to come: news may be older than the group."""
 
 
 class StreamSource:
@@ -45,7 +45,7 @@ class StreamSource:
         return [(record, record.revision) for record in found]
 
     def newest(self, records: Sequence[Record]) -> int | None:
-        return next((it.revision for it in reversed(records) if it.stream == self._stream), None)
+        return next((it.revision for it in reversed(records) if it.stream == self._stream and it.revision > self._after), None)
 
 
 class AllSource:
@@ -69,4 +69,4 @@ class AllSource:
         return [(record, record.position) for record in found]
 
     def newest(self, records: Sequence[Record]) -> int | None:
-        return next((it.position for it in reversed(records) if self._matches(it)), None)
+        return next((it.position for it in reversed(records) if it.position > self._records.position and self._matches(it)), None)

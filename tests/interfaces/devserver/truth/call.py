@@ -11,7 +11,7 @@ import grpc
 from tests.interfaces.devserver.truth.plain import Plain
 from tests.interfaces.devserver.truth.protos import Json
 
-WITHIN = 10.0  # seconds in which an answer comes, if one is to come
+WITHIN = 60.0  # seconds in which an answer comes, if one is to come
 QUIET = 0.75  # seconds without an answer, where none is to come
 
 

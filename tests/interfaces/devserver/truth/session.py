@@ -191,6 +191,14 @@ class Session(Plain):
                 return
             time.sleep(0.02)
 
+    def until_stands(self, stream: str, revision: int) -> None:
+        """Wait until a stream has come so far, which a group may say of itself a moment before."""
+        limit, last = time.monotonic() + WITHIN, -1
+        while last < revision and time.monotonic() < limit:
+            with self.unrecorded():
+                got = self.read_stream(stream, {"end": {}}, backwards=True, count=1)
+            last = max((m.event.event.stream_revision for m in got if m.WhichOneof("content") == "event"), default=-1)
+
     def close(self) -> None:
         self.channel.close()
 

@@ -42,7 +42,9 @@ def group_deliver_and_ack(s: Session) -> None:
     c.send(s.ack(s.uid(uuid.uuid4())))
     c.take(1, only=0, note="after acks, one of an unknown id")
     s.until(g, a, last_checkpointed_event_position="4")
-    s.read_stream(f"$persistentsubscription-{a}::{g}-checkpoint", {"end": {}}, backwards=True, count=1)
+    checkpoints = f"$persistentsubscription-{a}::{g}-checkpoint"
+    s.until_stands(checkpoints, 1)
+    s.read_stream(checkpoints, {"end": {}}, backwards=True, count=1)
     c.close()
     s.until(g, a, connections=0)
     c = s.open_group(g, a)
@@ -152,6 +154,7 @@ def group_timeout(s: Session) -> None:
     s.create_group(g, a, message_timeout_ms=1000, max_retry_count=2)
     c = s.open_group(g, a)
     c.take(5, only=4, quiet=2.5)
+    s.until(g, a, parked_message_count=1)
     s.info(g, a, only=("parked_message_count", "outstanding_messages_count"))
     c.close()
 

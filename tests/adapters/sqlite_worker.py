@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-from itertools import count
 from uuid import uuid4
 
 from process_manager.adapters.sqlite import SqliteStore
@@ -21,11 +20,12 @@ def records(number: int, size: int) -> list[NewRecord]:
     return [NewRecord(str(uuid4()), "test.Happened", b'{"batch":%d}' % number, b"x" * 300) for _ in range(size)]
 
 
-def append_batches(store: SqliteStore, name: str) -> None:
-    """Append numbered batches of 20 blocks of 3 records without end; say each number when it is on disk."""
-    for number in count():
+def append_batches(store: SqliteStore, name: str, times: str) -> None:
+    """Append so many numbered batches of 20 blocks of 3 records, then wait to be killed; say each number when it is on disk."""
+    for number in range(int(times)):
         store.append_many([Block(f"{name}-{number}-{block}", records(number, 3), StreamState.NO_STREAM) for block in range(20)])
         say(number)
+    sys.stdin.readline()
 
 
 def append_to_one(store: SqliteStore, stream: str, times: str) -> None:

@@ -107,7 +107,7 @@ def test_a_kill_at_any_moment_loses_nothing_and_tears_nothing(path: Path, start:
     rng = random.Random(7)
     said: set[str] = set()
     for life in range(10):
-        worker = start("append_batches", path, f"life{life}")
+        worker = start("append_batches", path, f"life{life}", 100)
         numbers = [worker.heard() for _ in range(rng.randrange(1, 12))]
         spin(rng.random() * 0.01)
         numbers += worker.kill()
@@ -254,7 +254,7 @@ def test_processes_that_create_one_file_all_may(path: Path, start: Callable[...,
 
 def test_a_backup_while_others_write_is_a_whole_store(path: Path, tmp_path: Path, store: SqliteStore, start: Callable[..., Worker]) -> None:
     store.create_group("group", where=EVERY_TEST)
-    writer = start("append_batches", path, "life")
+    writer = start("append_batches", path, "life", 100)  # fewer records than a lag counts
     for number in range(5):
         writer.heard()
         copy = tmp_path / f"copy-{number}.db"

@@ -24,7 +24,7 @@ from process_manager.ports import EventStore
 from process_manager.runtime.worker import Worker
 from tests.core.samples import Began
 from tests.proof.test_long_life import put
-from tests.runtime.test_worker import place
+from tests.runtime.answered_shop import place
 from tests.testing.test_crash_points import Paying
 
 APP = "process_manager.examples.order_fulfilment:app"

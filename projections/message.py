@@ -6,8 +6,7 @@ import orjson
 
 from process_manager.core.codec import decode, decode_json
 from process_manager.core.facts import FACTS
-from process_manager.core.messages import Json
-from process_manager.core.messages import Message as Model
+from process_manager.core.messages import Json, Message as Model
 from process_manager.core.metadata import read_metadata
 from process_manager.core.records import Record
 from process_manager.errors import NewerFact, UndecodableMessage

@@ -8,8 +8,7 @@ import pytest
 
 pytest.importorskip("esdbclient", reason="the esdb extra is not installed")
 
-from hypothesis import settings
-from hypothesis import strategies as st
+from hypothesis import settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from process_manager.adapters.esdb.store import EsdbStore

@@ -16,8 +16,7 @@ pytest.importorskip("esdbclient", reason="the esdb extra is not installed")
 import grpc
 from esdbclient.protos.Grpc import shared_pb2, streams_pb2
 
-from process_manager.adapters.esdb import backoff
-from process_manager.adapters.esdb import pipeline as module
+from process_manager.adapters.esdb import backoff, pipeline as module
 from process_manager.adapters.esdb.client import Client
 from process_manager.adapters.esdb.pipeline import WINDOW, Pipeline
 from process_manager.errors import AccessDenied, StoreUnavailable, StreamDeleted, WrongExpectedVersion

@@ -17,8 +17,7 @@ from typing import Any
 
 import pytest
 
-from process_manager.adapters.sqlite import SqliteStore, lease
-from process_manager.adapters.sqlite import store as module
+from process_manager.adapters.sqlite import SqliteStore, lease, store as module
 from process_manager.core.records import Record
 from process_manager.ports import Block, Filter, GroupSettings, StreamState
 from process_manager.testing.contract.support import PATIENCE, eventually, some, take

@@ -5,8 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from process_manager.core import facts
 from process_manager.core.block import read_fact

@@ -1,8 +1,7 @@
 """A history replayed: the state at each revision is the fold of the facts up to it, and each turn says what it changed."""
 
 import orjson
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from process_manager.core.fold import fold
 from process_manager.core.instance import Instance

@@ -6,15 +6,13 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, event
 
 from process_manager.adapters.memory import MemoryStore
 from process_manager.core.facts import Ended, Started
 from process_manager.core.records import Record
-from projections import Message, Projection, Rows, reads
-from projections import views as database
+from projections import Message, Projection, Rows, reads, views as database
 from projections.errors import Overtaken, ProjectionError, ProjectionFailed
 from projections.follower import Follower
 from projections.runner import Runner, check

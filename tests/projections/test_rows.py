@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, create_engine, select
 
 from projections.rows import Rows

@@ -10,8 +10,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, assume, example, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, assume, example, given, settings, strategies as st
 
 from process_manager.adapters.clock import ManualClock
 from process_manager.adapters.deadline_index import SqliteDeadlineIndex

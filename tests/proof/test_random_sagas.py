@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from process_manager import App, Command, Event, Retry, Saga, SagaStep, handles, hours
 from process_manager.adapters.memory import MemoryStore

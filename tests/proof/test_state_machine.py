@@ -8,8 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import orjson
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from process_manager import App, Event

@@ -52,8 +52,7 @@ def opened_views(store_url: str, views_url: str | None, *, create: bool = False)
 
 def ready(store: "EventStore", views: "Views", needed: "Sequence[Projection]", *, wait: bool) -> None:
     """See that projections can be read, and say how far they are behind. Raises ProjectionError."""
-    from projections.lag import COUNTED, lag
-    from projections.lag import wait as wait_for
+    from projections.lag import COUNTED, lag, wait as wait_for
     from projections.runner import check
 
     if wait:

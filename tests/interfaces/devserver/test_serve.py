@@ -16,8 +16,7 @@ from esdbclient.exceptions import GrpcError, ServiceUnavailable
 from process_manager.adapters.sqlite import SqliteStore
 from process_manager.core.records import NewRecord
 from process_manager.interfaces.devserver import DevServer, Security, serve
-from process_manager.ports import Block
-from process_manager.ports import StreamState as Expected
+from process_manager.ports import Block, StreamState as Expected
 from tests.interfaces.conftest import Pm
 
 Start = Callable[..., subprocess.Popen[str]]

@@ -19,8 +19,7 @@ from process_manager.interfaces.devserver.log import Log
 from process_manager.interfaces.devserver.rules import Outcome, Rules, Write, Written
 from process_manager.interfaces.devserver.wire import new_record
 from process_manager.interfaces.devserver.writer import Writer
-from process_manager.ports import Appended, Block, Consumer
-from process_manager.ports import StreamState as Expected
+from process_manager.ports import Appended, Block, Consumer, StreamState as Expected
 from tests.interfaces.devserver.truth.protos import Json, streams_pb2, streams_pb2_grpc
 
 IDS = [f"00000000-0000-4000-8000-{number:012}" for number in range(1, 1000)]

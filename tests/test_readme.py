@@ -43,9 +43,20 @@ def test_the_tutorials_commands_do_what_it_says(trip: Path) -> None:
 
 def test_the_tutorials_tests_pass(trip: Path) -> None:
     """The process that the saga grows into is tested as the README shows."""
-    done = run(trip, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_process.py", "test_crashes.py")
+    done = run(trip, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_process.py", "test_rooms.py", "test_crashes.py")
 
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_handler_with_an_aggregate_takes_the_place_of_the_one_without(trip: Path) -> None:
+    """Its hotel has rooms in Venice too, so both trips are completed."""
+    app = (trip / "app.py").read_text()
+    before, plain, rest = app.partition("@handles(BookHotel)")
+    (trip / "app.py").write_text("from rooms import book_hotel\n" + before + rest[rest.index("@handles(CancelHotel)") :])
+    assert plain
+    for line in ("pm publish trips.jsonl", "pm run --until-idle --app app:app"):
+        assert run(trip, *line.split()).returncode == 0
+    assert [line.split(",")[3] for line in run(trip, "pm", "list", "-o", "csv").stdout.splitlines()] == ["status", "completed", "completed"]
 
 
 def test_the_readmes_own_projection_and_reports_work(trip: Path) -> None:

@@ -148,7 +148,10 @@ def without_rights() -> Iterator[None]:
     """Root may write everything, so be nobody for a while."""
     root = os.geteuid() == 0
     if root:
-        os.seteuid(65534)
+        try:
+            os.seteuid(65534)
+        except OSError:
+            pytest.skip("this root has nobody to be")
     try:
         yield
     finally:

@@ -22,7 +22,7 @@ def test_a_reader_that_goes_away_is_no_error(recorded: Path, arguments: tuple[st
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "process_manager.interfaces.cli.main", *arguments, "--store", f"sqlite:///{recorded}"]
-    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False, timeout=100)
     os.close(writing)
     assert done.returncode == 0
     assert "Error" not in done.stderr

@@ -108,7 +108,7 @@ def test_only_the_named_app_is_imported(tmp_path: Path) -> None:
         )
     command = [sys.executable, "-m", "process_manager.interfaces.cli.main", "check", "--app", "wanted:app"]
     done = subprocess.run(
-        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=100, check=False
     )
 
     assert done.returncode == 0, done.stderr

@@ -30,14 +30,17 @@ FOLLOW = 10_000
 FIRE = 512
 """Deadlines fired at once."""
 
-_NEUTRAL = frozenset(
+_NEUTRAL = frozenset(each.fact_type for each in (facts.Started, facts.EventTaken, facts.InputIgnored, facts.OperatorActed))
+"""Receipts that touch no deadline, unless the input that they hold had been kept until one."""
+
+_UNCONCERNED = frozenset(
     each.fact_type
     for each in (
-        facts.Started, facts.EventTaken, facts.InputIgnored, facts.Decided, facts.JoinDecided, facts.CompensationStarted,
-        facts.NothingToUndo, facts.CompensationFailed, facts.UndoSkipped, facts.OperatorActed, facts.Ended, facts.SnapshotTaken,
+        facts.Decided, facts.JoinDecided, facts.CompensationStarted, facts.NothingToUndo, facts.CompensationFailed, facts.UndoSkipped,
+        facts.Ended, facts.SnapshotTaken,
     )
 )  # fmt: skip
-"""Facts that touch no deadline, unless the input that they hold had been kept until one."""
+"""Facts that touch no deadline: they are not followed."""
 
 MOST = 2**31
 """Generations of a deadline: one that claims more was set by no turn."""
@@ -62,7 +65,7 @@ class DeadlineRunner:
         self._clock = clock
         self._counters = counters
         commands = (step.command.message_type for each in definitions.values() for step in each.steps.values())
-        self._where = Filter(types=frozenset({*FACTS, *commands, TIME_PASSED}))
+        self._where = Filter(types=frozenset({*FACTS, *commands, TIME_PASSED}) - _UNCONCERNED)
         index.begin(derive(*sorted(definitions), "", *sorted(self._where.types)), store.last_position())
         self._subscription = store.subscribe(after=index.position, where=self._where)
 

@@ -5,13 +5,14 @@
 - `_construct_esdb_connection`, `_construct_cluster_members`, `_discover_preferred_node` and `_targets`: gossip goes on naming a leader that
   has died, which esdbclient takes for one, and it asks the same node first each time, though that may be the one which is cut off;
 - `streams._stub` and `persistent_subscriptions._stub` with the headers and credentials of a call: BatchAppend as one long-lived call,
-  a group's Read without a thread that batches acks by a clock, GetInfo with the connections it tells, reads with a window of our own.
+  a group's Read without a thread that batches acks by a clock, GetInfo with the connections it tells, reads with a window of our own;
+- `_get_next_read_resp` of a read: what the server sends as it is, for a quarter of the CPU time of esdbclient's own events.
 """
 
 # ruff: noqa: SLF001  see above
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote
@@ -19,11 +20,12 @@ from urllib.parse import unquote
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else gRPC prints handshakes that fail to stderr; we raise errors that say it
 
 from esdbclient import EventStoreDBClient
-from esdbclient.common import AbstractReadResponse, GrpcOptions
+from esdbclient.common import GrpcOptions
 from esdbclient.connection import ESDBConnection
-from esdbclient.exceptions import DiscoveryFailed
+from esdbclient.exceptions import CancelledByClient, DiscoveryFailed, NotFound
 from esdbclient.gossip import ClusterMember, GossipService
 from esdbclient.protos.Grpc import gossip_pb2, persistent_pb2, shared_pb2
+from esdbclient.streams import ReadResponse
 
 from process_manager.adapters.esdb.address import ServerAddress
 from process_manager.adapters.esdb.errors import TROUBLE, translate
@@ -114,9 +116,13 @@ class Client(EventStoreDBClient):
         single = self.connection_spec.scheme == "esdb" and len(self.connection_spec.targets) == 1
         self.reconnect(None if single else leader)
 
-    def read_log(self, **options: Any) -> AbstractReadResponse:
-        """As `read_all`, with a server that looks at more records at a time than 30 for those that match."""
-        return self.streams.read(window_size=LOOKED_AT, metadata=self._call_metadata, credentials=self._call_credentials, **options)
+    def read(self, **options: Any) -> Generator[Any, None, None]:
+        """The server's messages of a read or a subscription, by the options of esdbclient's `streams.read`.
+
+        Close it when done. The server looks at more records at a time than 30 for those that match.
+        """
+        options |= {"window_size": LOOKED_AT, "checkpoint_interval_multiplier": 1}
+        return _messages(self.streams.read(metadata=self._call_metadata, credentials=self._call_credentials, **options))
 
     def batch_append(self, requests: Iterator[Any]) -> Any:
         """A BatchAppend call: an iterator of its answers that can be cancelled."""
@@ -144,6 +150,19 @@ class Client(EventStoreDBClient):
         for connection in getattr(self, "_retired", ()):
             connection.close()
         super().close()
+
+
+def _messages(response: ReadResponse) -> Generator[Any, None, None]:
+    """Ends quietly with the end of its client."""
+    with response:
+        while True:
+            try:
+                message = response._get_next_read_resp()
+            except (CancelledByClient, StopIteration):
+                return
+            if message.WhichOneof("content") == "stream_not_found":
+                raise NotFound
+            yield message
 
 
 def connect(address: ServerAddress, name: str) -> Client:

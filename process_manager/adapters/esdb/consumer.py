@@ -16,8 +16,6 @@ from threading import Event, Lock, Thread
 from typing import Any, cast
 
 import grpc
-from esdbclient import RecordedEvent
-from esdbclient.common import construct_recorded_event
 
 from process_manager.adapters.esdb.backoff import Backoff
 from process_manager.adapters.esdb.client import Client
@@ -26,7 +24,7 @@ from process_manager.adapters.esdb.group_records import GroupRecord, GroupRecord
 from process_manager.adapters.esdb.groups import is_marker, wants
 from process_manager.adapters.esdb.membership import Membership
 from process_manager.adapters.esdb.parking import Parking
-from process_manager.adapters.esdb.records import record_of
+from process_manager.adapters.esdb.records import Found, found
 from process_manager.adapters.esdb.signal import Signal
 from process_manager.core.records import Record
 from process_manager.errors import GroupNotFound, LeaseLost, StoreError, StoreUnavailable
@@ -128,17 +126,18 @@ class EsdbConsumer:
         if pushed.call is not self._call:
             return None
         message = pushed.event
+        record = self._record(found(message))
         ack_id = (message.link if message.HasField("link") else message.event).id.string
-        event = construct_recorded_event(message)
-        record = self._record(event) if event and wants(self._group, event) else None
         if record is None:
             self._unwanted.append(ack_id)
             return None
         return _Out(pushed.call, ack_id, Delivery(record, message.retry_count))
 
-    def _record(self, event: RecordedEvent) -> Record | None:
-        """What an event stands for; None when it is gone."""
-        return self._parking.original(event.data) if is_marker(self._group, event) else record_of(event)
+    def _record(self, event: Found | None) -> Record | None:
+        """What an event stands for; None when it is gone, or not for us."""
+        if event is None or not wants(self._group, event):
+            return None
+        return self._parking.original(event.record.data) if is_marker(self._group, event.record) else event.record
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
         self._check()

@@ -5,8 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from esdbclient import RecordedEvent
-
+from process_manager.adapters.esdb.records import Found
 from process_manager.ports import Filter
 
 _ANYTHING = r"[\s\S]*"  # a dot would stop at a line's end
@@ -42,10 +41,9 @@ def server_filter(where: Filter, *, types: Iterable[str] = (), streams: Iterable
     return ServerFilter(f"(?:{'|'.join([_NOT_THE_STORES_OWN, *map(re.escape, types)])})")
 
 
-def passes(where: Filter, event: RecordedEvent) -> bool:
-    """Whether a filter asks for an event; for a resolved link, as on the server, whether it asks for the link."""
-    at = event.link or event
-    return where.matches(at.type, at.stream_name)
+def passes(where: Filter, found: Found) -> bool:
+    """Whether a filter asks for what was found; for a resolved link, as on the server, whether it asks for the link."""
+    return where.matches(found.itself.type, found.itself.stream)
 
 
 def _pattern(names: Iterable[str], prefixes: Iterable[str]) -> str:

@@ -6,14 +6,12 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from esdbclient import RecordedEvent
-
 from process_manager.adapters.esdb.client import LOOKED_AT, QUERY_DEADLINE
 from process_manager.adapters.esdb.filtering import ServerFilter, passes, server_filter
 from process_manager.adapters.esdb.group_records import GroupRecord, GroupRecords
 from process_manager.adapters.esdb.parking import Parking, marker_of, stream_of
 from process_manager.adapters.esdb.reading import Reading
-from process_manager.adapters.esdb.records import place, record_of
+from process_manager.adapters.esdb.records import Found
 from process_manager.core.records import Record
 from process_manager.errors import GroupExists, GroupNotFound, StoreError, StreamNotFound, WrongExpectedVersion
 from process_manager.ports import BEFORE_ALL, Filter, GroupInfo, GroupSettings
@@ -43,16 +41,16 @@ def filter_of(group: GroupRecord) -> ServerFilter:
     return server_filter(group.where, types=[marker_of(group.name)], streams=[stream_of(group.name)])
 
 
-def is_marker(group: GroupRecord, event: RecordedEvent) -> bool:
-    """Whether an event stands for a parked one that this group gets again."""
-    return event.type == marker_of(group.name) and event.stream_name == stream_of(group.name)
+def is_marker(group: GroupRecord, record: Record) -> bool:
+    """Whether a record stands for a parked one that this group gets again."""
+    return record.type == marker_of(group.name) and record.stream == stream_of(group.name)
 
 
-def wants(group: GroupRecord, event: RecordedEvent) -> bool:
+def wants(group: GroupRecord, found: Found) -> bool:
     """Whether something that came through the server's filter is for this group."""
-    if place(event) <= group.after:
+    if found.record.position <= group.after:
         return False
-    return is_marker(group, event) if (event.link or event).stream_name == stream_of(group.name) else passes(group.where, event)
+    return is_marker(group, found.record) if found.itself.stream == stream_of(group.name) else passes(group.where, found)
 
 
 class Groups:
@@ -155,8 +153,8 @@ class Groups:
     def _behind(self, group: GroupRecord, after: int | None, *, backwards: bool = False) -> Iterator[Record]:
         asked = filter_of(group)
         one = backwards and asked.exact and not asked.by_stream  # then what comes first is wanted, or nothing is
-        events = self._reading.log_events(after, asked.arguments(), backwards=backwards, limit=1 if one else None)
-        return (record_of(it) for it in events if wants(group, it))
+        every = self._reading.in_log(after, asked.arguments(), backwards=backwards, limit=1 if one else None)
+        return (it.record for it in every if wants(group, it))
 
     def _server_has(self, name: str) -> bool:
         with suppress(GroupNotFound):

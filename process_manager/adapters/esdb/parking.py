@@ -13,11 +13,10 @@ from datetime import datetime
 from uuid import uuid4
 
 import orjson
-from esdbclient import RecordedEvent
 
 from process_manager.adapters.esdb.pipeline import Pipeline
 from process_manager.adapters.esdb.reading import Reading
-from process_manager.adapters.esdb.records import record_of
+from process_manager.adapters.esdb.records import Found
 from process_manager.core.records import NewRecord, Record
 from process_manager.errors import AccessDenied, StoreError, StreamDeleted, StreamNotFound, WrongExpectedVersion
 from process_manager.ports import Block, ExpectedVersion, Parked, StreamState
@@ -105,10 +104,10 @@ class Parking:
         """What is parked, by the server too or by us alone, and the version of our stream that says so."""
         version, parked = -1, dict[bytes, Parked]()
         gone: dict[bytes, int] = {}  # when it was replayed or dropped
-        for event in self._events(stream_of(group)):
-            record, version = record_of(event), (event.link or event).stream_position
-            if event.link:
-                parked[event.link.data] = _parked(event.link, record)
+        for found in self._found(stream_of(group)):
+            record, version = found.record, found.itself.revision
+            if found.link:
+                parked[found.link.data] = _parked(found.link, record)
             elif record.type == CLEARED:
                 parked.clear()
             elif record.type in {marker_of(group), DROPPED}:
@@ -120,20 +119,20 @@ class Parking:
         return sorted(parked.values(), key=lambda it: (it.parked_at, it.record.position)), version
 
     def _by_server(self, group: str) -> Iterator[Parked]:
-        for event in self._events(f"$persistentsubscription-$all::{group}-parked"):
-            if event.link and (record := self.original(event.link.data)):
-                yield _parked(event.link, record)
+        for found in self._found(f"$persistentsubscription-$all::{group}-parked"):
+            if found.link and (record := self.original(found.link.data)):
+                yield _parked(found.link, record)
 
-    def _events(self, stream: str) -> Iterator[RecordedEvent]:
+    def _found(self, stream: str) -> Iterator[Found]:
         with suppress(StreamNotFound, StreamDeleted, AccessDenied):
-            yield from self._reading.stream_events(stream)
+            yield from self._reading.in_stream(stream)
 
 
 def _target(record: Record) -> bytes:
     return f"{record.revision}@{record.stream}".encode()
 
 
-def _parked(link: RecordedEvent, record: Record) -> Parked:
+def _parked(link: Record, record: Record) -> Parked:
     """A parked record. A resolved link does not tell where its target stands in the log, so ours do; the server's say when as a date."""
     content = orjson.loads(link.metadata or b"{}")
     at = content.get("at") or _micros(content.get("added"))

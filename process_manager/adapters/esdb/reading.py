@@ -1,24 +1,22 @@
 """Reading streams and the log. A read that breaks goes on behind the last record it gave, for as long as the patience lasts."""
 
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from itertools import islice
 from typing import Any, TypeVar
-
-from esdbclient import RecordedEvent
 
 from process_manager.adapters.esdb.backoff import Backoff
 from process_manager.adapters.esdb.client import QUERY_DEADLINE, Client
 from process_manager.adapters.esdb.errors import TROUBLE, leader, translate
 from process_manager.adapters.esdb.filtering import passes, server_filter
-from process_manager.adapters.esdb.records import place, record_of
+from process_manager.adapters.esdb.records import Found, found
 from process_manager.core.records import Record
 from process_manager.errors import StoreUnavailable
 from process_manager.ports import BEFORE_ALL, EVERYTHING, Filter
 
 T = TypeVar("T")
-Open = Callable[[RecordedEvent | None], Any]
-"""Opens a read behind an event, or from its start."""
+Open = Callable[[Found | None], Generator[Any, None, None] | None]
+"""Opens a read behind what was found last, or from its start; None where nothing can be."""
 
 
 class Reading:
@@ -40,62 +38,60 @@ class Reading:
 
     def stream(self, name: str, *, start: int | None = None, backwards: bool = False, limit: int | None = None) -> Iterator[Record]:
         """See `EventStore.read_stream`."""
-        return map(record_of, self.stream_events(name, start=start, backwards=backwards, limit=limit))
+        return (each.record for each in self.in_stream(name, start=start, backwards=backwards, limit=limit))
 
-    def stream_events(
-        self, name: str, *, start: int | None = None, backwards: bool = False, limit: int | None = None
-    ) -> Iterator[RecordedEvent]:
+    def in_stream(self, name: str, *, start: int | None = None, backwards: bool = False, limit: int | None = None) -> Iterator[Found]:
         """The same with links beside what they point to."""
 
-        def open_(last: RecordedEvent | None) -> Any:
-            position = start if last is None else last.stream_position + (-1 if backwards else 1)
+        def open_(last: Found | None) -> Generator[Any, None, None] | None:
+            position = start if last is None else last.itself.revision + (-1 if backwards else 1)
             if position is not None and position < 0:
-                return nullcontext(())
-            return self._client.read_stream(name, stream_position=position, backwards=backwards, resolve_links=True, **_most(most))
+                return None
+            return self._client.read(stream_name=name, stream_position=position, backwards=backwards, resolve_links=True, **_most(most))
 
         most = limit or (None if limit is None else 1)  # a server refuses 0, and the stream must be there all the same
-        events = self._patiently(open_, stream=name)
+        every = self._patiently(open_, stream=name)
         if limit == 0:
-            next(events, None)
-        return islice(events, limit)
+            next(every, None)
+        return islice(every, limit)
 
     def log(
         self, *, after: int | None = None, backwards: bool = False, limit: int | None = None, where: Filter = EVERYTHING
     ) -> Iterator[Record]:
         """See `EventStore.read_all`."""
         asked = server_filter(where)
-        events = self.log_events(after, asked.arguments(), backwards=backwards, limit=limit if asked.exact else None)
-        return islice((record_of(it) for it in events if asked.exact or passes(where, it)), limit)
+        every = self.in_log(after, asked.arguments(), backwards=backwards, limit=limit if asked.exact else None)
+        return islice((it.record for it in every if asked.exact or passes(where, it)), limit)
 
-    def log_events(
-        self, after: int | None, filters: dict[str, Any], *, backwards: bool = False, limit: int | None = None
-    ) -> Iterator[RecordedEvent]:
-        """Events of the log behind, or backwards before, a position. The server's reads are inclusive forwards, exclusive backwards."""
+    def in_log(self, after: int | None, filters: dict[str, Any], *, backwards: bool = False, limit: int | None = None) -> Iterator[Found]:
+        """What is in the log behind, or backwards before, a position. The server's reads are inclusive forwards, exclusive backwards."""
         if limit == 0 or (backwards and after == BEFORE_ALL):
             return iter(())
 
-        def open_(last: RecordedEvent | None) -> Any:
-            position = last.commit_position if last else None if after == BEFORE_ALL else after
+        def open_(last: Found | None) -> Generator[Any, None, None] | None:
+            position = last.record.position if last else None if after == BEFORE_ALL else after
             most = _most(None if limit is None else limit + 1)
-            return self._client.read_log(commit_position=position, backwards=backwards, resolve_links=True, **filters, **most)
+            return self._client.read(commit_position=position, backwards=backwards, resolve_links=True, **filters, **most)
 
-        events = self._patiently(open_)
+        every = self._patiently(open_)
         if after is not None and not backwards:
-            events = (event for event in events if place(event) > after)
-        return islice(events, limit)
+            every = (each for each in every if each.record.position > after)
+        return islice(every, limit)
 
-    def _patiently(self, open_: Open, stream: str = "") -> Iterator[RecordedEvent]:
-        """The events of a read that goes on wherever it broke."""
-        last: RecordedEvent | None = None
+    def _patiently(self, open_: Open, stream: str = "") -> Iterator[Found]:
+        """What a read finds that goes on wherever it broke."""
+        last: Found | None = None
         backoff: Backoff | None = None
         while True:
             self._client.check_open()
             try:
-                with open_(None if last is None else last.link or last) as events:
-                    for event in events:
-                        if last is None or place(event) != place(last):
-                            last, backoff = event, None
-                            yield event
+                if (messages := open_(last)) is None:
+                    return
+                with closing(messages):
+                    for each in filter(None, map(_found, messages)):
+                        if last is None or each.record.position != last.record.position:
+                            last, backoff = each, None
+                            yield each
                 self._client.check_open()  # whose end ends all reads quietly
                 return
             except TROUBLE as error:
@@ -118,13 +114,17 @@ class Reading:
         arguments = server_filter(EVERYTHING).arguments()
 
         def newest(client: Client) -> int:
-            with client.read_log(backwards=True, limit=1, timeout=QUERY_DEADLINE, **arguments) as events:
-                return next((event.commit_position or 0 for event in events), BEFORE_ALL)
+            with closing(client.read(backwards=True, limit=1, timeout=QUERY_DEADLINE, **arguments)) as messages:
+                return next((each.record.position for each in filter(None, map(_found, messages))), BEFORE_ALL)
 
         return self.ask(newest, patience=patience)
 
     def close(self) -> None:
         self._client.close()
+
+
+def _found(message: Any) -> Found | None:
+    return found(message.event) if message.HasField("event") else None
 
 
 def _most(limit: int | None) -> dict[str, Any]:

@@ -1,29 +1,44 @@
-"""Records as the client hands them out, and appends as the server takes them."""
+"""Records as the server sends them, and appends as it takes them."""
 
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from esdbclient import RecordedEvent
 from esdbclient.protos.Grpc import shared_pb2, streams_pb2
 
 from process_manager.core.records import NewRecord, Record
 from process_manager.ports import Block, StreamState
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _JSON = {"content-type": "application/json"}
 _BYTES = {"content-type": "application/octet-stream"}
 
 
-def record_of(event: RecordedEvent) -> Record:
-    """A resolved link gives the record it points to, at the place of the link in the log."""
-    created = (event.recorded_at - _EPOCH) // _MICROSECOND if event.recorded_at else 0
-    return Record(str(event.id), event.type, event.data, event.metadata, event.stream_name, event.stream_position, place(event), created)
+class Found(NamedTuple):
+    """What a read has found; for a resolved link the record that it points to, at the place of the link in the log."""
+
+    record: Record
+    link: Record | None = None
+
+    @property
+    def itself(self) -> Record:
+        """What stands in the stream that was read: the link, where there is one."""
+        return self.link or self.record
 
 
-def place(event: RecordedEvent) -> int:
-    """Where an event, or the link to it, stands in the log."""
-    return (event.link or event).commit_position or 0
+def found(event: Any) -> Found | None:
+    """What an event of a read, or of a group's, stands for; None for a link to what is gone."""
+    if not event.event.id.string:
+        return None
+    if not event.HasField("link"):
+        return Found(_record(event.event))
+    link = _record(event.link)
+    return Found(_record(event.event)._replace(position=link.position), link)
+
+
+def _record(event: Any) -> Record:
+    given, stream = event.metadata, event.stream_identifier.stream_name.decode()
+    created = int(given.get("created") or 0) // 10  # they count tenths of microseconds
+    return Record(
+        event.id.string, given["type"], event.data, event.custom_metadata, stream, event.stream_revision, event.commit_position, created
+    )
 
 
 def append_request(block: Block, correlation: str) -> Any:

@@ -3,18 +3,16 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from queue import Empty, Full, Queue
+from contextlib import closing
+from queue import Empty, SimpleQueue
 from threading import Event, Thread
 
-from esdbclient import Checkpoint, RecordedEvent
-from esdbclient.common import AbstractCatchupSubscription
-
 from process_manager.adapters.esdb.backoff import Backoff
-from process_manager.adapters.esdb.client import LOOKED_AT, Client
+from process_manager.adapters.esdb.client import Client
 from process_manager.adapters.esdb.errors import TROUBLE, leader, translate
 from process_manager.adapters.esdb.filtering import passes, server_filter
 from process_manager.adapters.esdb.reading import Reading
-from process_manager.adapters.esdb.records import place, record_of
+from process_manager.adapters.esdb.records import Found, found
 from process_manager.adapters.esdb.signal import Signal
 from process_manager.core.records import Record
 from process_manager.errors import StoreError, StoreUnavailable
@@ -24,6 +22,12 @@ log = logging.getLogger(__name__)
 
 AHEAD = 2_000
 """Records that the thread may be ahead of who takes them; then the server waits."""
+
+ROOM_WITHIN = 0.01
+"""Seconds between its looks for room."""
+
+Arrival = Found | int
+"""A record, or a checkpoint: the position up to which there is none."""
 
 SENT_WITHIN = 0.5
 """Seconds that the server gets to send what stands in the log, before it is read."""
@@ -39,7 +43,7 @@ class EsdbSubscription:
         self._signal = signal
         self._where = where
         self._asked = server_filter(where)
-        self._arrived: Queue[RecordedEvent | StoreError] = Queue(AHEAD)
+        self._arrived: SimpleQueue[Arrival | StoreError] = SimpleQueue()
         self._closed = Event()
         self._client = connect()
         self._thread = Thread(target=self._follow, args=(after,), name="pm-subscription", daemon=True)
@@ -59,21 +63,21 @@ class EsdbSubscription:
                 break
         return found
 
-    def _next(self, timeout: float) -> RecordedEvent | StoreError | None:
+    def _next(self, timeout: float) -> Arrival | StoreError | None:
         try:
             return self._arrived.get(timeout=timeout) if timeout > 0 else self._arrived.get_nowait()
         except Empty:
             return None
 
-    def _take(self, item: RecordedEvent | StoreError) -> Sequence[Record]:
+    def _take(self, item: Arrival | StoreError) -> Sequence[Record]:
         if isinstance(item, StoreError):
             raise item
-        if place(item) <= self.position:
+        if (at := _place(item)) <= self.position:
             return ()
-        self.position = place(item)
-        if isinstance(item, Checkpoint):
+        self.position = at
+        if isinstance(item, int):
             return ()
-        return (record_of(item),) if self._asked.exact or passes(self._where, item) else ()
+        return (item.record,) if self._asked.exact or passes(self._where, item) else ()
 
     def _on_its_way(self, limit: int) -> list[Record]:
         """What matches between the position and the log's end: an empty queue says nothing, the server may be sending it."""
@@ -96,37 +100,33 @@ class EsdbSubscription:
         backoff = Backoff()
         while not self._closed.is_set():
             try:
-                events = self._subscribe(after)
-                for event in events:
+                for arrival in self._subscribe(after):
                     backoff = Backoff()
-                    after = max(after, place(event))
-                    self._hand_on(event)
+                    after = max(after, _place(arrival))
+                    self._hand_on(arrival)
                 raise StoreUnavailable("the subscription ended unasked")
             except (*TROUBLE, StoreError) as error:
                 if not self._closed.is_set() and not self._recover(error, backoff):
                     return
 
-    def _subscribe(self, after: int) -> AbstractCatchupSubscription:
+    def _subscribe(self, after: int) -> Iterator[Arrival]:
+        position = None if after == BEFORE_ALL else after
         try:
-            return self._client.subscribe_to_all(
-                commit_position=None if after == BEFORE_ALL else after,
-                resolve_links=True,
-                include_checkpoints=True,
-                window_size=LOOKED_AT,
-                checkpoint_interval_multiplier=1,
-                **self._asked.arguments(),
-            )
+            messages = self._client.read(commit_position=position, subscribe=True, resolve_links=True, **self._asked.arguments())
         except StopIteration:  # what esdbclient makes of a call that ends before it is confirmed
             raise StoreUnavailable("the server ended the subscription before it was confirmed") from None
+        with closing(messages):
+            for message in messages:
+                if message.HasField("checkpoint"):
+                    yield message.checkpoint.commit_position
+                elif message.HasField("event") and (event := found(message.event)):
+                    yield event
 
-    def _hand_on(self, event: RecordedEvent) -> None:
-        while not self._closed.is_set():
-            try:
-                self._arrived.put(event, timeout=1.0)
-            except Full:
-                continue
-            self._signal.arrived()
-            return
+    def _hand_on(self, arrival: Arrival) -> None:
+        while self._arrived.qsize() >= AHEAD and not self._closed.wait(ROOM_WITHIN):
+            pass
+        self._arrived.put(arrival)
+        self._signal.arrived()
 
     def _recover(self, error: Exception, backoff: Backoff) -> bool:
         """Wait and reconnect; or give up with an error for who takes the records."""
@@ -146,3 +146,7 @@ class EsdbSubscription:
         if not self._closed.is_set():
             self._closed.set()
             self._client.close()
+
+
+def _place(arrival: Arrival) -> int:
+    return arrival if isinstance(arrival, int) else arrival.record.position

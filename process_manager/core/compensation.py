@@ -68,7 +68,11 @@ def recover(draft: Draft) -> None:
     if state.compensates:
         draft.record(facts.CompensationStarted(reason=state.outcome))
     else:
-        draft.record(facts.Ended(status="completed", outcome=state.outcome))
+        draft.record(facts.Ended(status="completed", outcome=state.outcome, left_undone=_left_undone(state)))
+
+
+def _left_undone(instance: Instance) -> list[str]:
+    return sorted({run.step for run in instance.runs.values() if run.undo == "skipped" and run.life == instance.life})
 
 
 def advance(draft: Draft) -> None:
@@ -87,7 +91,7 @@ def advance(draft: Draft) -> None:
 def _end(draft: Draft) -> None:
     failed = next((run for run in draft.state.runs.values() if run.undo == "failed"), None)
     if failed is None:
-        draft.record(facts.Ended(status="compensated", outcome=draft.state.outcome))
+        draft.record(facts.Ended(status="compensated", outcome=draft.state.outcome, left_undone=_left_undone(draft.state)))
     else:
         _failed(draft, failed, f"{failed.step} was not undone")
 

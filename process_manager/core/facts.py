@@ -5,7 +5,7 @@ The other facts say what followed. A step's start has no fact of its own: the co
 with step, run and attempt in its metadata (see `block`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
@@ -239,12 +239,14 @@ class UndoSkipped(Fact):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended(Fact):
-    """The life is over: completed, compensated, aborted or cancelled; `surplus` runs, which are not done, no join needs any more."""
+    """The life is over: completed, compensated, aborted or cancelled; `surplus` runs, which are not done, no join needs any more;
+    `left_undone` names the steps whose undo an operator has skipped."""
 
     fact_type = "pm.ended"
     status: str
     outcome: str
     surplus: list[str] = field(default_factory=list)
+    left_undone: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,6 +285,11 @@ class StepStarted(Fact):
     keep: bool = False  # the run matters after its answer: it can be undone, or a join counts it
     undoable: bool = False
     id: str = ""
+
+
+def outcome_told(outcome: str, left_undone: Sequence[str]) -> str:
+    """The outcome of a life as people are told it."""
+    return outcome + (f" (left undone: {', '.join(left_undone)})" if left_undone else "")
 
 
 def _tree(root: type[Fact]) -> list[type[Fact]]:

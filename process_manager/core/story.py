@@ -123,7 +123,7 @@ def _join(fact: facts.JoinDecided, names: dict[str, str]) -> str:
 
 
 def _ended(fact: facts.Ended, _: dict[str, str]) -> str:
-    return f"{fact.status}: {fact.outcome}"
+    return f"{fact.status}: {facts.outcome_told(fact.outcome, fact.left_undone)}"
 
 
 _TOLD: dict[type[Fact], tuple[Kind, Callable[[Any, dict[str, str]], str]]] = {

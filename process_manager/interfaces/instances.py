@@ -25,12 +25,13 @@ _BETWEEN = frozenset(FACTS) - {facts.SnapshotTaken.fact_type}
 class Found:
     """What a list says of an instance."""
 
-    __slots__ = ("life", "outcome", "stage", "started", "stream", "suspended", "updated", "version")
+    __slots__ = ("life", "outcome", "stage", "started", "stream", "suspended", "undo_failed", "updated", "version")
 
     def __init__(self, stream: str) -> None:
         self.stream = stream
         self.stage = ""
         self.suspended = ""
+        self.undo_failed = False
         self.life = 0
         self.version = 0
         self.started: datetime | None = None
@@ -41,18 +42,22 @@ class Found:
         match fact:
             case facts.Started():
                 self.stage, self.life, self.version, self.started, self.outcome = "running", fact.life, fact.definition_version, time, ""
+                self.undo_failed = False
             case facts.CompensationStarted():
-                self.stage, self.outcome = "compensating", fact.reason
+                self.stage, self.outcome, self.undo_failed = "compensating", fact.reason, False
             case facts.CompensationFailed():
-                self.stage, self.outcome = "compensation_failed", fact.reason
+                self.undo_failed, self.outcome = True, fact.reason
             case facts.Ended():
-                self.stage, self.outcome = fact.status, fact.outcome
+                self.undo_failed = self.undo_failed and self.stage != "completed"  # recorded again where an undo that failed is settled
+                self.stage, self.outcome = fact.status, facts.outcome_told(fact.outcome, fact.left_undone)
             case facts.Suspended():
                 self.stage, self.suspended = self.stage or "not_started", fact.error
             case facts.OperatorActed(action="suspend"):
                 self.suspended = f"by {fact.actor}: {fact.reason}"
-            case facts.OperatorActed(action=action) if not action.endswith("-deadline"):
+            case facts.OperatorActed(action=action) if self.suspended and not action.endswith("-deadline"):
                 self.suspended = ""
+            case facts.OperatorActed(action="retry" | "skip"):
+                self.undo_failed = False
             case facts.InputKept() if not self.stage:
                 self.stage = "not_started"
             case _:
@@ -61,7 +66,8 @@ class Found:
     @property
     def status(self) -> str:
         """`suspended`, whatever it was before; "" for one that nothing is known of."""
-        return "suspended" if self.suspended else self.stage
+        failed = self.undo_failed and self.stage in {"compensating", "compensated", "completed"}
+        return "suspended" if self.suspended else "compensation_failed" if failed else self.stage
 
     def row(self) -> dict[str, Any]:
         process, _, key = self.stream.partition("-")

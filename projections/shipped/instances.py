@@ -73,7 +73,7 @@ class Instances(Projection, name="instances", tables=[INSTANCES]):
     @reads(facts.Ended)
     def ended(self, message: Message, rows: Rows) -> None:
         data, time = message.data, message.time
-        stage, outcome = data["status"], data["outcome"]
+        stage, outcome = data["status"], facts.outcome_told(data["outcome"], data.get("left_undone", ()))
         if stage == "completed":
             row = _row(message, rows)
             again = row.get("stage") == "completed"  # recorded again where an undo that had failed is settled after the end

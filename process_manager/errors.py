@@ -1,7 +1,7 @@
 """Every error this library raises on purpose, as one tree.
 
     ProcessManagerError
-    ├── DefinitionError            a class says something that cannot work (raised when it is created)
+    ├── DefinitionError            a class says something that cannot work (raised when it is created, other findings in its notes)
     ├── AppError                   an app is wired wrongly (raised at start, every finding at once)
     ├── StartNotNamed              a new consumer group would take in what others did before
     ├── CommandOwned               another app handles these commands
@@ -17,7 +17,9 @@
         ├── StreamDeleted          deleted or tombstoned
         ├── AppendTooLarge         more than one append may hold
         ├── GroupNotFound, GroupExists, LeaseLost
-        └── StoreUnavailable, AccessDenied, StoreFull, StoreReadOnly, StoreTooNew, NotAStore
+        ├── StoreUnavailable, AccessDenied, StoreFull, StoreReadOnly, StoreTooNew
+        └── NotAStore
+            └── BadAddress         a store's address cannot be used as it is written
 
 Messages say what to do next; what a program needs to know stands in attributes.
 """
@@ -34,7 +36,7 @@ class DefinitionError(ProcessManagerError):
 
     def __init__(self, owner: str, member: str, problem: str, mend: str) -> None:
         where = f"{owner}.{member}" if member else owner
-        super().__init__(f"{where}: {problem}. {mend}.")
+        super().__init__(f"{where}: {problem}: {mend}")
         self.owner = owner
         self.member = member
         self.problem = problem

@@ -38,6 +38,8 @@ def _name(definition: Definition) -> None:
             definition, "", f"the process name {definition.name!r} cannot stand before the first '-' of a stream name",
             "give a name of letters, digits and underscores",
         )  # fmt: skip
+    if type(definition.version) is not int or definition.version < 1:
+        raise _fail(definition, "", f"version={definition.version!r} is no number from 1 up", "write version=1")
 
 
 def _is_message(cls: object, kind: type[Message]) -> bool:
@@ -199,7 +201,8 @@ def _keys(definition: Definition) -> None:
         if type_ not in definition.routes:
             event = handled.event.__name__
             mend = f'give it the field that the class argument key="..." names, or add keys=(by({event}, lambda event: ...),)'
-            raise _fail(definition, "", f"which instance a {event} concerns is not said", mend)
+            why = f"it has no field {definition.key!r}" if definition.key else "the class has no key"
+            raise _fail(definition, "", f"which instance {event} concerns is not said, as {why}", mend)
 
 
 def _starts(definition: Definition) -> None:

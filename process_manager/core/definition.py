@@ -46,6 +46,7 @@ class Definition:
 
     name: str
     cls: type
+    key: str  # the class argument: the field that says which instance an event concerns
     version: int
     fold_version: str
     doc: str
@@ -121,6 +122,7 @@ def define(cls: type, *, name: str, version: int, fold_version: int, key: str, k
     return Definition(
         name=name,
         cls=cls,
+        key=key,
         version=version,
         fold_version=f"{FOLD_VERSION}.{fold_version}",
         doc=inspect.getdoc(cls) or "",
@@ -168,6 +170,8 @@ def _reaction(cls: type, name: str, function: Any) -> Reaction:
 
 
 def _parameters(cls: type, name: str, function: Any, mark: Mark, annotation: Any) -> None:
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise DefinitionError(cls.__name__, name, "it is async", "write a plain generator: what takes time is done by handlers")
     takes = len(inspect.signature(function).parameters) - 1
     wanted = 0 if mark.kind in {"join", "due"} else 1
     if takes != wanted:

@@ -1,5 +1,6 @@
 """A turn under way: a draft of the instance, the facts so far, and the records that they become."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ from process_manager.core.joins import surplus_at_end
 from process_manager.core.messages import Command, Message
 from process_manager.core.reactions import Reaction
 from process_manager.core.records import NewRecord
-from process_manager.core.steps import AnyStep
+from process_manager.core.steps import AnyStep, Default
 from process_manager.errors import ReactionError
 
 ROOM = 512 * 1024
@@ -78,8 +79,8 @@ class Draft:
         self.state.reactions.add(reaction.name)
         self.reacting = reaction.name
         effects = reaction.function(self.definition.cls(self._remembered(), self.now), *arguments)
-        if effects is None:
-            raise ReactionError(f"{reaction.name} returned None: it must yield its effects")
+        if not isinstance(effects, Iterator):
+            raise ReactionError(f"{reaction.name} returned {effects!r}: it must yield its effects")
         ended = False
         for effect in effects:
             if ended:
@@ -120,9 +121,9 @@ class Draft:
                 raise ReactionError(f"{reaction.name} yielded {effect!r}, which is no effect")
         return False
 
-    def follow(self, ending: Ending | object) -> None:
+    def follow(self, ending: Default) -> None:
         """Do what an ending, or a step's stated default, says; CONTINUE says nothing."""
-        if not isinstance(ending, Complete | Compensate | Abort):
+        if not isinstance(ending, Ending):
             return
         self.cancel_deadlines()
         match ending:

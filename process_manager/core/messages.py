@@ -30,7 +30,11 @@ class Message(BaseModel):
     upcasters: ClassVar[tuple[Upcaster, ...]] = ()
 
     def __init_subclass__(cls, *, type: str = "", version: int = 1, upcasters: tuple[Upcaster, ...] = (), **config: Any) -> None:
-        super().__init_subclass__(**config)
+        try:
+            super().__init_subclass__(**config)
+        except TypeError as error:
+            mend = "the class arguments are type, version and upcasters, and pydantic's configuration"
+            raise DefinitionError(cls.__name__, "", f"unknown class argument {', '.join(config)}", mend) from error
         if type.startswith(("$", "pm.")):
             raise DefinitionError(cls.__name__, "", f"the type name {type!r} is reserved", "choose a namespace of your own")
         if version < 1 or len(upcasters) != version - 1:

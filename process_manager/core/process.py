@@ -13,7 +13,7 @@ from process_manager.core.instance import Instance
 from process_manager.core.messages import E
 from process_manager.core.routing import Route
 from process_manager.core.steps import D_co, Step
-from process_manager.errors import ReactionError
+from process_manager.errors import DefinitionError, ReactionError
 
 S = TypeVar("S", bound=State, default=State)
 
@@ -40,7 +40,11 @@ class ProcessManager(Generic[S]):
         abstract: bool = False,
         **rest: Any,
     ) -> None:
-        super().__init_subclass__(**rest)
+        try:
+            super().__init_subclass__(**rest)
+        except TypeError as error:
+            mend = "the class arguments are key, keys, version, name, fold_version and abstract"
+            raise DefinitionError(cls.__name__, "", f"unknown class argument {', '.join(rest)}", mend) from error
         if abstract:
             return
         cls.definition = define(

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, overload
 
 from process_manager.core.effects import Deadline
 from process_manager.core.messages import Event
-from process_manager.core.steps import AnyStep, Join, all_of
+from process_manager.core.steps import AnyStep, Join, Step, all_of
 from process_manager.errors import DefinitionError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -89,6 +89,7 @@ def starts(function: F | None = None, /, *, again: bool = False) -> F | Callable
 
     Where several events start a process, the first one starts it and the others continue it.
     """
+    _refuse_class("starts", function)
     decorate = _marker(Mark("starts", again=again))
     return decorate if function is None else decorate(function)
 
@@ -108,6 +109,7 @@ def on(what: Any = None, /, *, after: Join | AnyStep | None = None, early: Early
     """
     if isinstance(what, Join):
         return _marker(Mark("join", join=what))
+    _refuse_class("on", what)
     if what is not None and not callable(what):
         raise DefinitionError(
             "on", "", f"{what!r} is neither a method nor a join", "write @on above the reaction to its event, or @on(all_of(...))"
@@ -119,14 +121,33 @@ def on(what: Any = None, /, *, after: Join | AnyStep | None = None, early: Early
 
 def due(deadline: Deadline) -> Callable[[F], F]:
     """The method runs when this deadline passes."""
+    if not isinstance(deadline, Deadline):
+        raise DefinitionError("due", "", f"{deadline!r} is no deadline", "name the Deadline attribute of the class")
     return _marker(Mark("due", deadline=deadline))
 
 
 def overdue(step: AnyStep) -> Callable[[F], F]:
     """The method runs when the last attempt of this step is overdue, with the step's command."""
-    return _marker(Mark("overdue", step=step))
+    return _marker(Mark("overdue", step=_checked("overdue", step)))
 
 
 def undo(step: AnyStep) -> Callable[[F], F]:
     """The method undoes one run of this step that was done or may have been, with the run's command."""
-    return _marker(Mark("undo", step=step))
+    return _marker(Mark("undo", step=_checked("undo", step)))
+
+
+def _checked(decorator: str, step: AnyStep) -> AnyStep:
+    if not isinstance(step, Step):
+        raise DefinitionError(decorator, "", f"{step!r} is no step", "name the Step attribute of the class")
+    return step
+
+
+def _refuse_class(decorator: str, what: object) -> None:
+    """`@on(SomeEvent)` would mark the event's class, and call it with the method."""
+    if isinstance(what, type):
+        raise DefinitionError(
+            decorator,
+            "",
+            f"{what.__name__} is a class, not a method",
+            f"write @{decorator} alone, and annotate the parameter",
+        )

@@ -66,11 +66,6 @@ class Step(Generic[C_co, D_co]):
         then: Default = None,
         otherwise: Default = None,
     ) -> None:
-        label = getattr(command, "__name__", repr(command))
-        if within is not None and not isinstance(within, timedelta | Unlimited):
-            raise DefinitionError("Step", label, f"within={within!r} is no span of time", "write within=minutes(10), or within=FOREVER")
-        if retry is not None and not isinstance(retry, Retry):
-            raise DefinitionError("Step", label, f"retry={retry!r} is no Retry", "write retry=Retry(3)")
         self.command = command
         self.done = done if isinstance(done, tuple) else (done,)
         self.failed = failed if isinstance(failed, tuple) else (failed,)
@@ -81,6 +76,23 @@ class Step(Generic[C_co, D_co]):
         self.then = then
         self.otherwise = otherwise
         self.name = ""
+        self._check_arguments()
+
+    def _check_arguments(self) -> None:
+        def wrong(argument: str, kind: str, mend: str) -> DefinitionError:
+            label = getattr(self.command, "__name__", repr(self.command))
+            return DefinitionError("Step", label, f"{argument}={getattr(self, argument)!r} {kind}", mend)
+
+        for argument in ("done", "failed"):
+            if not all(isinstance(event, type) and issubclass(event, Event) for event in getattr(self, argument)):
+                raise wrong(argument, "is no Event class", "name the class of the event that says so")
+        for argument in ("then", "otherwise"):
+            if not isinstance(getattr(self, argument), Ending | Nothing | None):
+                raise wrong(argument, "is neither an ending nor CONTINUE", f"write {argument}=Compensate(...) or one of the others")
+        if not isinstance(self.within, timedelta | Unlimited | None):
+            raise wrong("within", "is no span of time", "write within=minutes(10), or within=FOREVER")
+        if not isinstance(self.retry, Retry | None):
+            raise wrong("retry", "is no Retry", "write retry=Retry(3)")
 
     def __set_name__(self, owner: type, name: str) -> None:
         if self.name:

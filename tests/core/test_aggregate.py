@@ -120,7 +120,7 @@ def test_two_events_of_one_name_are_refused() -> None:
 
 def test_an_applied_event_without_a_name_is_refused() -> None:
     """The error names the method and the mend."""
-    with pytest.raises(DefinitionError, match=r"Wrong.nameless: Nameless has no written name. give its class type"):
+    with pytest.raises(DefinitionError, match=r"Wrong.nameless: Nameless has no written name: give its class type"):
 
         class Wrong(Aggregate, category="wrong"):
             @applies

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -263,6 +263,21 @@ CASES: dict[str, tuple[Callable[[], Any], str, str]] = {
         "the step's command",
     ),
     "an undo with another command": (lambda: made(**_with_undo() | {"back": undo(SHARED)(_other)}), "Wrong.back", "annotate it with Take"),
+    "a default that is no ending": (lambda: paying(then="paid"), "Step.Pay", "then=Compensate(...)"),
+    "an outcome that is no event": (lambda: paying(done="Paid"), "Step.Pay", "name the class of the event"),
+    "on with an event instead of a method": (lambda: on(cast("Any", Paid)), "on", "write @on alone"),
+    "starts with an event instead of a method": (lambda: starts(cast("Any", Began)), "starts", "write @starts alone"),
+    "overdue with a command instead of a step": (lambda: overdue(cast("Any", Pay)), "overdue", "name the Step attribute"),
+    "due with a name instead of a deadline": (lambda: due(cast("Any", "late")), "due", "name the Deadline attribute"),
+    "an async reaction": (lambda: made(later=on(_async)), "Wrong.later", "write a plain generator"),
+    "a version that is no number": (lambda: made(class_arguments={"version": "1"}), "Wrong", "write version=1"),
+    "a class argument that there is none of": (lambda: made(class_arguments={"nmae": "x"}), "Wrong: unknown class argument nmae", "name,"),
+    "a key that no event has": (lambda: made(class_arguments={"key": "oder_id"}), "Wrong", "it has no field 'oder_id'"),
+    "a message's class argument that there is none of": (
+        lambda: type("Bad", (Event,), {"__module__": __name__}, tpye="t.bad"),
+        "Bad: unknown class argument tpye",
+        "type, version and upcasters",
+    ),
     "an event without a written name": (lambda: made(nameless=on(_nameless)), "Wrong.nameless", 'give the class type="..."'),
 }
 
@@ -272,6 +287,10 @@ def made_step() -> Step[Pay, Paid]:
 
 
 def _pays(self: Any, event: Noticed) -> Effects[Pay]:
+    yield Pay(id=event.id)
+
+
+async def _async(self: Any, event: Noticed) -> Effects[Pay]:  # type: ignore[misc]  # what is wrong with it
     yield Pay(id=event.id)
 
 

@@ -38,6 +38,7 @@ from tests.core.samples import (
     PAY,
     Began,
     Closed,
+    GivenBack,
     Noticed,
     Paid,
     Pay,
@@ -201,6 +202,10 @@ class Clumsy(ProcessManager, key="id"):
         self.event(Noticed)
         yield Complete("never")
 
+    @on
+    def gave_back(self, _: GivenBack) -> Effects[Complete]:
+        return Complete("returned")  # type: ignore[return-value]  # what is wrong with it
+
 
 @pytest.mark.parametrize(
     ("text", "error"),
@@ -217,6 +222,10 @@ def test_a_reaction_that_breaks_its_word_suspends(text: str, error: str) -> None
 
 def test_asking_for_an_event_that_was_not_taken_suspends_with_advice() -> None:
     scenario(Clumsy).given(began()).when(CLOSED).then_suspended("use find() where it may be missing")
+
+
+def test_a_reaction_that_returns_instead_of_yielding_suspends_with_advice() -> None:
+    scenario(Clumsy).given(began()).when(given_back()).then_suspended("returned Complete(outcome='returned'): it must yield its effects")
 
 
 # ids

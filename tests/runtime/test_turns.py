@@ -332,6 +332,19 @@ def test_an_event_whose_receipt_would_not_fit_is_parked(shop: Shop) -> None:
     assert len(shop.commands("1", "charge_card")) == 1
 
 
+def test_what_comes_with_a_start_that_is_too_large_is_not_decided_on_a_guess(shop: Shop) -> None:
+    """The start makes a new instance likely; nothing is appended for it that would show that there is one."""
+    shop.place("1", "a")
+    shop.settle()
+    (command,) = shop.commands("1", "reserve_stock")
+    shop.turns._instances.clear()
+    append(shop, "big", "orders.order-placed", b'{"order_id":"1","lines":[],"total":1,"card":"%s"}' % (b"4" * (MAX_APPEND - 400)))
+    shop.publish(reserved("a"), cause=command.id)
+    shop.settle()
+
+    assert len(shop.commands("1", "charge_card")) == 1
+
+
 def test_a_foreign_record_in_an_instances_stream_is_passed_over(shop: Shop) -> None:
     """Somebody published to the instance's own stream; the instance goes on behind it."""
     shop.place("1", "a")

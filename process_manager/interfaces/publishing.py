@@ -6,6 +6,7 @@ from datetime import datetime
 import orjson
 
 from process_manager.core.codec import encode
+from process_manager.core.facts import FACTS
 from process_manager.core.identity import new_record
 from process_manager.core.messages import Message
 from process_manager.core.records import NewRecord
@@ -15,6 +16,9 @@ from process_manager.ports import MAX_APPEND, Block, EventStore, StreamState
 
 REMEMBERED = 100_000
 """Ids of streams that are kept between batches; a stream that drops out is read again."""
+
+MISPLACED = 10
+"""Streams of instances that are named when somebody publishes into them."""
 
 BATCH = 1_000
 BATCH_BYTES = 8 * 1024 * 1024
@@ -53,6 +57,7 @@ class Publisher:
     def __init__(self, store: EventStore) -> None:
         self.published = 0
         self.known = 0  # events that their streams held already
+        self.misplaced: dict[str, int] = {}  # events published into streams of instances, by stream; the first MISPLACED streams
         self._store = store
         self._streams: dict[str, _Stream] = {}
         self._remembered = 0
@@ -104,6 +109,8 @@ class Publisher:
                 raise answer
             else:
                 self.published += len(block.records)
+                if self._streams[block.stream].of_instance and (block.stream in self.misplaced or len(self.misplaced) < MISPLACED):
+                    self.misplaced[block.stream] = self.misplaced.get(block.stream, 0) + len(block.records)
                 self._note(self._streams[block.stream], answer.revision, [record.id for record in block.records])
         return conflicts
 
@@ -115,6 +122,7 @@ class Publisher:
             try:
                 for record in self._store.read_stream(stream):
                     self._note(state, record.revision, [record.id])
+                    state.of_instance = state.of_instance or record.type in FACTS
             except StreamNotFound:
                 pass
         self._streams[stream] = state
@@ -132,13 +140,14 @@ class Publisher:
 
 
 class _Stream:
-    """A stream's revision and the ids in it."""
+    """A stream's revision, the ids in it, and whether a process keeps its facts there."""
 
-    __slots__ = ("ids", "revision")
+    __slots__ = ("ids", "of_instance", "revision")
 
     def __init__(self) -> None:
         self.revision: int | None = None
         self.ids: set[bytes] = set()
+        self.of_instance = False
 
 
 def _key(id_: str) -> bytes:

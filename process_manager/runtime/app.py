@@ -31,7 +31,7 @@ class App:
             raise AppError(["processes and handlers are lists: write processes=[...], handlers=[...]"])
         problems = [*_name_problems(self.name), *self._process_problems(), *check_handlers(self.handlers, self.resources)]
         problems += self._message_problems()
-        problems = problems or self._outcome_problems()
+        problems = problems or [*self._outcome_problems(), *self._category_problems()]
         if problems:
             raise AppError(problems)
 
@@ -70,6 +70,15 @@ class App:
             for handler in bind_handlers(self.handlers, self.resources)
             for event in handler.outcomes
             if handler.command in answers and event not in answers[handler.command]
+        ]
+
+    def _category_problems(self) -> list[str]:
+        """A process and an aggregate of one name would write to the same streams."""
+        edited = (each for handler in bind_handlers(self.handlers, self.resources) for each in handler.repositories.values())
+        return [
+            f"the process {each.category!r} and the aggregate {each.__name__} would share streams: give one of them another name"
+            for each in dict.fromkeys(edited)
+            if each.category in self.definitions
         ]
 
 

@@ -102,6 +102,18 @@ def test_the_largest_event_that_is_published_is_taken(pm: Any, place: Path) -> N
     assert listed["status"] == "compensated"
 
 
+def test_who_publishes_into_the_stream_of_an_instance_is_warned(pm: Any, place: Path) -> None:
+    app = "process_manager.examples.order_fulfilment:app"
+    order = {"order_id": "1", "lines": [{"sku": "a", "quantity": 1}], "total": "100", "card": "x"}
+    placed = pm("publish", "-", input=json.dumps({"id": "1", "type": "orders.order-placed", "stream": "order-1", "data": order}))
+    assert pm("run", "--app", app, "--until-idle").code == 0
+    answer = pm("publish", "-", input=line(id="2", stream="order_fulfilment-1") + "\n" + line(id="3", stream="thing-1"))
+
+    assert "warning" not in placed.err
+    assert (answer.code, answer.err.count("warning")) == (0, 1)
+    assert "warning: 1 went into order_fulfilment-1, where an instance keeps what it knows" in answer.err
+
+
 def test_a_line_without_an_end_is_not_held_in_memory(pm: Any, place: Path) -> None:
     answer = pm("publish", "-", input=b'{"a": "' + b"x" * 9_000_000 + b'"}\n' + line().encode())
     assert answer.code == 1

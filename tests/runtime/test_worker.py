@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from process_manager import App, handles
+from process_manager import Aggregate, App, Repository, handles
 from process_manager.adapters.clock import DrivenClock, RealClock
 from process_manager.adapters.deadline_index import SqliteDeadlineIndex
 from process_manager.core.identity import derive
@@ -188,3 +188,16 @@ def test_a_handler_whose_outcome_answers_no_step_is_refused() -> None:
 
     with pytest.raises(AppError, match="CardCharged, which no step takes as an answer to ShipOrder"):
         App("shop", processes=[OrderFulfilment], handlers=[ship_wrongly])
+
+
+class Parcel(Aggregate, category="order_fulfilment"):
+    """Of the process's own name."""
+
+
+def test_a_process_and_an_aggregate_that_would_share_streams_are_refused() -> None:
+    @handles(m.ShipOrder)
+    def edit_parcel(command: m.ShipOrder, parcels: Repository[Parcel]) -> None:
+        """Never called."""
+
+    with pytest.raises(AppError, match="the process 'order_fulfilment' and the aggregate Parcel would share streams"):
+        App("shop", processes=[OrderFulfilment], handlers=[edit_parcel])

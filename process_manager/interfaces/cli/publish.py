@@ -39,4 +39,6 @@ def publish_command(file: str, url: str) -> int:
             store.close()
             progress.clear()
     say(events.count(publisher))
+    for stream, count in publisher.misplaced.items():
+        say(f"warning: {count:,} went into {stream}, where an instance keeps what it knows: give events streams of your domain")
     return ERROR if events.bad else OK

@@ -76,12 +76,12 @@ def compensated_lives(case: Scenario) -> set[int]:
     return found
 
 
-def test_an_undo_that_failed_before_the_end_or_was_skipped_after_it_is_told() -> None:
+def test_an_undo_that_failed_before_the_end_or_was_skipped_after_it_is_told(database: Views) -> None:
     """Of a surplus that could not be given back the life knows nothing until its end; skipped, it stays in the outcome."""
     case = scenario(Quorum).given(began("a", "b", need=1), taken("a"), taken("b"), Stuck(id="1", item="b"))
-    compare(case.then_running(), 40)
-    compare(case.when(PAID).then_compensation_failed(), 40)
-    compare(case.operator("skip").then_completed("paid"), 40)
+    compare(database, case.then_running(), 40)
+    compare(database, case.when(PAID).then_compensation_failed(), 40)
+    compare(database, case.operator("skip").then_completed("paid"), 40)
     log = MemoryStore()
     append(log, case.records)
     (listed,) = scan(log)

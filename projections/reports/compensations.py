@@ -14,7 +14,7 @@ from projections.shipped.instances import INSTANCES
 
 
 class Compensated(NamedTuple):
-    """A reason to compensate: instances by how far they are, their undo commands, what
+    """A reason to compensate: instances by how far they are (the others were cancelled meanwhile), their undo commands, what
     an operator let stay undone, and how long it took those that are through."""
 
     process: str
@@ -29,26 +29,31 @@ class Compensated(NamedTuple):
     p90: timedelta | None
 
 
+class _Member(NamedTuple):
+    instance: str
+    status: str
+    took: int | None  # microseconds
+
+
 def compensations(connection: Connection, scope: Scope) -> list[Compensated]:
     """Reasons by process, the most frequent first."""
     i = INSTANCES.c
     query = select(i.process, i.compensation, i.instance, i.status, i.ended - i.compensating_since)
-    groups: dict[tuple[str, str], list[tuple[str, str, int | None]]] = {}
+    groups: dict[tuple[str, str], list[_Member]] = {}
     for process, reason, *rest in connection.execute(scope.instances(query.where(i.compensating_since.is_not(None)))):
-        groups.setdefault((process, reason), []).append(tuple(rest))
+        groups.setdefault((process, reason), []).append(_Member(*rest))
     undone = Counter(connection.scalars(select(COMMANDS.c.instance).where(COMMANDS.c.undoes != "")))
     skipped = Counter(connection.scalars(select(FAILURES.c.instance).where(FAILURES.c.kind == UNDO_SKIPPED)))
     rows = [_row(*key, members, undone, skipped) for key, members in groups.items()]
     return sorted(rows, key=lambda row: (row.process, -row.instances, row.reason))
 
 
-def _row(process: str, reason: str, members: list[tuple[str, str, int | None]], undone: Counter[str], skipped: Counter[str]) -> Compensated:
-    statuses = [status for _, status, _ in members]
-    spans = [span for _, _, span in members if span is not None]
+def _row(process: str, reason: str, members: list[_Member], undone: Counter[str], skipped: Counter[str]) -> Compensated:
+    statuses = Counter(member.status for member in members)
+    spans = [member.took for member in members if member.took is not None and member.status == "compensated"]
     took = quantiles(spans) if spans else None
-    done, failed = statuses.count("compensated"), statuses.count("compensation_failed")
     return Compensated(
-        process, reason, len(members), done, len(members) - done - failed, failed,
-        sum(undone[instance] for instance, *_ in members), sum(skipped[instance] for instance, *_ in members),
-        took and took.median, took and took.p90,
+        process, reason, len(members), statuses["compensated"], statuses["compensating"] + statuses["suspended"],
+        statuses["compensation_failed"], sum(undone[member.instance] for member in members),
+        sum(skipped[member.instance] for member in members), took and took.median, took and took.p90,
     )  # fmt: skip

@@ -1,5 +1,6 @@
 """What there is, counted; and how it ended."""
 
+from collections import Counter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, Table, func, literal, select
@@ -21,7 +22,7 @@ class Count(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How many instances of a process and version stand so; `share` of all in the report."""
+    """How many instances of a process and version stand so; `share` of the process's."""
 
     process: str
     version: int
@@ -53,6 +54,8 @@ def outcomes(connection: Connection, scope: Scope) -> list[Outcome]:
     """How instances ended, or stand; the most frequent first."""
     what = (INSTANCES.c.process, INSTANCES.c.version, INSTANCES.c.status, SHOWN_OUTCOME)
     found = connection.execute(scope.instances(select(*what, func.count())).group_by(*what)).all()
-    total = sum(row[-1] for row in found)
-    rows = [Outcome._make([*row, row[-1] / total]) for row in found]
+    totals: Counter[str] = Counter()
+    for process, *_, count in found:
+        totals[process] += count
+    rows = [Outcome._make([*row, row[-1] / totals[row[0]]]) for row in found]
     return sorted(rows, key=lambda row: (row.process, -row.instances, row))

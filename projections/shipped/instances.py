@@ -26,6 +26,7 @@ INSTANCES = Table(
     position("first_position"),  # of its first record: the order of a list
     time("started", nullable=True),
     time("updated"),
+    time("since"),  # when it came to stand as `status` says, or was suspended once more
     time("ended", nullable=True),
     text("outcome"),
     time("compensating_since", nullable=True),
@@ -46,8 +47,8 @@ class Instances(Projection, name="instances", tables=[INSTANCES]):
         _add(message, rows)
         rows.update(
             INSTANCES, message.instance, status="running", stage="running", undo_failed=False, life=data["life"],
-            version=data["definition_version"], correlation=data["correlation"], started=message.time, updated=message.time, ended=None,
-            outcome="", compensating_since=None, compensation="",
+            version=data["definition_version"], correlation=data["correlation"], started=message.time, updated=message.time,
+            since=message.time, ended=None, outcome="", compensating_since=None, compensation="",
         )  # fmt: skip
 
     @reads(facts.InputKept)
@@ -80,7 +81,7 @@ class Instances(Projection, name="instances", tables=[INSTANCES]):
             undo_failed = bool(row.get("undo_failed")) and not again
             _change(message, rows, row, stage=stage, outcome=outcome, ended=time, undo_failed=undo_failed)
         else:
-            rows.update(INSTANCES, message.instance, status=stage, stage=stage, outcome=outcome, ended=time, updated=time)
+            rows.update(INSTANCES, message.instance, status=stage, stage=stage, outcome=outcome, ended=time, updated=time, since=time)
 
     @reads(facts.OperatorActed)
     def operator_acted(self, message: Message, rows: Rows) -> None:
@@ -107,7 +108,7 @@ def _add(message: Message, rows: Rows) -> None:
     if message.record.revision == 0 or rows.get(INSTANCES, message.instance) is None:
         rows.insert(
             INSTANCES, instance=message.instance, process=message.process, key=message.key, status="not_started",
-            stage="not_started", first_position=message.record.position, updated=message.time,
+            stage="not_started", first_position=message.record.position, updated=message.time, since=message.time,
         )  # fmt: skip
 
 
@@ -117,6 +118,7 @@ def _row(message: Message, rows: Rows) -> Row:
 
 def _change(message: Message, rows: Rows, row: Row, **changes: Any) -> None:
     """Change a row whose status depends on what stands in it."""
+    before = row.get("status")
     row |= changes
     if row.get("suspended"):
         status = "suspended"
@@ -124,4 +126,6 @@ def _change(message: Message, rows: Rows, row: Row, **changes: Any) -> None:
         status = "compensation_failed"
     else:
         status = row.get("stage", "")
+    if status != before or changes.get("suspended"):
+        changes["since"] = message.time
     rows.update(INSTANCES, message.instance, **changes, status=status, updated=message.time)

@@ -1,19 +1,28 @@
 """Whatever the world and its operators do to an instance, its rows say what its fold says."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from datetime import datetime
+from functools import partial
+from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings, strategies as st
-from sqlalchemy import inspect, select
+from sqlalchemy import Connection, inspect, select, text
 
 from process_manager.adapters.memory import MemoryStore
 from process_manager.core import facts
 from process_manager.core.block import read_fact
 from process_manager.core.deadlines import LEFTOVER, pending
+from process_manager.core.explain import Explainer
+from process_manager.core.view import called
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.interfaces.instances import scan
+from process_manager.interfaces.listing import from_views
 from process_manager.testing.scenario import Scenario, scenario
+from projections.reports.scope import Scope
+from projections.reports.waiting import ENDED, waiting
 from projections.runner import Runner
 from projections.shipped import SHIPPED
 from projections.shipped.audit import AUDIT
@@ -53,9 +62,9 @@ def compare(views: Views, case: Scenario, batch: int) -> None:
         audited = len(connection.execute(select(AUDIT).where(AUDIT.c.applied)).all())
         compensations = len(connection.execute(select(FAILURES).where(FAILURES.c.kind == "compensated")).all())
         steps = {each.operation: each.status for each in connection.execute(select(STEPS))}
+        waited = waiting(connection, Scope())
+        listed = from_views(log, partial(_query, connection), "", "", None)
     assert row.status == ("suspended" if instance.suspended else instance.status), case.story
-    (listed,) = scan(log)
-    assert (listed["status"], listed["outcome"], listed["life"]) == (row.status, row.suspended or row.outcome, row.life), case.story
     assert instance.status in {row.stage, "compensation_failed"}
     assert (row.suspended, row.life, row.version) == (instance.suspended, instance.life, instance.definition_version)
     assert deadlines == {(each.name, micros(each.due)) for each in pending(instance) if each.name != LEFTOVER}, case.story
@@ -63,6 +72,47 @@ def compare(views: Views, case: Scenario, batch: int) -> None:
     assert compensations == len(compensated_lives(case)), case.story
     settled = {run.operation: run.status for run in instance.runs.values() if run.status in {"done", "open"}}
     assert {operation: steps[operation] for operation in settled} == settled
+    answers = [(each.what, each.waits_for, each.since, each.due) for each in waited if each.what in {"answer", "retry"}]
+    assert answers == asked(case), case.story
+    stands = [each.since for each in waited if each.what == "operator"]
+    assert len(stands) == (row.status in {"suspended", "compensation_failed"})
+    assert all(since in stood(case) for since in stands), case.story
+    assert listed is not None
+    assert listed.rows == list(scan(log)), case.story
+
+
+def _query(connection: Connection, sql: str, parameters: dict[str, object]) -> Sequence[Sequence[Any]]:
+    return [tuple(row) for row in connection.execute(text(sql), parameters)]
+
+
+def timed(case: Scenario) -> list[tuple[facts.Fact, datetime]]:
+    """The facts of its instance with their times."""
+    return [(read_fact(record), datetime.fromisoformat(orjson.loads(record.metadata)["time"])) for record in case.records]
+
+
+def asked(case: Scenario) -> list[tuple[str, str, datetime, datetime | None]]:
+    """The answers and next attempts that an instance waits for, since their step was asked for first, and until when."""
+    instance, due = case.instance, {each.name: each.due for each in pending(case.instance)}
+    since: dict[str, datetime] = {}
+    for fact, time in timed(case):
+        if isinstance(fact, facts.StepStarted):
+            since.setdefault(fact.operation or fact.id, time)
+    runs = [run for run in instance.runs.values() if run.is_open and (instance.status not in ENDED or run.undoes)]
+    rows = [
+        ("answer" if run.status == "open" else "retry", called(run), since[run.operation], due.get(f"{run.step}/{run.operation}"))
+        for run in runs
+        if instance.status != "cancelled"
+    ]
+    return sorted(rows, key=lambda row: (row[2], row[0], row[1]))
+
+
+def stood(case: Scenario) -> set[datetime]:
+    """When an instance may have come to stand as it does: as its explanation has it, or where it was suspended once more."""
+    explainer = Explainer(case.instance.process, case.instance.key)
+    explainer.take((read_fact(record), revision) for revision, record in enumerate(case.records))
+    since = explainer.explanation(case.now).since
+    assert since is not None
+    return {since, *[time for fact, time in timed(case) if isinstance(fact, facts.Suspended)][-1:]}
 
 
 def compensated_lives(case: Scenario) -> set[int]:

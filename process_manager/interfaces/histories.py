@@ -13,7 +13,7 @@ from process_manager.core.records import Record
 from process_manager.ports import EventStore, Filter
 
 FIRST = frozenset(fact.fact_type for fact in (facts.Started, facts.InputKept, facts.Suspended))
-"""What a stream of an instance may begin with."""
+"""The facts with which an instance may begin."""
 
 RECEIPTS = frozenset(type_ for type_, fact in FACTS.items() if issubclass(fact, Receipt))
 
@@ -28,9 +28,14 @@ def imported(store: EventStore) -> Json | None:
 
 
 def instances(store: EventStore, process: str = "") -> Iterator[str]:
-    """The streams of a process's instances, or of all, in the order in which they began."""
+    """The streams of a process's instances, or of all, in the order in which they began; their names stay in memory.
+
+    It is not revision 0 that tells: a stream may hold somebody else's records before the first fact.
+    """
+    found: set[str] = set()
     for record in store.read_all(where=Filter(types=FIRST)):
-        if record.revision == 0 and record.stream.startswith(f"{process}-" if process else ""):
+        if record.stream not in found and record.stream.startswith(f"{process}-" if process else ""):
+            found.add(record.stream)
             yield record.stream
 
 

@@ -1,0 +1,75 @@
+"""A domain that names its streams like the instances of a process: nobody overlooks such an instance."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.interfaces.conftest import Pm
+
+CLAIMS = '''
+from process_manager import *
+
+class Filed(Event, type="claims.filed"):
+    id: str
+
+class Paid(Event, type="claims.paid"):
+    id: str
+
+class Assess(Command, type="claims.assess"):
+    id: str
+
+class Assessed(Event, type="claims.assessed"):
+    id: str
+
+class Claim(ProcessManager, key="id"):
+    """Assesses a claim, then waits for the payment."""
+
+    STEP = Step(Assess, done=Assessed, within=days(3), needs_undo=False, then=CONTINUE, otherwise=Abort("not assessed"))
+
+    @starts
+    def filed(self, event: Filed) -> Effects[Assess]:
+        yield Assess(id=event.id)
+
+    @on(after=STEP)
+    def paid(self, _: Paid) -> Effects[Complete]:
+        yield Complete("paid")
+
+app = App("claims", processes=[Claim])
+'''
+
+
+def event(type_: str, stream: str) -> str:
+    return json.dumps({"id": f"{type_} {stream}", "type": type_, "stream": stream, "data": {"id": stream.partition("-")[2]}})
+
+
+@pytest.fixture
+def claims(pm: Pm, place: Path) -> Pm:
+    """`pm` with two instances in streams that begin with a domain event: one runs, one was paid for before it was filed and waits."""
+    Path("claims_today.py").write_text(CLAIMS.replace("STEP", "assess"))
+    Path("claims_without.py").write_text(CLAIMS.replace("STEP", "judge"))
+    assert pm("publish", "-", input=event("claims.filed", "claim-1") + "\n" + event("claims.paid", "claim-2")).code == 0
+    assert pm("run", "--app", "claims_today:app", "--until-idle").code == 0
+    return pm
+
+
+@pytest.mark.parametrize("store", ["process-manager.db", "sample.db"])
+def test_every_command_sees_the_same_instances(claims: Pm, store: str) -> None:
+    lines = claims("export").out
+    assert claims("import", "-", "--store", "sample.db", input=lines).code == 0
+    listed = [(row["instance"], row["status"]) for row in json.loads(claims("list", "--store", store, "-o", "json").out)]
+    exported = {json.loads(line)["stream"] for line in claims("export", "--store", store).out.splitlines()[1:]}
+    drift = claims("drift", "--app", "claims_today:app", "--store", store)
+
+    assert sorted(listed) == [("claim-1", "running"), ("claim-2", "not_started")]
+    assert exported == {"claim-1", "claim-2"}
+    assert (drift.code, drift.err.partition(" turns")[0]) == (0, "2 instances, 2")
+
+
+def test_a_deploy_that_breaks_such_an_instance_is_told_before(claims: Pm) -> None:
+    fits = claims("check", "--app", "claims_today:app", "--store", "process-manager.db")
+    breaks = claims("check", "--app", "claims_without:app", "--store", "process-manager.db", "-o", "ids")
+
+    assert (fits.code, breaks.code) == (0, 5)
+    assert "all 2 instances can go on" in fits.err
+    assert breaks.out == "claim-1\n"

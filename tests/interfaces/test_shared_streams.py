@@ -63,7 +63,8 @@ def test_every_command_sees_the_same_instances(claims: Pm, store: str) -> None:
 
     assert sorted(listed) == [("claim-1", "running"), ("claim-2", "not_started")]
     assert exported == {"claim-1", "claim-2"}
-    assert (drift.code, drift.err.partition(" turns")[0]) == (0, "2 instances, 2")
+    assert drift.code == 0
+    assert "2 instances, 2 turns judged" in drift.err
 
 
 def test_a_deploy_that_breaks_such_an_instance_is_told_before(claims: Pm) -> None:

@@ -62,7 +62,7 @@ def survives(
     """Walk every crash, redelivery and swap of a run of the app; `store` makes an empty store for each run. `unanswered` takes longer,
     since a worker waits a little before it tries again.
 
-    Raises AssertionError that names the point and tells what differs.
+    Raises AssertionError that names the point and tells what differs, or that says that nothing of the app takes any of the inputs.
     """
     published = [each if isinstance(each, Published) else Published(each) for each in inputs]
     walk = _Walk(app, list(enumerate(published)), store, races)
@@ -78,6 +78,8 @@ class _Walk:
         self._seen = Seen()
         self._expected: Outcome | None = None
         self._expected = self._tried(self._seen, "undisturbed", self._inputs)
+        if not self._seen.deliveries:
+            raise AssertionError("nothing was tried: no process and no handler of the app takes any of these inputs")
 
     def failures(self, error: type[BaseException]) -> int:
         """Until a run comes to its end before the point is reached."""

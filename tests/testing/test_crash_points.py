@@ -140,6 +140,11 @@ def test_an_order_that_decides_is_found_out_and_may_be_named_a_race() -> None:
     )  # delivered and published the other way round
 
 
+def test_inputs_that_nobody_takes_prove_nothing() -> None:
+    with pytest.raises(AssertionError, match="nothing was tried"):
+        survives(App("paying", processes=[Paying], handlers=[pay]), [Closed(id="1")])
+
+
 class Counting(Faults):
     """Counts the points of an undisturbed run."""
 

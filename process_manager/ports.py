@@ -241,10 +241,10 @@ class EventStore(Protocol):
         """Delete a group, its checkpoint and what it parked. Raises GroupNotFound."""
 
     def group_names(self) -> Sequence[str]:
-        """The names of all groups, in order; cheap, where a look at each group may take a pass over the log."""
+        """The names of all groups, in order."""
 
     def groups(self) -> Sequence[GroupInfo]:
-        """All groups, by name."""
+        """All groups, by name, at a glance: their lag may be that of a moment ago where an exact answer would take a pass over the log."""
 
     def group(self, name: str) -> GroupInfo:
         """One group. Raises GroupNotFound."""

@@ -1,6 +1,5 @@
 """Connections that are cut, fall silent, or end with a server that is killed and comes back."""
 
-import os
 import random
 import socket
 import subprocess
@@ -10,7 +9,6 @@ from contextlib import closing, contextmanager, suppress
 from itertools import islice, pairwise
 from pathlib import Path
 from threading import Event, Thread
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -22,25 +20,22 @@ from process_manager.errors import StoreError, StoreUnavailable
 from process_manager.ports import Appended, Block, StreamState
 from process_manager.testing.contract.support import PATIENCE, eventually, ids, only, put, some, unique
 from tests.adapters.esdb_proxy import Proxy
-from tests.adapters.esdb_server import server_url
-
-pytestmark = pytest.mark.skipif("ESDB_URI" in os.environ, reason="these cut and kill servers of their own")
+from tests.adapters.esdb_server import is_cluster, server_place, server_url, through
 
 QUICK = "keepAliveInterval=300&keepAliveTimeout=300"
 
 
 @pytest.fixture
 def proxy() -> Iterator[Proxy]:
-    parts = urlsplit(server_url())
-    assert parts.hostname is not None
-    assert parts.port is not None
-    with Proxy(parts.hostname, parts.port) as running:
+    if is_cluster(server_url()):
+        pytest.skip("the nodes of a cluster are found around a proxy")
+    with Proxy(*server_place()) as running:
         yield running
 
 
 @pytest.fixture
 def store(proxy: Proxy) -> Iterator[EsdbStore]:
-    with closing(EsdbStore(f"esdb://127.0.0.1:{proxy.port}?tls=false&{QUICK}")) as store:
+    with closing(EsdbStore(through(proxy.port, QUICK))) as store:
         yield store
 
 

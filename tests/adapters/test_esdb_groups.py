@@ -1,6 +1,5 @@
 """Groups on EventStoreDB beyond the contract: what the server and our own records of a group make together."""
 
-import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -8,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -22,13 +20,12 @@ from process_manager.adapters.esdb.client import Client, connect
 from process_manager.adapters.esdb.store import EsdbStore
 from process_manager.errors import GroupExists, GroupNotFound, StoreError
 from process_manager.ports import EVERYTHING, Filter, GroupSettings, Nack
-from process_manager.testing.contract.support import PATIENCE, eventually, ids, new, only, put, some, take, unique
+from process_manager.testing.contract.support import PATIENCE, eventually, forget_groups, ids, new, only, put, some, take, unique
 from tests.adapters.esdb_proxy import Proxy
-from tests.adapters.esdb_server import server_url
+from tests.adapters.esdb_server import is_cluster, server_place, server_url
+from tests.adapters.esdb_server import through as proxied
 from tests.adapters.esdb_status import Status
 from tests.adapters.test_esdb_connections import free_port, reachable, serving
-
-own_server = pytest.mark.skipif("ESDB_URI" in os.environ, reason="cuts or restarts a server of its own")
 
 
 @pytest.fixture
@@ -40,6 +37,7 @@ def type_() -> str:
 def store() -> Iterator[EsdbStore]:
     with closing(EsdbStore(server_url())) as store:
         yield store
+        forget_groups(store)
 
 
 @pytest.fixture
@@ -233,7 +231,6 @@ class TestParking:
         assert ids(take(consumer, 1)) == [records[0].id]
         consumer.leave()
 
-    @own_server
     def test_both_outlive_the_server(self, tmp_path: Path, type_: str) -> None:
         port, name = free_port(), unique("group")
         with serving(port, tmp_path / "a.db"):
@@ -254,21 +251,19 @@ class TestParking:
                 consumer.leave()
 
 
-@own_server
 class TestBrokenMemberships:
     """A member whose connection breaks is back by itself."""
 
     @pytest.fixture
     def proxy(self) -> Iterator[Proxy]:
-        parts = urlsplit(server_url())
-        assert parts.hostname is not None
-        assert parts.port is not None
-        with Proxy(parts.hostname, parts.port) as running:
+        if is_cluster(server_url()):
+            pytest.skip("the nodes of a cluster are found around a proxy")
+        with Proxy(*server_place()) as running:
             yield running
 
     @pytest.fixture
     def through(self, proxy: Proxy) -> Iterator[EsdbStore]:
-        with closing(EsdbStore(f"esdb://127.0.0.1:{proxy.port}?tls=false&keepAliveInterval=300&keepAliveTimeout=3000")) as store:
+        with closing(EsdbStore(proxied(proxy.port, "keepAliveInterval=300&keepAliveTimeout=3000"))) as store:
             yield store
 
     @pytest.mark.parametrize("how", ["cut", "stall"])

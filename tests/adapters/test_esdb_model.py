@@ -24,6 +24,8 @@ EXACT: st.SearchStrategy[ExpectedVersion] = st.one_of(st.just(StreamState.NO_STR
 LOOSE = st.sampled_from([StreamState.ANY, StreamState.EXISTS])
 FEW_IDS = st.integers(1, 6).map(lambda number: str(UUID(int=number)))
 DATA = st.binary(max_size=3)
+MOST = 4
+"""Records that a read with a limit asks for."""
 
 
 class Streams(RuleBasedStateMachine):
@@ -35,6 +37,8 @@ class Streams(RuleBasedStateMachine):
         self.memory, self.esdb = MemoryStore(), EsdbStore(server_url())
         self.start = self.esdb.last_position()
         self.places = {-1: self.start}  # from a position in memory to the one on the server
+        self.append("order-0", [NewRecord(str(uuid4()), type_, b"", b"") for type_ in ["A", "B", "AB"] * MOST], StreamState.NO_STREAM)
+        self.first = max(self.places)  # a read backwards ends before it, not at the beginning of a log that others have written to
 
     def named(self, stream: str) -> str:
         return f"{self.run}.{stream}"
@@ -85,15 +89,16 @@ class Streams(RuleBasedStateMachine):
             st.lists(TYPES, max_size=1),
             st.lists(st.sampled_from(["order-", "bill-1"]), max_size=1),
         ),
-        limit=st.none() | st.integers(0, 4),
+        limit=st.none() | st.integers(0, MOST),
         backwards=st.booleans(),
     )
     def read_log(self, data: Any, where: Any, limit: int | None, *, backwards: bool) -> None:
         after = data.draw(st.sampled_from(sorted(self.places)))
         types, prefixes, streams = ([self.named(it) for it in part] for part in where)
         wanted = Filter(frozenset(types), tuple(prefixes), tuple(streams))
-        back = backwards and after >= 0
-        self.same(lambda store, place: list(store.read_all(after=place(after), where=wanted, limit=limit, backwards=back)))
+        back = backwards and after > self.first
+        most = MOST if back and limit is None else limit
+        self.same(lambda store, place: list(store.read_all(after=place(after), where=wanted, limit=most, backwards=back)))
 
     def teardown(self) -> None:
         self.esdb.close()

@@ -127,16 +127,29 @@ class Groups:
         group = self._records.get(name)
         newest = next(self._behind(group, None, backwards=True), None)  # before the server is asked, so that "all done" includes it
         server = self._info(name)
-        progress = self._progress(group, newest, server)
+        return self._told(group, server, self._progress(group, newest, server))
+
+    def _glance(self, name: str) -> GroupInfo:
+        """By the server's own counts, where it has read all: what an exact answer looks for may be far back in the log."""
+        group, server = self._records.get(name), self._info(name)
+        if server.status != "Live":
+            return self.info(name)
+        checkpoint, waiting = _checkpoint(group, server), _waiting(server)
+        if not waiting:
+            return self._told(group, server, Progress(max(checkpoint, _position(server.last_known_event_position)), 0, None))
+        first = next(self._behind(group, checkpoint), None)
+        return self._told(group, server, Progress(checkpoint, waiting, first.created if first else None))
+
+    def _told(self, group: GroupRecord, server: Any, progress: "Progress") -> GroupInfo:
         members = [it.connection_name for it in server.connections]
-        counts = (progress.lag, server.total_in_flight_messages, len(self._parking.parked(name)), len(members))
-        return GroupInfo(name, group.where, group.settings, progress.checkpoint, *counts, progress.oldest, members)
+        counts = (progress.lag, server.total_in_flight_messages, len(self._parking.parked(group.name)), len(members))
+        return GroupInfo(group.name, group.where, group.settings, progress.checkpoint, *counts, progress.oldest, members)
 
     def all(self) -> Sequence[GroupInfo]:
         found: list[GroupInfo] = []
         for name in self.names():
             with suppress(GroupNotFound):
-                found.append(self.info(name))
+                found.append(self._glance(name))
         return found
 
     def _progress(self, group: GroupRecord, newest: Record | None, server: Any) -> "Progress":

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
@@ -9,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from process_manager.core.records import NewRecord, Record
+from process_manager.errors import GroupNotFound
 from process_manager.ports import Block, Consumer, Delivery, EventStore, ExpectedVersion, Filter, StreamState
 
 PATIENCE = 60.0
@@ -26,9 +28,13 @@ class ContractPart:
 
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[EventStore]:
+        _named.clear()
         store = self.open_store(tmp_path)
         yield store
         store.close()
+        if store.features.common_log:
+            with closing(self.open_store(tmp_path)) as again:
+                forget_groups(again)
 
     @pytest.fixture
     def stream(self) -> str:
@@ -45,9 +51,22 @@ def needs(store: EventStore, feature: str) -> None:
         pytest.skip(f"{type(store).__name__} does not declare {feature}")
 
 
+_named: list[str] = []
+
+
 def unique(name: str) -> str:
     """A name that nobody else uses."""
-    return f"{name}-{uuid4().hex}"
+    _named.append(f"{name}-{uuid4().hex}")
+    return _named[-1]
+
+
+def forget_groups(store: EventStore) -> None:
+    """Delete the groups of this test: a server that is kept would go on filling them."""
+    for name in _named:
+        if name.startswith("group-"):
+            with suppress(GroupNotFound):
+                store.delete_group(name)
+    _named.clear()
 
 
 def new(type_: str = "test.Happened", data: bytes = b"{}", *, id: str | None = None) -> NewRecord:

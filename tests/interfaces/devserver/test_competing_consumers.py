@@ -46,7 +46,7 @@ class Worker:
 
 @contextmanager
 def asking(server: DevServer) -> Iterator[Session]:
-    session = Session(f"{server.host}:{server.port}")
+    session = Session(server.url)
     yield session
     session.close()
 

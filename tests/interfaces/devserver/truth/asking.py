@@ -20,9 +20,9 @@ def scenario(function: Scenario) -> Scenario:
     return function
 
 
-def ask(target: str, name: str) -> Json:
+def ask(uri: str, name: str) -> Json:
     """Ask one question; the answer as it is recorded."""
-    session = Session(target)
+    session = Session(uri)
     try:
         SCENARIOS[name](session)
     finally:

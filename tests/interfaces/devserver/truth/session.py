@@ -2,9 +2,11 @@
 
 import time
 import uuid
+from contextlib import suppress
 from typing import Any
 
 import grpc
+from esdbclient import EventStoreDBClient
 
 from tests.interfaces.devserver.truth.call import WITHIN, Call
 from tests.interfaces.devserver.truth.plain import Plain
@@ -45,11 +47,12 @@ Event = str | tuple[str, Json]
 
 
 class Session(Plain):
-    """Asks a server."""
+    """Asks a server, of a cluster its leader; deletes its groups when it is closed."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, uri: str) -> None:
         super().__init__()
-        self.channel = grpc.insecure_channel(target, options=[("grpc.max_receive_message_length", 32 << 20)])
+        self.channel = channel_to(uri)
+        self._made: list[tuple[str, str | None]] = []
         self.streams = streams_pb2_grpc.StreamsStub(self.channel)
         self.groups = persistent_pb2_grpc.PersistentSubscriptionsStub(self.channel)
         self.gossip = gossip_pb2_grpc.GossipStub(self.channel)
@@ -161,6 +164,7 @@ class Session(Plain):
             options["stream"] = self.stream_option(stream, **(at or {"start": {}}))
         else:
             options["all"] = dict(at or {"start": {}}) | ({"filter": where} if where else {"no_filter": {}})
+        self._made.append((group, stream))
         label = f"Create group {self.text(group)} on {self.text(stream or '$all')}"
         return self.ask(label, self.groups.Create, persistent_pb2.CreateReq(options=options))
 
@@ -200,7 +204,22 @@ class Session(Plain):
             last = max((m.event.event.stream_revision for m in got if m.WhichOneof("content") == "event"), default=-1)
 
     def close(self) -> None:
+        for group, stream in self._made:
+            with suppress(grpc.RpcError):  # deleted by the scenario itself
+                self.groups.Delete(persistent_pb2.DeleteReq(options=named(group, stream)), timeout=15, metadata=self.header)
         self.channel.close()
+
+
+def channel_to(uri: str) -> Any:
+    """A channel to the server that a URI names; where it has users, every call shows the user."""
+    client = EventStoreDBClient(uri)
+    client.close()
+    options = [("grpc.max_receive_message_length", 32 << 20)]
+    if not client.connection_spec.options.Tls:
+        return grpc.insecure_channel(client.connection_target, options)
+    user = client.construct_call_credentials(client.connection_spec.username, client.connection_spec.password)
+    secure = grpc.composite_channel_credentials(grpc.ssl_channel_credentials(client.root_certificates), user)
+    return grpc.secure_channel(client.connection_target, secure, options)
 
 
 def named(group: str, stream: str | None) -> Json:

@@ -127,15 +127,15 @@ def whole_flow(folder: Path, count: int) -> tuple[float, dict[str, int]]:
     return seconds, worker.counters.as_dict()
 
 
-def timed(store: EventStore, worker: Worker, placed: list[Block], after: int) -> float:
-    """Seconds until all orders that are placed have ended; only ends behind a position count."""
+def timed(store: EventStore, worker: Worker, placed: list[Block], after: int, run: str = "") -> float:
+    """Seconds until all orders that are placed have ended; only ends of this run behind a position count."""
     start = time.perf_counter()
     for first in range(0, len(placed), BATCH):
         store.append_many(placed[first : first + BATCH])
         worker.step()
     worker.run(until_idle=True)
     seconds = time.perf_counter() - start
-    ended = sum(1 for _ in store.read_all(after=after, where=Filter(types=frozenset({"pm.ended"}))))
+    ended = sum(run in record.stream for record in store.read_all(after=after, where=Filter(types=frozenset({"pm.ended"}))))
     if ended != len(placed):
         raise SystemExit(f"{ended} of {len(placed)} orders ended")
     return seconds
@@ -243,7 +243,7 @@ def served_round(url: str, count: int) -> dict[str, float]:
         ours, start = App(f"bench_{run}", processes=[OrderFulfilment], handlers=HANDLERS), store.last_position()
         worker = build_worker(ours, store, RealClock(), SqliteDeadlineIndex(), start=start, take_over=True)
         worker.run(until_idle=True)  # its index of deadlines follows what earlier runs have left
-        seconds = timed(store, worker, orders(count, run), start)
+        seconds = timed(store, worker, orders(count, run), start, run)
         delays = sorted(event_to_command(store, worker, orders(SAMPLES, f"{run}late")))
         counts = worker.counters.as_dict()
         worker.close()

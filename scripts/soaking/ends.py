@@ -70,12 +70,14 @@ class Ends:
 
 
 def ends_of(store: EventStore, tag: str, after: int) -> Ends:
-    """Read them from the log behind a position."""
-    ends = Ends()
+    """Read them from the log behind a position; what does not name the tag is of others who use the store."""
+    ends, mark = Ends(), tag.encode()
     operations: Counter[str] = Counter()
     instances: dict[str, list[Record]] = {}
     for record in store.read_all(after=after):
         category = record.stream.partition("-")[0]
+        if mark not in record.data and tag not in record.stream:
+            continue
         if category in app.definitions:
             instances.setdefault(record.stream, []).append(record)
         elif not record.type.startswith("pm.") and not record.stream.startswith("$"):  # a server's own

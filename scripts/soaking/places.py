@@ -14,6 +14,7 @@ from threading import Event
 from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
+from process_manager.adapters.esdb.address import SCHEMES
 from process_manager.testing.proxy import Proxy
 
 TMPFS = 256 * 1024 * 1024
@@ -79,17 +80,19 @@ def _mounted(directory: Path) -> bool:
 
 
 class UrlPlace:
-    """Any server: its connections are cut and stalled, and nothing else is done to it."""
+    """Any server: the connections to a single node are cut and stalled, and nothing else is done to it."""
 
     def __init__(self, url: str) -> None:
         self.direct = url
         parts = urlsplit(url)
-        self._proxy = Proxy(parts.hostname or "127.0.0.1", parts.port or 2113) if parts.scheme in {"esdb", "kurrentdb"} else None
+        single = parts.scheme in SCHEMES and not parts.scheme.endswith("+discover") and "," not in parts.netloc
+        self._proxy = Proxy(parts.hostname or "127.0.0.1", parts.port or 2113) if single else None
         if self._proxy is None:
             self.url, self.troubles = url, list[Trouble]()
             return
+        host = "localhost" if parts.hostname == "localhost" else "127.0.0.1"  # one that its certificate may name
         user = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
-        self.url = urlunsplit(parts._replace(netloc=f"{user}127.0.0.1:{self._proxy.port}"))
+        self.url = urlunsplit(parts._replace(netloc=f"{user}{host}:{self._proxy.port}"))
         self.troubles = [Trouble("connections_cut", self._cut), Trouble("stalls", self._stall)]
 
     def _cut(self, _: Event) -> None:

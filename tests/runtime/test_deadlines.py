@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from process_manager.adapters.deadline_index import SqliteDeadlineIndex
+from process_manager.adapters.memory import MemoryStore
 from process_manager.errors import StoreFull
 from process_manager.examples.order_fulfilment.messages import StockReserved
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
@@ -15,7 +16,7 @@ from process_manager.ports import DeadlineChange, PendingDeadline
 from process_manager.runtime import deadlines
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.deadlines import DeadlineRunner
-from tests.runtime.shop import START, Shop
+from tests.runtime.shop import START, Shop, place
 
 
 def rebuilt(shop: Shop) -> SqliteDeadlineIndex:
@@ -84,6 +85,20 @@ def test_an_index_of_another_log_is_forgotten(shop: Shop) -> None:
     DeadlineRunner(shop.store, {"order_fulfilment": OrderFulfilment.definition}, index, shop.clock, Counters()).step()
 
     assert index.position < 10**9
+
+
+def test_an_index_of_a_log_that_began_otherwise_is_forgotten(shop: Shop) -> None:
+    """As of a server that kept its log in memory, was restarted, and has grown beyond where the index was."""
+    definitions, old, index = {"order_fulfilment": OrderFulfilment.definition}, MemoryStore(), SqliteDeadlineIndex()
+    place(old, "0")
+    place(shop.store, "1")
+    shop.settle()
+    DeadlineRunner(old, definitions, index, shop.clock, Counters())
+    index.apply({}, shop.store.last_position())
+
+    DeadlineRunner(shop.store, definitions, index, shop.clock, Counters()).step()
+
+    assert index.count() == 1
 
 
 def test_an_index_that_followed_other_processes_is_forgotten(shop: Shop) -> None:

@@ -22,8 +22,7 @@ from process_manager.errors import GroupExists, GroupNotFound, StoreError
 from process_manager.ports import EVERYTHING, Filter, GroupSettings, Nack
 from process_manager.testing.contract.support import PATIENCE, eventually, forget_groups, ids, new, only, put, some, take, unique
 from tests.adapters.esdb_proxy import Proxy
-from tests.adapters.esdb_server import is_cluster, server_place, server_url
-from tests.adapters.esdb_server import through as proxied
+from tests.adapters.esdb_server import is_cluster, server_place, server_url, through as proxied
 from tests.adapters.esdb_status import Status
 from tests.adapters.test_esdb_connections import free_port, reachable, serving
 

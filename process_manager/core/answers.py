@@ -54,7 +54,7 @@ def deadline(draft: Draft, run: Run, passed: DeadlinePassed) -> None:
         draft.receive(facts.DeadlineReached(**draft.about(), name=passed.name, generation=passed.generation))
         next_attempt(draft, run)
     else:
-        _no_answer(draft, run, "overdue", draft.definition.retry_of(draft.definition.step(run.step)).attempts)
+        _no_answer(draft, run, "overdue")
 
 
 def parked(draft: Draft, signal: CommandParked) -> None:
@@ -65,11 +65,12 @@ def parked(draft: Draft, signal: CommandParked) -> None:
     elif run.command_id != signal.command_id:
         draft.ignore("a newer attempt is under way")
     else:
-        _no_answer(draft, run, f"parked: {signal.reason}", 0)
+        _no_answer(draft, run, f"parked: {signal.reason}", in_vain=signal.unread)
 
 
-def _no_answer(draft: Draft, run: Run, reason: str, attempts: int) -> None:
-    again = run.attempt < attempts and _may_try(draft, run)
+def _no_answer(draft: Draft, run: Run, reason: str, *, in_vain: bool = False) -> None:
+    retry = draft.definition.retry_of(draft.definition.step(run.step))
+    again = not in_vain and run.attempt < retry.attempts and _may_try(draft, run)
     draft.receive(
         facts.StepOverdue(
             **draft.about(), step=run.step, run=run.key, operation=run.operation, attempt=run.attempt, retrying=again, reason=reason

@@ -8,7 +8,7 @@ from process_manager.errors import DefinitionError
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """`attempts` in all, each a new command, when the step is overdue; with `refusals` also when it failed.
+    """`attempts` in all, each a new command, when the step is overdue or its handler has given up; with `refusals` also when it failed.
 
     The first wait is `wait`, each further one `factor` times as long, none longer than `longest`.
     An attempt after overdue carries the first attempt's operation id; an attempt after a refusal is a new operation.

@@ -34,11 +34,13 @@ class DeadlinePassed:
 
 @dataclass(frozen=True, slots=True)
 class CommandParked:
-    """A command's handler has given up; the step will get no answer."""
+    """A command's handler has given up: this attempt gets no answer. `unread` when no handler could be called at all, or the call
+    ended its workers; the same command would fare no better, so there is no further attempt."""
 
     instance: str
     command_id: str
     reason: str
+    unread: bool = False
 
     @property
     def stream(self) -> str:

@@ -79,7 +79,7 @@ class Inbox:
         self._waiting: list[Received] = []
         self._alone: dict[int, Delivery] = {}  # by position: suspects that nobody has read yet
         self._done: list[Received] = []
-        self._parking: dict[str, tuple[Delivery, str]] = {}  # by command id, with the reason
+        self._parking: dict[str, tuple[Delivery, str, bool]] = {}  # by command id, with the reason, and whether it was unread
         self._park: list[tuple[Delivery, str]] = []  # what its signal was written for
         self._newer.clear()
         self._entries: list[Entry] = []  # an append without an answer
@@ -206,7 +206,7 @@ class Inbox:
             reason = self._suspects.verdict(delivery)
             del self._alone[position]
             if reason:
-                self._give_up(delivery, reason)
+                self._give_up(delivery, reason, unread=True)
             elif (received := self._receive(delivery)) is not None:
                 return received
         return None
@@ -223,7 +223,7 @@ class Inbox:
             self._leave_to_others(delivery, error)
             return None
         except MessageError as error:
-            self._give_up(delivery, str(error))
+            self._give_up(delivery, str(error), unread=True)
             return None
         return received
 
@@ -275,33 +275,33 @@ class Inbox:
         self._newer.keep(delivery, error)
         self._suspects.outlived(delivery)
 
-    def _give_up(self, delivery: Delivery, reason: str) -> None:
+    def _give_up(self, delivery: Delivery, reason: str, *, unread: bool = False) -> None:
         record = delivery.record
         extra = {"action": "command_parked", "command_id": record.id, "type": record.type, "reason": reason}
         log.error("parked %s %s: %s", record.type, record.id, reason, extra=extra)
         self.counters.parked += 1
-        self._parking[record.id] = (delivery, reason[:TOLD])
+        self._parking[record.id] = (delivery, reason[:TOLD], unread)
 
     def _signals(self) -> list[Entry]:
         """The appends that tell instances of their parked commands; what belongs to none is parked without."""
         parking, self._parking = self._parking, {}
         entries: list[Entry] = []
-        for delivery, reason in parking.values():
-            block = self._signal(delivery, reason)
+        for delivery, reason, unread in parking.values():
+            block = self._signal(delivery, reason, unread=unread)
             if block is None:
                 self._park.append((delivery, reason))
             else:
                 entries.append((block, lambda _, parked=(delivery, reason): self._park.append(parked)))  # type: ignore[misc]
         return entries
 
-    def _signal(self, delivery: Delivery, reason: str) -> Block | None:
+    def _signal(self, delivery: Delivery, reason: str, *, unread: bool) -> Block | None:
         """The record that a command's handler has given up; written once, whoever parks it and for whatever reason."""
         record = delivery.record
         metadata = _metadata(delivery)
         instance = metadata.get("instance")
         if not isinstance(instance, str):
             return None
-        parked = CommandParked(instance, record.id, reason)
+        parked = CommandParked(instance, record.id, reason, unread)
         data = orjson.dumps(parked)
         raw = orjson.dumps(
             {

@@ -74,8 +74,8 @@ def operations(case: Scenario) -> list[str]:
     return found
 
 
-def park(case: Scenario, command_id: str) -> None:
-    data = orjson.dumps(CommandParked(case.instance.stream, command_id, "it crashed"))
+def park(case: Scenario, command_id: str, *, unread: bool = False) -> None:
+    data = orjson.dumps(CommandParked(case.instance.stream, command_id, "it crashed", unread))
     case._take(Input(f"park-{command_id}", COMMAND_PARKED, 1, data, b"{}", "s", 0, 10**6 + len(case.records), case.now))
 
 
@@ -124,9 +124,23 @@ def test_nothing_is_tried_again_after_the_end() -> None:
     case.after(hours(9)).then()
 
 
-def test_a_parked_command_gets_no_answer_and_is_not_tried_again() -> None:
+def test_a_parked_command_is_tried_again_as_the_step_says_and_is_the_same_operation() -> None:
+    """The handler's own tries end within a minute; the step's attempts may span an outage of hours."""
     case = patient()
-    park(case, next(iter(case.instance.commands)))
+    for wait in (1, 2):
+        park(case, next(reversed(case.instance.commands)))
+        case.then_running().after(minutes(wait)).then(take())
+    assert "parked: it crashed" in case.story
+    assert len(operations(case)) == 3
+    assert len(set(operations(case))) == 1
+    park(case, next(reversed(case.instance.commands)))
+    case.then_compensating("overdue")
+
+
+def test_a_command_parked_unread_is_not_tried_again() -> None:
+    """No handler was called, or the call ended its workers: the next attempt would do the same."""
+    case = patient()
+    park(case, next(iter(case.instance.commands)), unread=True)
     case.then_compensating("overdue")
     assert "parked: it crashed" in case.story
 
@@ -141,9 +155,18 @@ def test_a_parked_earlier_attempt_does_not_end_the_newer_one() -> None:
 
 def test_an_undo_is_tried_again_and_then_reported() -> None:
     case = patient()
-    park(case, next(iter(case.instance.commands)))
+    park(case, next(iter(case.instance.commands)), unread=True)
     case.after(hours(1)).then(give_back()).then_compensating().after(hours(1)).then_compensation_failed()
     case.when(given_back()).then_compensated("overdue")
+
+
+def test_an_undo_whose_handler_has_given_up_is_tried_again() -> None:
+    case = patient()
+    park(case, next(iter(case.instance.commands)), unread=True)
+    park(case, next(reversed(case.instance.commands)))
+    case.then_compensating()
+    park(case, next(reversed(case.instance.commands)))
+    case.then_compensation_failed()
 
 
 def test_a_retry_carries_its_attempt_in_fact_and_metadata() -> None:

@@ -108,7 +108,8 @@ def test_a_command_that_cannot_be_decoded_is_parked_at_once(desk: Desk, metadata
     assert runner.step() == 3
 
     assert len(desk.store.parked(GROUP)) == 3
-    assert desk.types(f"pm.parked-{id_}") == [COMMAND_PARKED]
+    (signal,) = desk.records(f"pm.parked-{id_}")
+    assert CommandParked.read(signal.data).unread
 
 
 def test_a_command_of_a_newer_version_is_left_to_others(desk: Desk) -> None:

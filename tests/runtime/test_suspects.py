@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from process_manager import Repository, handles
+from process_manager.core.signals import CommandParked
 from process_manager.errors import StoreFull
 from process_manager.examples.order_fulfilment.messages import OrderPlaced
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
@@ -173,7 +174,8 @@ def test_a_command_that_ends_every_worker_is_parked_and_its_instance_hears_of_it
     (parked,) = desk.store.parked(GROUP)
     assert "ended with it" in parked.reason
     assert desk.types("box-9") == ["test.filled"]
-    assert desk.types(f"pm.parked-{parked.record.id}") == ["pm.command-parked"]
+    (signal,) = desk.records(f"pm.parked-{parked.record.id}")
+    assert CommandParked.read(signal.data) == CommandParked("a_process-1", parked.record.id, parked.reason, unread=True)
 
 
 def test_a_worker_that_is_stopped_with_a_suspect_in_its_hands_did_not_end_by_it(desk: Desk) -> None:

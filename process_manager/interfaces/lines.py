@@ -1,6 +1,6 @@
 """One line of a file to a record for a stream: JSON Lines of our own, and CloudEvents.
 
-A line of our own holds `id`, `type`, `stream`, `data`, and if it likes `time` and `metadata`; nothing else.
+A line of our own holds `id`, `type`, `stream` and `data`, optionally `time` and `metadata`, and nothing else.
 
 A CloudEvent goes by these rules: its id is uuid5(source, id); its stream is its attribute `stream` if it has one, else
 `<last part of source>-<subject>`, or without a subject the last part of its source (source `/shop/orders`, subject `42`: `orders-42`);

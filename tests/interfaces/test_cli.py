@@ -53,7 +53,7 @@ sys.exit(", ".join((sys.modules.keys() - before) & heavy) or 0)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert done.returncode == 0
-    assert "Commands:" in done.stdout
+    assert "Run processes:" in done.stdout
 
 
 @pytest.mark.parametrize(("path", "command"), list(commands()), ids=[path for path, _ in commands()])

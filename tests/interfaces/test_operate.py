@@ -9,7 +9,9 @@ from pathlib import Path
 from process_manager.adapters.sqlite import SqliteStore
 from process_manager.ports import Filter, Nack
 from tests.interfaces.conftest import Pm
-from tests.interfaces.parcels import TEXT, actions, event, run
+from tests.interfaces.parcels import TEXT, actions, event, parcels, run
+
+__all__ = ["parcels"]
 
 
 def statuses(pm: Pm) -> dict[str, str]:

@@ -25,13 +25,9 @@ if TYPE_CHECKING:
     from process_manager.runtime.app import App
 
 
-def _check_store(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    return None if value is None else check_url(ctx, param, value)
-
-
 @command("check", example="pm check --app shop.orders:app\npm check --app shop.orders:app --store sqlite:///shop.db -o ids")
 @app_option
-@click.option("--store", "url", callback=_check_store, metavar="URL", help="Check that the instances in this store can go on with the app.")
+@click.option("--store", "url", callback=check_url, metavar="URL", help="Check that the instances in this store can go on with the app.")
 @format_option("table", "json", "jsonl", "csv", "ids")
 def check_command(app_name: str, url: str | None, format_: str) -> int:
     """Check an app: say what it holds, or everything that is wrong with it (exit code 1).

@@ -7,37 +7,49 @@ import click
 
 _HERE = "process_manager.interfaces.cli"
 
-_COMMANDS = {
-    "demo": ("demo", "Run orders through the shipped example, from placed to shipped or undone."),
-    "publish": ("publish", "Publish events from JSON Lines or CloudEvents; twice is once."),
-    "run": ("run", "Run an app: its processes, handlers and deadlines."),
-    "reconcile": ("reconcile", "Offer recorded events again and take what was missed."),
-    "list": ("instances", "List the instances of processes."),
-    "show": ("instances", "Tell the story of one instance."),
-    "replay": ("replay", "Go through an instance's history step by step."),
-    "explain": ("explain", "Say why an instance is where it is, and what may come."),
-    "why": ("explain", "Say why a command was given."),
-    "drift": ("drift", "Judge recorded histories by other code, before it is deployed."),
-    "retry": ("operate", "Take again what suspended an instance, or what could not be undone."),
-    "skip": ("operate", "Go on without what suspended an instance, or what could not be undone."),
-    "cancel": ("operate", "End an instance without undoing anything."),
-    "suspend": ("operate", "Let an instance stand still."),
-    "resume": ("operate", "Let an instance go on that was told to stand still."),
-    "compensate": ("operate", "Undo what an instance has done."),
-    "deadlines": ("deadlines", "List, move and cancel deadlines that are pending."),
-    "export": ("transfer", "Write instances' histories as JSON Lines, masked if need be."),
-    "import": ("transfer", "Read exported histories into a new file, to look at."),
-    "discover": ("discover", "Draw the flow that the log really shows."),
-    "diagram": ("check", "Draw a process as Mermaid or DOT."),
-    "check": ("check", "Check an app and say what is in it."),
-    "report": ("report", "Report on instances: outcomes, durations, decisions, what waits, and more."),
-    "projections": ("projections", "Keep the views that reports and lists read."),
-    "parked": ("parked", "List, show and replay what was set aside."),
-    "subscriptions": ("subscriptions", "List, show, create, change and delete consumer groups."),
-    "store": ("store", "Look after a store."),
-    "completion": ("completion", "Print the completion script for a shell."),
+_SECTIONS = {
+    "Run processes": {
+        "demo": ("demo", "Run orders through the shipped example, from placed to shipped or undone."),
+        "publish": ("publish", "Publish events from JSON Lines or CloudEvents; twice is as good as once."),
+        "run": ("run", "Run an app: its processes, handlers and deadlines."),
+        "reconcile": ("reconcile", "Offer recorded events again and take what was missed."),
+    },
+    "See what happened": {
+        "list": ("instances", "List the instances of processes."),
+        "show": ("instances", "Tell the story of one instance."),
+        "replay": ("replay", "Go through an instance's history step by step."),
+        "explain": ("explain", "Say why an instance is where it is, and what may come."),
+        "why": ("explain", "Say why a command was given."),
+        "report": ("report", "Report on instances: outcomes, durations, decisions, what waits, and more."),
+        "discover": ("discover", "Draw the flow that the log really shows."),
+    },
+    "Step in": {
+        "retry": ("operate", "Take again what suspended an instance, or what could not be undone."),
+        "skip": ("operate", "Go on without what suspended an instance, or what could not be undone."),
+        "cancel": ("operate", "End an instance without undoing anything."),
+        "suspend": ("operate", "Stop an instance; what comes for it is kept."),
+        "resume": ("operate", "Let an instance go on that was stopped by suspend."),
+        "compensate": ("operate", "Undo what an instance has done."),
+        "deadlines": ("deadlines", "List, move and cancel pending deadlines."),
+        "parked": ("parked", "List, show, replay and drop records that were set aside."),
+    },
+    "Change code": {
+        "check": ("check", "Check an app, and whether instances under way can go on with it."),
+        "diagram": ("check", "Draw a process as Mermaid or DOT."),
+        "drift": ("drift", "Judge recorded histories by other code, before it is deployed."),
+        "export": ("transfer", "Write instances' histories as JSON Lines, masked if need be."),
+        "import": ("transfer", "Read exported histories into a new file, to look at."),
+    },
+    "Look after a store": {
+        "projections": ("projections", "Build the views that reports and lists read, and keep them up to date."),
+        "subscriptions": ("subscriptions", "List, show, create, change and delete consumer groups."),
+        "store": ("store", "Back a store up, or serve it for development."),
+        "completion": ("completion", "Print the completion script for a shell."),
+    },
 }
-"""Each command's module and what it does."""
+"""The commands by purpose: each one's module and what it does."""
+
+_COMMANDS = {name: command for section in _SECTIONS.values() for name, command in section.items()}
 
 _EPILOG = """\b
 Examples:
@@ -48,7 +60,7 @@ Examples:
 
 \b
 Environment: PM_STORE and PM_APP stand for --store and --app, NO_COLOR for no colour.
-Exit codes: 0 ok, 1 error, 2 usage, 3 refused, 4 not found, 5 other decisions, 130 interrupted."""
+Exit codes: 0 ok, 1 error, 2 usage, 3 refused, 4 not found, 5 differences, 130 interrupted."""
 
 
 class LazyGroup(click.Group):
@@ -73,8 +85,10 @@ class LazyGroup(click.Group):
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  click's signature
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+        longest = max(map(len, _COMMANDS))
+        for title, commands in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:<{longest}}", text) for name, (_, text) in commands.items()])
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, *, value: bool) -> None:

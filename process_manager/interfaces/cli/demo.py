@@ -21,14 +21,10 @@ if TYPE_CHECKING:
 KEYS = ("orders", "completed", "compensated", "aborted", "running", "events", "commands")
 
 
-def _checked(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    return None if value is None else check_url(ctx, param, value)
-
-
 @command("demo", example="pm demo --orders 1000\npm demo --orders 1000 --seed 7 --store sqlite:///demo.db -o json")
 @click.option("--orders", type=click.IntRange(1, 10_000_000), default=200, show_default=True, help="How many orders are placed.")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed makes the same orders.")
-@click.option("--store", "url", callback=_checked, metavar="URL", help="Where the events go. Default: a file that is thrown away.")
+@click.option("--store", "url", callback=check_url, metavar="URL", help="Where the events go. Default: a file that is thrown away.")
 @format_option("table", "json")
 def demo_command(orders: int, seed: int, url: str | None, format_: str) -> int:
     """Run orders through the shipped example: placed, reserved, reviewed, charged, shipped, or undone.

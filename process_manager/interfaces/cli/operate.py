@@ -10,7 +10,7 @@ import click
 
 from process_manager.interfaces.cli.errors import ERROR, NOT_FOUND, OK, REFUSED, CliError, say
 from process_manager.interfaces.cli.instances import STATUSES
-from process_manager.interfaces.cli.options import command, existing_store, known_process, store_option, stream_of
+from process_manager.interfaces.cli.options import command, confirm, existing_store, known_process, store_option, stream_of
 
 if TYPE_CHECKING:
     from process_manager.core.signals import Action, OperatorAction
@@ -59,9 +59,10 @@ def acting_options(function: F) -> F:
     for option in reversed(
         (
             signing_options,
-            click.option("--request", callback=_request, metavar="ID", help="The same request again is done once.  [default: a new one]"),
+            click.option("--request", callback=_request, metavar="ID",
+                         help="A name for this request: given again, it is not done again.  [default: a new one]"),
             click.option("--wait", "seconds", type=click.FloatRange(0), default=0.0, metavar="SECONDS",
-                         help="Wait so long for a worker to do it, and say what came of it."),
+                         help="Wait up to so long for a worker to do it, and say what came of it."),
         )
     ):  # fmt: skip
         function = option(function)
@@ -112,8 +113,8 @@ def _act(store: "EventStore", asked: "list[OperatorAction]", seconds: float, *, 
     if dry_run:
         click.echo("".join(f"{each.instance}\n" for each in possible), nl=False)
         return OK
-    if possible and not by_name and not yes:
-        _confirm(possible[0].action, len(possible))
+    if possible and not by_name:
+        confirm(f"{possible[0].action} {len(possible):,} instances?", yes=yes)
     return max(carry_out(store, possible, seconds), ERROR if by_name and left_out else OK)
 
 
@@ -155,13 +156,6 @@ def _say_left_out(left_out: list[str]) -> None:
         say(f"left out: {len(left_out) - SHOWN:,} more")
 
 
-def _confirm(action: str, count: int) -> None:
-    if not sys.stdin.isatty():
-        raise CliError(f"nobody can be asked whether to {action} {count:,} instances: say --yes", REFUSED)
-    if not click.confirm(f"{action} {count:,} instances?", err=True):
-        raise CliError("nothing was done", REFUSED)
-
-
 def carry_out(store: "EventStore", actions: "Sequence[OperatorAction]", seconds: float) -> int:
     """Put actions into the log and say so; with `seconds`, what came of them. The exit code."""
     from process_manager.interfaces.operating import ask, outcomes
@@ -193,10 +187,10 @@ retry_command = _command(
 )
 skip_command = _command(
     "skip",
-    "Leave the input that suspended an instance out and go on with what has waited behind it; or go on without an undo that has failed.",
+    "Leave out the input that suspended an instance and go on with what has waited behind it; or go on without an undo that has failed.",
     "compensation_failed",
 )
 cancel_command = _command("cancel", "End an instance as it is: nothing is undone, and no command is given any more.", "suspended")
-suspend_command = _command("suspend", "Let an instance stand still: what comes for it is kept until pm resume.", "running")
-resume_command = _command("resume", "Let an instance go on that pm suspend has stopped.", "suspended")
+suspend_command = _command("suspend", "Stop an instance: what comes for it is kept until pm resume.", "running")
+resume_command = _command("resume", "Let an instance go on that was stopped by pm suspend.", "suspended")
 compensate_command = _command("compensate", "Undo what an instance has done, as when its process says so.", "running")

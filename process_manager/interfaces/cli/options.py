@@ -33,8 +33,10 @@ class Number(click.IntRange):
         return min(int(super().convert(value, param, ctx)), LARGEST)
 
 
-def check_url(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """A callback for an option that holds the address of a store."""
+def check_url(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """A callback for an option that holds the address of a store, if any."""
+    if value is None:
+        return None
     try:
         bootstrap.read_address(value)
     except NotAStore as error:
@@ -71,7 +73,7 @@ def _roles(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 
 def roles_option(function: F) -> F:
     """`--only ROLES`."""
-    return click.option("--only", callback=_roles, metavar="ROLES", help=f"Only some of {','.join(ROLES)}.")(function)
+    return click.option("--only", callback=_roles, metavar="ROLES", help=f"Run only some roles: {','.join(ROLES)}.")(function)
 
 
 def check_start(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:

@@ -15,10 +15,9 @@ from process_manager.interfaces.cli.progress import Progress
 def publish_command(file: str, url: str) -> int:
     """Publish the events of FILE (- for standard input), one JSON object a line.
 
-    A line has id, type, stream and data, and if it likes time and metadata, but nothing else. An id that is no UUID becomes the same
-    UUID each time, derived from it. Publishing it twice changes nothing: what
-    a stream holds already is left out by its id. A bad line is reported with its number, the good ones are published, and the exit code
-    is 1.
+    A line has id, type, stream and data, optionally time and metadata, and nothing else. An id that is no UUID becomes a UUID that is
+    derived from it. Events that their stream holds already, by their ids, are left out, so publishing twice changes nothing. A bad line
+    is reported with its number, the good ones are published, and the exit code is 1.
 
     A line with specversion is a CloudEvent. Its id becomes uuid5(source, id). It goes to the stream named by its attribute stream,
     else to <last part of source>-<subject>. Its other attributes go into the metadata as ce-<name>.

@@ -37,8 +37,8 @@ SHOWN = 20
 def reconcile_command(app_name: str, url: str, since: str | None, types: tuple[str, ...], clock: bootstrap.ClockName, format_: str) -> None:
     """Offer recorded events to the processes again, and take what was missed.
 
-    What was taken has its receipt and stays as it is, so this may be run at any time, while workers run too. It ends where the workers
-    have got to, and tells what had no receipt and was taken now.
+    An event that was taken has a receipt and is left alone, so this may be run at any time, beside workers. It ends where the workers
+    have got to, and lists the events that had no receipt and were taken now.
     """
     app = load_app(app_name)
     if not app.definitions:

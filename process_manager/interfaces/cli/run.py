@@ -31,7 +31,7 @@ LAST_PORT = 65535
 @store_option
 @roles_option
 @start_option
-@click.option("--take-over", is_flag=True, help="Own the commands that another app has handled so far; stop that app first.")
+@click.option("--take-over", is_flag=True, help="Handle the commands that another app has handled so far; stop that app first.")
 @click.option("--until-idle", is_flag=True, help="Stop when every input in the log is taken.")
 @click.option(
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True, metavar="N",
@@ -40,13 +40,13 @@ LAST_PORT = 65535
 @click.option("--worker", "number", hidden=True, help="This is one of --workers; it ends with its stdin.")
 @click.option(
     "--clock", type=click.Choice(["real", "driven"]), default="real", show_default=True,
-    help="The time on the wall, or the time that the log says. A driven one with --until-idle takes everything in the log first, and "
-    "only then jumps from deadline to deadline to the last: feed recorded events with --feed, for deadlines to pass between them.",
+    help="real: the time on the wall. driven: the time that the log says; with --until-idle everything in the log is taken first, and only "
+    "then time jumps from deadline to deadline, so use --feed for recorded events with deadlines between them.",
 )  # fmt: skip
 @click.option(
     "--feed", metavar="FILE", type=click.Path(),
     help="With --clock driven: publish the events of FILE, lines as for pm publish and sorted by time, each when the deadlines up to its "
-    "time have passed; then let the others pass, and stop. Again, it changes nothing; after a kill, it goes on.",
+    "time have passed; then let the other deadlines pass, and stop. Repeated it changes nothing; after a kill it goes on where it was.",
 )  # fmt: skip
 @click.option(
     "--metrics", "metrics_port", type=click.IntRange(0, LAST_PORT), metavar="PORT",

@@ -11,7 +11,7 @@ from process_manager.interfaces.cli.serve import serve
 
 @group("store", example="pm store backup shop-backup.db --store sqlite:///shop.db")
 def store_command() -> None:
-    """Look after a store."""
+    """Back a store up, or serve it for development."""
 
 
 @command("backup", example="pm store backup shop-backup.db --store sqlite:///shop.db")

@@ -70,8 +70,11 @@ class Views:
             self.engine = create_engine(url, connect_args={"timeout": 30} if url.startswith("sqlite") else {})
         except (SQLAlchemyError, ImportError) as error:
             raise ProjectionError(f"{url!r} is no database for views: {error}") from error
+        self._snapshot: dict[str, Any] = {}
         if self.engine.dialect.name == "sqlite":
             _set_up_sqlite(self.engine)
+        else:  # where each statement of a transaction sees what others have committed before it
+            self._snapshot = {"isolation_level": "REPEATABLE READ"}
 
     @property
     def path(self) -> Path | None:
@@ -88,7 +91,7 @@ class Views:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One transaction that only reads, so that all its queries see the same state."""
-        with _explained(), self.engine.connect() as connection:
+        with _explained(), self.engine.connect().execution_options(**self._snapshot) as connection:
             yield connection
 
     def places(self) -> dict[str, Place]:

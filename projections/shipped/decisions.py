@@ -27,7 +27,7 @@ STARTED_BY = Table(
     instance(primary_key=True),
     Column("version", Integer, nullable=False),  # of the newest life
 )
-Index("decisions_by_question", DECISIONS.c.process, DECISIONS.c.question, DECISIONS.c.answer)
+Index("decisions_by_question", DECISIONS.c.process, DECISIONS.c.question)
 Index("decisions_by_instance", DECISIONS.c.instance)
 
 

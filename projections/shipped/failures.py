@@ -19,7 +19,7 @@ FAILURES = Table(
     text("reason"),
     time("failed"),
 )
-Index("failures_by_reason", FAILURES.c.process, FAILURES.c.kind, FAILURES.c.step, FAILURES.c.reason)
+Index("failures_by_kind", FAILURES.c.process, FAILURES.c.kind, FAILURES.c.step)  # a reason may be longer than an index bears
 
 UNDO_SKIPPED = "undo skipped"
 

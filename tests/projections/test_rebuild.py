@@ -12,12 +12,17 @@ from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, event
 from process_manager.adapters.memory import MemoryStore
 from process_manager.core.facts import Ended, Started
 from process_manager.core.records import Record
+from process_manager.examples.order_fulfilment.process import OrderFulfilment
+from process_manager.testing.scenario import scenario
 from projections import Message, Projection, Rows, reads, views as database
 from projections.errors import Overtaken, ProjectionError, ProjectionFailed
 from projections.follower import Follower
 from projections.runner import Runner, check
 from projections.shipped import SHIPPED, Decisions, Instances
 from projections.views import Views
+from tests.core.processes import Purchase, Quorum
+from tests.core.random_lives import Attended, Stubborn, actions, order
+from tests.core.samples import began
 from tests.projections.support import append, contents
 
 
@@ -48,17 +53,52 @@ def rebuilt(store: MemoryStore, path: Path) -> dict[str, list[tuple[object, ...]
         return contents(views, SHIPPED)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(seed=st.integers(0, 10_000))
-def test_a_rebuilt_projection_equals_the_live_one(seed: int, orders: MemoryStore, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The log grows piece by piece; runners with batches of any size follow it, die at any statement and are started again."""
-    chance, folder, records, log = random.Random(seed), tmp_path_factory.mktemp("live"), list(orders.read_all()), MemoryStore()
-    while records:
-        piece = chance.randint(1, 400)
+def lives(moves: list[tuple[int, int]]) -> list[list[Record]]:
+    """An order, a quorum and a purchase whose undos are refused, all attended to at random."""
+    attended = [Attended(scenario(OrderFulfilment).given(order(("a", "b"), 5000))), Attended(scenario(Quorum).given(began("1", "2")))]
+    worlds = [*attended, Stubborn(scenario(Purchase).given(began("1", "2")))]
+    worlds[-1].case.operator("compensate")
+    for world in worlds:
+        for move in moves:
+            world.act(*move)
+    return [list(world.case.records) for world in worlds]
+
+
+def mixed(chance: random.Random, sources: list[list[Record]]) -> list[Record]:
+    """Records of several logs as one, each in its own order."""
+    turns = [number for number, source in enumerate(sources) for _ in source]
+    chance.shuffle(turns)
+    left = [iter(source) for source in sources]
+    return [next(left[number]) for number in turns]
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 10_000), moves=actions)
+def test_a_rebuilt_projection_equals_the_live_one(
+    seed: int, moves: list[tuple[int, int]], orders: MemoryStore, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The log grows piece by piece; runners with batches of any size follow it or rebuild while others follow, die at any statement
+    and are started again."""
+    chance, folder, log = random.Random(seed), tmp_path_factory.mktemp("live"), MemoryStore()
+    records = mixed(chance, [list(orders.read_all(limit=1000)), *lives(moves)])
+
+    def grow(_position: int = 0) -> None:
+        piece = chance.randint(1, 300)
         append(log, records[:piece])
-        records = records[piece:]
+        del records[:piece]
+
+    def grow_and_follow(_position: int) -> None:
+        if records:
+            grow()
+            with closing(Views(f"sqlite:///{folder}/live.db")) as others:
+                Runner(log, others, SHIPPED, batch=chance.randint(20, 300)).run(until_idle=True)
+
+    while records:
+        grow()
         with closing(Views(f"sqlite:///{folder}/live.db")) as views:
             with suppress(Killed), killed_at(views.engine, chance.choice([0, chance.randint(1, 60), chance.randint(1, 600)])):
+                if views.places() and chance.random() < 0.4:
+                    Runner(log, views, SHIPPED, batch=chance.randint(20, 300), progress=grow_and_follow).rebuild(SHIPPED)
                 Runner(log, views, SHIPPED, batch=chance.randint(1, 300)).run(until_idle=True)
             places = views.places()
             alive = all(each.name in places and places[each.name].position == log.last_position() for each in SHIPPED)

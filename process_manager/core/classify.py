@@ -35,7 +35,7 @@ def classify(definition: Definition, instance: Instance, taken: Input) -> Verdic
         return Verdict("fail", reason=f"it answers {asked.step}, a step that the class has no more: put it back and retry")
     if handled is None:
         return Verdict("ignore", reason="this version of the definition has no use for it")
-    verdict = _answer(handled, instance, taken) if handled.answers else None
+    verdict = _answer(definition, handled, instance, taken) if handled.answers else None
     return verdict or _as_event(definition, handled, instance, taken)
 
 
@@ -59,7 +59,7 @@ def _earlier(instance: Instance, taken: Input) -> bool:
     return instance.life > 1 and taken.position < (instance.started_position if instance.ended else instance.ended_position)
 
 
-def _answer(handled: Handled, instance: Instance, taken: Input) -> Verdict | None:
+def _answer(definition: Definition, handled: Handled, instance: Instance, taken: Input) -> Verdict | None:
     """An answer to a command of this instance; None when it has to be judged as an event."""
     run, cause = _asked(instance, taken), taken.meta.get("$causationId")
     if run is not None:
@@ -74,6 +74,14 @@ def _answer(handled: Handled, instance: Instance, taken: Input) -> Verdict | Non
         return Verdict(verdict.meaning, run=verdict.run, matched_by="only one open", reason=verdict.reason)
     if len(open_runs) > 1:
         return _late(handled, f"it names no command and {len(open_runs)} operations are open")
+    return _answer_to_the_missing(definition, instance)
+
+
+def _answer_to_the_missing(definition: Definition, instance: Instance) -> Verdict | None:
+    """What an answer without causation may be where the class has lost, or renamed, a step that waits for one."""
+    for run in instance.runs.values():
+        if run.is_open and run.fate != "ignore" and run.life == instance.life and run.step not in definition.steps:
+            return Verdict("fail", reason=f"it may answer {run.step}, a step that the class has no more: put it back and retry")
     return None
 
 

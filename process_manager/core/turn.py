@@ -104,10 +104,16 @@ def _behind(draft: Draft) -> str:
     if draft.state.suspended:
         return "suspended"
     leftover = draft.state.timers.get(LEFTOVER)
-    if leftover is None or leftover.due is None:
-        return ""
-    its_own = draft.input.type == DEADLINE_PASSED and DeadlinePassed.read(draft.input.data).name == LEFTOVER
-    return "" if its_own else "what was kept before it comes first"
+    if leftover is not None and leftover.due is not None:
+        goes_first = draft.input.type != DEADLINE_PASSED or DeadlinePassed.read(draft.input.data).name != LEFTOVER
+    else:
+        goes_first = any(not _still_early(kept, _verdict(draft, kept.input)) for kept in draft.state.kept.values())
+    return "what was kept before it comes first" if goes_first else ""
+
+
+def _still_early(kept: Kept, verdict: Verdict | None) -> bool:
+    """Whether a kept input goes on waiting. What was early after the last turn is so before the next one, unless the class is another."""
+    return verdict is not None and verdict.meaning == "early" and kept.until is not None
 
 
 def _verdict(draft: Draft, taken: Input) -> Verdict | None:
@@ -137,7 +143,7 @@ def _offer_kept(draft: Draft, until: str) -> None:
         if kept.input.id not in draft.state.kept:  # it has expired
             continue
         verdict = _verdict(draft, kept.input)
-        if verdict is not None and verdict.meaning == "early" and kept.until is not None:
+        if _still_early(kept, verdict):
             early.append(kept)
             continue
         if kept.input.id == until:

@@ -169,7 +169,7 @@ class StoreUnavailable(StoreError):
 
 
 class AccessDenied(StoreError):
-    """The store knows this user too little: not at all, or without the right to do this."""
+    """The store does not know this user, or does not let it do this."""
 
 
 class StoreFull(StoreError):

@@ -176,9 +176,7 @@ class Features:
     single_active: bool  # one active consumer for each group, with hot standby
     shared: bool  # several processes may use the store at once
     common_log: bool = False  # other systems append to the log too, so that a new group needs a named start
-    pushes: bool = (
-        False  # deliveries are on their way to a member before it fetches them; in flight, and counted by `retries`, from then on
-    )
+    pushes: bool = False  # deliveries are sent before a member fetches them, and are in flight and counted by `retries` from then on
 
 
 class EventStore(Protocol):

@@ -78,7 +78,7 @@ def _loads(record: Record) -> Json:
 
 
 def is_command(record: Record) -> bool:
-    """Whether a record may be a command of an instance; only its metadata says so for sure, see `command_of`."""
+    """Whether a record may be a command of an instance; see `issued_by_instance` for what is sure."""
     return _COMMAND_MARK in record.metadata
 
 

@@ -28,7 +28,10 @@ def _silent(_position: int) -> None:
 
 
 class Runner:
-    """Several may run on one database: each batch is written by one of them. A projection that fails stays behind, the others go on."""
+    """Brings projections up to date, and keeps them so.
+
+    Several may run on one database: each batch is written by one of them. A projection that fails stays behind, the others go on.
+    """
 
     def __init__(
         self, store: EventStore, views: Views, projections: Sequence[Projection], *, batch: int = BATCH, progress: Progress = _silent
@@ -132,7 +135,7 @@ class Runner:
             follower.step(self._batch, 0.1)
 
     def _give_up(self, projections: Sequence[Projection]) -> None:
-        """Nothing is left of tables that cannot be built."""
+        """Drop the new tables of projections that cannot be built."""
         with self._views.begin() as connection:
             for each in projections:
                 database.discard(connection, each, BESIDE)

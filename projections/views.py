@@ -137,7 +137,7 @@ def move(connection: Connection, projections: Iterable[Projection], prefix: str,
 
 
 def create(connection: Connection, projection: Projection, prefix: str, position: int) -> None:
-    """New tables, empty. With a prefix they stand beside the live ones, and have no indexes yet."""
+    """Create empty tables. With a prefix they stand beside the live ones, and have no indexes yet."""
     _create_catalog(connection)
     discard(connection, projection, prefix)
     for table in actual(projection, prefix).values():
@@ -154,14 +154,14 @@ def _create_catalog(connection: Connection) -> None:
 
 
 def discard(connection: Connection, projection: Projection, prefix: str) -> None:
-    """No tables of a projection."""
+    """Drop the tables of a projection, if it has any."""
     for table in actual(projection, prefix).values():
         table.drop(connection, checkfirst=True)
     connection.execute(delete(CATALOG).where(CATALOG.c.name == prefix + projection.name))
 
 
 def swap(connection: Connection, projection: Projection) -> None:
-    """The tables beside take the place of the live ones."""
+    """Put the tables that stand beside in the place of the live ones."""
     for live, beside in actual(projection, BESIDE).items():
         live.drop(connection, checkfirst=True)
         quote = connection.dialect.identifier_preparer.quote

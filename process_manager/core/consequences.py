@@ -18,7 +18,7 @@ NOBODY = "nobody"
 
 
 class Consequence(NamedTuple):
-    """One of them: `value` is what became of the thing that `kind` and `subject` name, as text."""
+    """What became of one thing: `kind` and `subject` name it, `value` says it as text."""
 
     kind: Kind
     subject: str

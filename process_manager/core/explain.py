@@ -50,9 +50,7 @@ class Explanation(NamedTuple):
     next: Passing | None
     possible: dict[str, list[str]] | None  # by event type, what may follow; None without the definition
     actions: list[Action]  # by hand, of those that lead on from where it stands still
-    retried: (
-        list[str] | None
-    )  # what the first of these actions would lead to now; None without the definition, or where nothing stands still
+    retried: list[str] | None  # what the first of these actions would lead to now; None without definition or actions
     failed: list[str]  # ids of the commands of undos that failed
 
 

@@ -47,8 +47,8 @@ _MOVES: dict[type[Fact], Callable[[Any], bool]] = {
     facts.OperatorActed: lambda fact: fact.action in {"cancel", "compensate"},
     facts.DeadlineReached: lambda fact: fact.name != LEFTOVER,
 }
-"""Whether a life goes on with the input of a receipt, where it does not always do. What lets kept inputs go on is none: they stand
-before it in the log."""
+"""For receipts after which a life need not have moved on: whether their input counts as its newest position. What only releases kept
+inputs does not, since those stand before it in the log."""
 
 
 def _remember(instance: Instance, taken: Input) -> None:

@@ -9,7 +9,7 @@ from process_manager.core.facts import Fact, Receipt
 class RecordedTurn(NamedTuple):
     """What one input led to: its receipt, and all facts of its block with their revisions, the receipt's own first.
 
-    Only a record that somebody else wrote before the first turn stands in one without a receipt.
+    The receipt is None only for records that somebody else wrote before the first turn.
     """
 
     receipt: Receipt | None

@@ -10,7 +10,7 @@ from process_manager.core.steps import Join
 def evaluate(definition: Definition, instance: Instance, join: Join, now: datetime) -> bool | None:
     """True: reached. False: it can no longer be. None: open.
 
-    Nothing is vacuous before a reaction that announces the step has run; then, over no runs at all, it holds.
+    Without any runs it is open until a reaction that announces the step has run, and holds from then on.
     """
     runs = [run for step in join.steps for run in instance.runs_of(step.name) if not run.undoes]
     done = sum(run.status == "done" for run in runs)

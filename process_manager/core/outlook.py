@@ -11,7 +11,7 @@ from process_manager.core.steps import AnyStep
 
 
 def outlook(definition: Definition, instance: Instance) -> dict[str, list[str]]:
-    """By event type what may follow: types of commands, endings, joins that it may decide. [] is nothing but that it is noted."""
+    """By event type what may follow: types of commands, endings, joins that it may decide. []: it is only noted."""
     found = {type_: _follows(definition, instance, handled) for type_, handled in definition.handled.items()}
     return {type_: sorted(set(follows)) for type_, follows in found.items() if follows is not None}
 

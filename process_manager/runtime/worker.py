@@ -202,7 +202,7 @@ class Worker:
             return 0 if name in self._older else 1
 
     def _rest(self, seen: int, *, until_idle: bool) -> None:
-        """Until there is something; what only others can tell, an acknowledgement among them, wakes nobody."""
+        """Wait for the next append. What others do without one, such as an acknowledgement, wakes nobody, so some waits are short."""
         busy = any(role.busy for role in self._roles.values())
         standby = not all(role.consumer.active for role in self._roles.values())
         self._store.wait(seen, 0.02 if busy else 0.1 if standby else 0.05 if until_idle else SWEEP)

@@ -42,4 +42,4 @@ REPORTS: Mapping[str, Report] = {
     "timeline": Report(timeline, Period, [Instances]),
     "flow": Report(flow, Follows, [Instances, Events]),
 }
-"""All of them, by name."""
+"""The reports by name."""

@@ -12,7 +12,7 @@ from projections.shipped.steps import STEPS
 
 
 class Duration(NamedTuple):
-    """Of a step from its first command to its answer, for each way it ended; of a process, where `step` is empty, from start to end."""
+    """How long a step takes from its first command to its answer, by status; where `step` is empty, the process from start to end."""
 
     process: str
     step: str

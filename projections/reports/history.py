@@ -24,7 +24,7 @@ class Variant(NamedTuple):
 
 
 class Throughput(NamedTuple):
-    """From the first to the last domain event, of all instances: running ones too."""
+    """The time from the first to the last domain event of an instance, running ones included."""
 
     process: str
     instances: int
@@ -53,7 +53,7 @@ def _sequences(connection: Connection, scope: Scope) -> Iterator[tuple[str, tupl
 
 
 def throughput(connection: Connection, scope: Scope) -> list[Throughput]:
-    """By process."""
+    """One row for each process."""
     e = EVENTS.c
     query = select(e.process, func.count(), func.max(e.happened) - func.min(e.happened))
     spans: dict[str, list[int]] = {}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Quantiles(NamedTuple):
-    """Of as many spans as `size`; a percentile between two of them is interpolated."""
+    """The quantiles of `size` spans; one that falls between two of them is interpolated."""
 
     size: int
     median: timedelta
@@ -16,7 +16,7 @@ class Quantiles(NamedTuple):
 
 
 def quantiles(spans: Sequence[int]) -> Quantiles:
-    """Of at least one span, in microseconds."""
+    """The quantiles of at least one span, in microseconds."""
     ordered = sorted(spans)
     return Quantiles(len(ordered), *(_at(ordered, share) for share in (0.5, 0.9, 0.99, 1.0)))
 

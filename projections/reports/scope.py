@@ -10,7 +10,7 @@ from projections.shipped.instances import INSTANCES
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A process, a version of its definition, a status, a span of time; what is not given is not asked for."""
+    """A process, a version of its definition, a status, a span of time; what is left out does not limit the report."""
 
     process: str = ""
     version: int | None = None

@@ -15,4 +15,4 @@ from projections.shipped.steps import Steps
 __all__ = ["SHIPPED", "Audit", "Commands", "Deadlines", "Decisions", "Events", "Failures", "Instances", "Steps"]
 
 SHIPPED: Sequence[Projection] = (Instances(), Steps(), Commands(), Decisions(), Deadlines(), Events(), Failures(), Audit())
-"""All of them."""
+"""The shipped projections, in no order that matters."""

@@ -67,7 +67,7 @@ class Diagram(NamedTuple):
 
 
 def diagram(rows: Sequence[Follows]) -> Diagram:
-    """Of the rows of one process, the most frequent first."""
+    """The diagram of one process, from its rows, the most frequent first."""
     drawn = _worth_drawing(rows)
     names = list(dict.fromkeys(name for row in drawn for name in (row.source, row.target)))
     most = max(row.times for row in drawn)

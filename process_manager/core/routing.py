@@ -26,9 +26,11 @@ class Route:
         """The key. Raises UndecodableMessage when the event has none that can name a stream."""
         assert self.function is not None
         try:
-            return checked_key(event.message_type, self.function(event))
+            found = self.function(event)
+            key = None if found is None else str(found)
         except Exception as error:
             raise UndecodableMessage(event.message_type, f"its key cannot be found ({type(error).__name__}: {error})") from error
+        return checked_key(event.message_type, key)
 
 
 def by(event: type[E], function: Callable[[E], object]) -> Route:

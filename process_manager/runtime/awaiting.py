@@ -30,6 +30,10 @@ class Awaiting:
         self._since[position] = (since, delivery)
         return True
 
+    def __contains__(self, delivery: Delivery) -> bool:
+        """Whether this one waits already."""
+        return delivery.record.position in self._since
+
     def due(self, fetched: Sequence[Delivery]) -> list[Delivery]:
         """What is to be tried now, but for what was delivered again."""
         now = self._monotonic()

@@ -233,7 +233,7 @@ class TurnRunner:
         work.records, work.size, work.taken, work.turns, work.duplicates = [], 0, 0, [], 0
         for incoming, delivery in work.inputs:
             if self._instances.has_taken(instance, incoming.input.id, incoming.input.position):
-                work.duplicates += 1
+                work.duplicates += delivery not in self._awaiting  # offered again by ourselves, for another process
             elif (turn := self._turn(work.target.definition, instance, incoming)) is None:
                 self._park(self._set_aside([(incoming, delivery)]), f"its receipt would not fit an append of {MAX_APPEND:,} bytes")
             else:

@@ -64,7 +64,8 @@ class Claims:
         definitions = {each.definition.name: each.definition for each in processes or (HandleClaim,)}
         router = Router(definitions, store)
         consumer = join_group(store, "claims", "processes", Filter(types=input_types(definitions)), "test")
-        self.turns = TurnRunner(store, consumer, router, RealClock(), Counters())
+        self.counters = Counters()
+        self.turns = TurnRunner(store, consumer, router, RealClock(), self.counters)
 
     def publish(self, event: Event, **metadata: Any) -> str:
         record = NewRecord(str(uuid4()), event.message_type, encode(event), orjson.dumps(metadata))

@@ -238,6 +238,9 @@ def test_an_input_that_waits_for_one_process_is_taken_by_another_at_once() -> No
     claims.publish(Assessed(amount=5), **{"$correlationId": "mail-1"})
     assert load(claims.store, Settle.definition, "5").outcome == "settled"
     assert claims.parked() == []
+    now[0] = 1.0
+    claims.turns.step()
+    assert claims.counters.duplicates == 0
     now[0] = 21.0
     claims.turns.step()
     (reason,) = claims.parked()

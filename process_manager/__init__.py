@@ -1,6 +1,7 @@
 """Event-sourced process managers on an event store.
 
-What a definition, a handler and an app need comes from here; stores, workers and the test kit have modules of their own.
+What a definition, a handler, an app and the code around it need comes from here; stores, workers and the test kit have modules of
+their own.
 Names are looked up when they are first used, so that `pm --help` imports nothing heavy.
 """
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         any_of as any_of,
         n_of as n_of,
     )
+    from process_manager.interfaces.client import Client as Client
     from process_manager.runtime.app import App as App
     from process_manager.runtime.handlers import Call as Call, handles as handles
     from process_manager.runtime.repository import Repository as Repository
@@ -62,6 +64,7 @@ _MODULES = {
     "core.routing": ("by", "by_correlation_id"),
     "core.saga": ("Saga", "SagaStep"),
     "core.steps": ("CONTINUE", "FOREVER", "Step", "all_of", "any_of", "n_of"),
+    "interfaces.client": ("Client",),
     "runtime.app": ("App",),
     "runtime.handlers": ("Call", "handles"),
     "runtime.repository": ("Repository",),

@@ -11,6 +11,7 @@
     │   │   └── NotCorrelated      no instance carries its correlation id yet
     │   └── NewerFact              written by a newer version of this library or app
     ├── HandlerError               a command handler broke the one-command-one-aggregate rule
+    ├── BadEvent                   an event from outside cannot be published
     └── StoreError
         ├── WrongExpectedVersion   somebody else appended first
         ├── StreamNotFound         nothing was ever appended there
@@ -109,6 +110,10 @@ class NewerFact(MessageError):
 
 class HandlerError(ProcessManagerError):
     """A command handler did something that would not survive a redelivery."""
+
+
+class BadEvent(ProcessManagerError):
+    """An event from outside that cannot be published, and why."""
 
 
 class StoreError(ProcessManagerError):

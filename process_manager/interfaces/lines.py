@@ -17,7 +17,7 @@ from process_manager.core.codec import decode_json
 from process_manager.core.identity import derive
 from process_manager.core.messages import Json
 from process_manager.core.records import NewRecord
-from process_manager.errors import UndecodableMessage
+from process_manager.errors import BadEvent, UndecodableMessage
 from process_manager.ports import MAX_APPEND
 
 LONGEST = 4 * MAX_APPEND
@@ -33,10 +33,6 @@ _OWN = {"id", "type", "stream", "data", "time", "metadata"}
 _TAKEN = {"specversion", "id", "type", "time", "data", "stream", "datacontenttype"}
 
 
-class BadLine(Exception):
-    """Why a line is no event."""
-
-
 class Addressed(NamedTuple):
     """A record and the stream it is for."""
 
@@ -45,80 +41,80 @@ class Addressed(NamedTuple):
 
 
 def read_line(line: bytes) -> Addressed:
-    """The record that a line says. Raises BadLine."""
+    """The record that a line says. Raises BadEvent."""
     raw = _object(line)
-    addressed = _cloud_event(raw) if "specversion" in raw else _own(raw)
+    return checked(_cloud_event(raw) if "specversion" in raw else _own(raw))
+
+
+def checked(addressed: Addressed) -> Addressed:
+    """The same. Raises BadEvent where it is too large, or its stream is reserved."""
     if addressed.record.size > MAX_EVENT:
-        raise BadLine(f"its type, data and metadata come to {addressed.record.size:,} bytes, an event may have {MAX_EVENT:,}")
+        raise BadEvent(f"its type, data and metadata come to {addressed.record.size:,} bytes, an event may have {MAX_EVENT:,}")
+    if addressed.stream.startswith(("pm.", "$")):
+        raise BadEvent(f"the stream {addressed.stream!r} is reserved")
     return addressed
 
 
 def _object(line: bytes) -> Json:
     if len(line) > LONGEST:
-        raise BadLine(f"it is longer than {LONGEST:,} bytes")
+        raise BadEvent(f"it is longer than {LONGEST:,} bytes")
     try:
         line.decode()
     except UnicodeDecodeError as error:
-        raise BadLine(f"it is not UTF-8 (byte {error.start + 1})") from error
+        raise BadEvent(f"it is not UTF-8 (byte {error.start + 1})") from error
     try:
         return decode_json("line", line)
     except UndecodableMessage as error:
-        raise BadLine(error.reason) from error
+        raise BadEvent(error.reason) from error
 
 
 def _own(raw: Json) -> Addressed:
     unknown = sorted(raw.keys() - _OWN)
     if unknown:
-        raise BadLine(f"it has {unknown[0][:50]!r}, which is no attribute of a line: put it into data or metadata")
+        raise BadEvent(f"it has {unknown[0][:50]!r}, which is no attribute of a line: put it into data or metadata")
     metadata = raw.get("metadata")
     if not isinstance(metadata, dict | None):
-        raise BadLine("its metadata is not an object")
-    return _addressed(raw, _stream(_text(raw, "stream")), _id(raw), metadata or {})
+        raise BadEvent("its metadata is not an object")
+    return _addressed(raw, _text(raw, "stream"), _id(raw), metadata or {})
 
 
 def _cloud_event(raw: Json) -> Addressed:
     source = _text(raw, "source")
     id_ = derive(source, str(_id_text(raw)))
     if "data_base64" in raw:
-        raise BadLine("it holds data_base64, and only JSON data can be published")
+        raise BadEvent("it holds data_base64, and only JSON data can be published")
     if "stream" in raw:
         stream = _text(raw, "stream")
     else:
         last = re.split(r"[/:]", source.rstrip("/:"))[-1]
         stream = f"{last}-{_text(raw, 'subject')}" if "subject" in raw else last
-    return _addressed(raw, _stream(stream), id_, {f"ce-{name}": value for name, value in raw.items() if name not in _TAKEN})
+    return _addressed(raw, stream, id_, {f"ce-{name}": value for name, value in raw.items() if name not in _TAKEN})
 
 
 def _addressed(raw: Json, stream: str, id_: str, metadata: Json) -> Addressed:
     type_ = _text(raw, "type")
     if type_.startswith(("pm.", "$")):
-        raise BadLine(f"the type {type_!r} is reserved")
+        raise BadEvent(f"the type {type_!r} is reserved")
     data = raw.get("data", {})
     if not isinstance(data, dict):
-        raise BadLine("its data is not an object")
+        raise BadEvent("its data is not an object")
     time = _time(raw.get("time", metadata.get("time")))
     said = metadata | ({"time": time} if time else {})
     version = said.setdefault("version", 1)
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise BadLine(f"its version {version!r} is not a number from 1 up")
+        raise BadEvent(f"its version {version!r} is not a number from 1 up")
     return Addressed(stream, NewRecord(id_, type_, orjson.dumps(data), orjson.dumps(said)))
 
 
 def _text(raw: Json, name: str) -> str:
     value = raw.get(name)
     if value is None or value == "":
-        raise BadLine(f"it has no {name}")
+        raise BadEvent(f"it has no {name}")
     if not isinstance(value, str):
-        raise BadLine(f"its {name} is not text")
+        raise BadEvent(f"its {name} is not text")
     if "\0" in value:
-        raise BadLine(f"its {name} holds a NUL character")
+        raise BadEvent(f"its {name} holds a NUL character")
     return value
-
-
-def _stream(stream: str) -> str:
-    if stream.startswith(("pm.", "$")):
-        raise BadLine(f"the stream {stream!r} is reserved")
-    return stream
 
 
 def _id_text(raw: Json) -> str:
@@ -126,7 +122,7 @@ def _id_text(raw: Json) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if value is None or value == "":
-        raise BadLine("it has no id: published twice, it would stand there twice")
+        raise BadEvent("it has no id: published twice, it would stand there twice")
     return _text(raw, "id")
 
 
@@ -144,8 +140,8 @@ def _time(value: Any) -> str | None:
         time = datetime.fromisoformat(value)
         return time.astimezone(UTC).isoformat() if time.tzinfo else _no_zone(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise BadLine(f"its time {value!r} is no ISO 8601 time") from error
+        raise BadEvent(f"its time {value!r} is no ISO 8601 time") from error
 
 
 def _no_zone(value: str) -> str:
-    raise BadLine(f"its time {value!r} has no zone: end it in Z or +01:00")
+    raise BadEvent(f"its time {value!r} has no zone: end it in Z or +01:00")

@@ -9,7 +9,8 @@ import pytest
 from process_manager.adapters.sqlite import SqliteStore
 from process_manager.core.identity import derive
 from process_manager.core.records import NewRecord
-from process_manager.interfaces.lines import MAX_EVENT, BadLine, read_line
+from process_manager.errors import BadEvent
+from process_manager.interfaces.lines import MAX_EVENT, read_line
 from process_manager.interfaces.publishing import Publisher
 from process_manager.ports import Block, StreamState
 
@@ -76,7 +77,7 @@ BAD = {
 
 @pytest.mark.parametrize(("text", "why"), BAD.items(), ids=range(len(BAD)))
 def test_a_bad_line_says_why(text: str, why: str) -> None:
-    with pytest.raises(BadLine, match=why):
+    with pytest.raises(BadEvent, match=why):
         read_line(text.encode())
 
 

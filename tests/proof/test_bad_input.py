@@ -22,10 +22,10 @@ from process_manager.core.facts import FACTS, Fact
 from process_manager.core.identity import derive
 from process_manager.core.metadata import read_metadata
 from process_manager.core.records import NewRecord, Record
-from process_manager.errors import MessageError, StoreError, UndecodableMessage
+from process_manager.errors import BadEvent, MessageError, StoreError, UndecodableMessage
 from process_manager.examples.order_fulfilment import app
 from process_manager.examples.order_fulfilment.messages import OrderPlaced
-from process_manager.interfaces.lines import MAX_EVENT, Addressed, BadLine, read_line
+from process_manager.interfaces.lines import MAX_EVENT, Addressed, read_line
 from process_manager.ports import Block, EventStore, StreamState
 from process_manager.runtime.instances import load
 from process_manager.runtime.wiring import build_worker
@@ -56,7 +56,7 @@ lines = st.one_of(
 def read(line: bytes) -> Addressed | None:
     try:
         return read_line(line)
-    except BadLine:
+    except BadEvent:
         return None
 
 

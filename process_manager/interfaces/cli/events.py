@@ -33,13 +33,14 @@ class Events:
 
     def read(self, *, report: bool = True) -> Iterator[tuple[int, "Addressed"]]:
         """From where the source stands; bad lines are left out, and said and counted with `report`."""
-        from process_manager.interfaces.lines import BadLine, read_line
+        from process_manager.errors import BadEvent
+        from process_manager.interfaces.lines import read_line
 
         for number, line in _lines(self._source):
             self.line = number
             try:
                 yield number, read_line(line)
-            except BadLine as error:
+            except BadEvent as error:
                 if report:
                     self._progress.clear()
                     say(f"line {number}: {error}")

@@ -13,7 +13,7 @@ from process_manager.core.codec import encode
 from process_manager.core.records import NewRecord, Record
 from process_manager.core.signals import COMMAND_PARKED, CommandParked
 from process_manager.errors import LeaseLost, StoreError, StoreFull, StoreUnavailable
-from process_manager.ports import Appended, Block, Consumer, StreamState
+from process_manager.ports import Appended, Block, Consumer, Delivery, Nack, StreamState
 from tests.runtime.desk import GROUP, Box, Break, Desk, Filled, Put, put
 
 
@@ -250,3 +250,26 @@ def test_a_worker_that_lost_its_lease_forgets_everything_and_joins_again(desk: D
     assert runner.step() == 1
     assert runner.consumer is not before
     assert desk.types("box-1") == ["test.filled"]
+
+
+def test_a_command_that_could_not_be_parked_is_parked_once_the_store_is_back(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its signal stands there already; what remains is not forgotten."""
+    failures = [StoreUnavailable("away")]
+    runner = desk.runner(breaking(Trouble()), retry=Retry(1))
+    consumer = runner.consumer
+    nack = consumer.nack
+
+    def failing(deliveries: Sequence[Delivery], action: Nack, reason: str = "") -> None:
+        if failures:
+            raise failures.pop()
+        nack(deliveries, action, reason)
+
+    monkeypatch.setattr(consumer, "nack", failing)
+    id_ = desk.send(Break(box="1"), instance="process-7")
+    assert runner.step() == 0
+    assert runner.busy
+    desk.now += 1
+    assert runner.step() == 1
+
+    assert not runner.busy
+    assert [each.record.id for each in desk.store.parked(GROUP)] == [id_]

@@ -11,6 +11,7 @@ from process_manager.core.deadlines import LEFTOVER, Pending, pending
 from process_manager.core.facts import FACTS
 from process_manager.core.instance import Instance
 from process_manager.core.records import Record
+from process_manager.interfaces.histories import is_command
 from process_manager.ports import DeadlineChange, EventStore
 from process_manager.runtime.deadlines import changes_of
 
@@ -48,15 +49,10 @@ def rows(store: EventStore, process: str = "") -> Iterator[dict[str, Any]]:
 def _changes(records: Iterable[Record], prefix: str) -> dict[tuple[str, str], DeadlineChange]:
     found: dict[tuple[str, str], DeadlineChange] = {}
     for record in records:
-        if record.stream.startswith(prefix) and (record.type in FACTS or _is_command(record)):
+        if record.stream.startswith(prefix) and (record.type in FACTS or is_command(record)):
             for name, change in reversed(changes_of(record, {})):  # what it clears, then what it sets
                 found[record.stream, name] = DeadlineChange(record.position, change)
     return found
-
-
-def _is_command(record: Record) -> bool:
-    """Whether it is a command in the stream of the instance that gave it."""
-    return b'"step":' in record.metadata and f'"instance":"{record.stream}"'.encode() in record.metadata
 
 
 def _row(stream: str, name: str, generation: int, due: Any) -> dict[str, Any]:

@@ -44,6 +44,11 @@ def is_instance(store: EventStore, stream: str) -> bool:
     return any(record.type in RECEIPTS for record in store.read_stream(stream))
 
 
+def is_command(record: Record) -> bool:
+    """Whether it is a command in the stream of the instance that gave it; its metadata is not decoded."""
+    return b'"step":' in record.metadata and f'"instance":"{record.stream}"'.encode() in record.metadata
+
+
 def find_command(store: EventStore, id_: str) -> Record | None:
     """The command of this id, as an instance gave it; the log is searched from its end."""
     found = (record for record in store.read_all(backwards=True) if record.id == id_ and not record.type.startswith("pm."))

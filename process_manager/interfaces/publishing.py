@@ -1,5 +1,6 @@
 """Records into streams so that twice is once: read a stream, leave out what it holds, append at the exact version."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
@@ -16,9 +17,6 @@ from process_manager.ports import MAX_APPEND, Block, EventStore, StreamState
 
 REMEMBERED = 100_000
 """Ids of streams that are kept between batches; a stream that drops out is read again."""
-
-MISPLACED = 10
-"""Streams of instances that are named when somebody publishes into them."""
 
 BATCH = 1_000
 BATCH_BYTES = 8 * 1024 * 1024
@@ -57,7 +55,7 @@ class Publisher:
     def __init__(self, store: EventStore) -> None:
         self.published = 0
         self.known = 0  # events that their streams held already
-        self.misplaced: dict[str, int] = {}  # events published into streams of instances, by stream; the first MISPLACED streams
+        self.misplaced: Counter[str] = Counter()  # events published into streams of instances, by stream
         self._store = store
         self._streams: dict[str, _Stream] = {}
         self._remembered = 0
@@ -109,8 +107,8 @@ class Publisher:
                 raise answer
             else:
                 self.published += len(block.records)
-                if self._streams[block.stream].of_instance and (block.stream in self.misplaced or len(self.misplaced) < MISPLACED):
-                    self.misplaced[block.stream] = self.misplaced.get(block.stream, 0) + len(block.records)
+                if self._streams[block.stream].of_instance:
+                    self.misplaced[block.stream] += len(block.records)
                 self._note(self._streams[block.stream], answer.revision, [record.id for record in block.records])
         return conflicts
 

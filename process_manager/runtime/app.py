@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from process_manager.core.aggregate import Aggregate
 from process_manager.core.definition import Definition, messages_of
 from process_manager.core.messages import Command, Message
 from process_manager.core.process import ProcessManager
@@ -40,12 +41,25 @@ class App:
         """The commands that this app's handlers take, by type name."""
         return {command.message_type: command for command in map(command_of, self.handlers)}
 
+    @property
+    def known_types(self) -> frozenset[str]:
+        """The types of messages that its processes take, its aggregates apply, and its handlers carry out."""
+        taken = (each.handled for each in self.definitions.values())
+        return frozenset(self.handled_commands).union(*taken, *(each.events for each in self._aggregates()))
+
+    def _aggregates(self) -> list[type[Aggregate]]:
+        """Those that its handlers edit."""
+        handlers = bind_handlers(self.handlers, self.resources)
+        return list(dict.fromkeys(each for handler in handlers for each in handler.repositories.values()))
+
     def _process_problems(self) -> list[str]:
         problems = []
-        for process in self.processes:
+        for number, process in enumerate(self.processes):
             definition = getattr(process, "definition", None)
             if not isinstance(definition, Definition):
                 problems.append(f"{process!r} is no ProcessManager class")
+            elif process in self.processes[:number]:
+                problems.append(f"{process.__name__} stands twice in processes=[...]: name it once")
             elif self.definitions.setdefault(definition.name, definition) is not definition:
                 problems.append(f"two processes are called {definition.name!r}: give one of them name=...")
         return problems
@@ -74,10 +88,9 @@ class App:
 
     def _category_problems(self) -> list[str]:
         """A process and an aggregate of one name would write to the same streams."""
-        edited = (each for handler in bind_handlers(self.handlers, self.resources) for each in handler.repositories.values())
         return [
             f"the process {each.category!r} and the aggregate {each.__name__} would share streams: give one of them another name"
-            for each in dict.fromkeys(edited)
+            for each in self._aggregates()
             if each.category in self.definitions
         ]
 

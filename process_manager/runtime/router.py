@@ -1,5 +1,6 @@
 """From a record of the log to the instances that it concerns."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -17,6 +18,8 @@ from process_manager.core.routing import correlation_of
 from process_manager.core.signals import ADDRESSED
 from process_manager.errors import NewerFact, NotCorrelated, StreamNotFound, UndecodableMessage
 from process_manager.ports import Block, EventStore, StreamState
+
+log = logging.getLogger(__name__)
 
 CORRELATED = "pm.correlated"
 """The record that says which instance carries a correlation id."""
@@ -64,6 +67,7 @@ class Router:
         self._store = store
         self._notes: dict[str, Block] = {}  # to be written, by stream
         self._keys: dict[str, str] = {}  # of correlation ids that were looked up: a note is for ever
+        self._shared: set[str] = set()  # processes in whose instances' streams events were found
         self._correlating = {name for name, each in definitions.items() if each.has_correlation_routes}
         self._by_type: dict[str, list[Definition]] = {}
         for definition in definitions.values():
@@ -80,6 +84,7 @@ class Router:
         definitions = self._by_type.get(record.type, [])
         if not definitions:
             return Incoming(taken, None, [])
+        self._warn_of_shared(record.stream)
         message = decode(definitions[0].handled[record.type].event, taken.version, record.data)
         return self._routed(definitions, taken, message, metadata)
 
@@ -95,6 +100,14 @@ class Router:
         if unrouted is not None and not targets:
             raise unrouted
         return Incoming(taken, message, targets, unrouted)
+
+    def _warn_of_shared(self, stream: str) -> None:
+        """It works, but a reader of either finds the other's records: told once for each process."""
+        process = stream.partition("-")[0]
+        if process in self._definitions and process not in self._shared:
+            self._shared.add(process)
+            told = "events stand in streams where instances of %s keep what they know, such as %s: name the domain's streams otherwise"
+            log.warning(told, process, stream, extra={"action": "shared_stream", "stream": stream})
 
     def write_notes(self) -> None:
         """Note which instances carry which correlation ids, as far as the inputs since the last time say so; the first note stands."""

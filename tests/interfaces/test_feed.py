@@ -104,7 +104,7 @@ def test_events_that_came_late_are_told(bills: Any) -> None:
     assert bills(*FEED).code == 0
     write(*EVENTS[:4])
     answer = bills(*FEED)
-    assert "3 events published, 1 were there already\n" in answer.err
+    assert "3 events published, 1 was there already\n" in answer.err
     assert "3 of them came late" in answer.err
 
 

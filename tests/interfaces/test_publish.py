@@ -112,14 +112,14 @@ def test_who_publishes_into_the_stream_of_an_instance_is_warned(pm: Any, place: 
 
     assert "warning" not in placed.err
     assert (answer.code, answer.err.count("warning")) == (0, 1)
-    assert "warning: 1 went into order_fulfilment-1, where an instance keeps what it knows" in answer.err
+    assert "warning: 1 event in the stream order_fulfilment-1, where instances keep what they know" in answer.err
 
 
 def test_a_line_without_an_end_is_not_held_in_memory(pm: Any, place: Path) -> None:
     answer = pm("publish", "-", input=b'{"a": "' + b"x" * 9_000_000 + b'"}\n' + line().encode())
     assert answer.code == 1
     assert "line 1: it is longer than" in answer.err
-    assert "1 events published" in answer.err
+    assert "1 event published" in answer.err
 
 
 def test_what_a_line_becomes() -> None:
@@ -169,3 +169,22 @@ def test_no_such_file(pm: Any) -> None:
     answer = pm("publish", "nothing.jsonl")
     assert answer.code == 1
     assert answer.err == "error: nothing.jsonl: No such file or directory\n"
+
+
+def test_a_file_without_one_good_line_leaves_no_store_behind(pm: Any, place: Path) -> None:
+    answer = pm("publish", "-", input="no JSON\n{}\n")
+    assert (answer.code, "0 events published, 2 bad lines left out" in answer.err) == (1, True)
+    assert list(place.iterdir()) == []
+
+
+def test_who_names_the_app_is_warned_of_types_that_it_does_not_take(pm: Any, place: Path) -> None:
+    types = ["orders.order-place", "shop.thing-happened", "inventory.stock-received", "orders.order-placed"]
+    lines = "\n".join(line(id=type_, type=type_, stream=f"{number}-1") for number, type_ in enumerate(types))
+    answer = pm("publish", "-", "--app", "process_manager.examples.order_fulfilment:app", input=lines)
+
+    assert answer.code == 0
+    assert answer.err.splitlines() == [
+        "4 events published",
+        "warning: 1 event of type orders.order-place, which no process or aggregate of the app takes: did you mean orders.order-placed?",
+        "warning: 1 event of type shop.thing-happened, which no process or aggregate of the app takes",
+    ]

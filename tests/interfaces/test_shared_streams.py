@@ -74,3 +74,23 @@ def test_a_deploy_that_breaks_such_an_instance_is_told_before(claims: Pm) -> Non
     assert (fits.code, breaks.code) == (0, 5)
     assert "all 2 instances can go on" in fits.err
     assert breaks.out == "claim-1\n"
+
+
+def test_whoever_names_the_app_is_warned_of_events_in_streams_of_its_instances(claims: Pm) -> None:
+    before = claims("publish", "-", "--app", "claims_today:app", "--store", "new.db", input=event("claims.filed", "claim-7"))
+    run = claims("run", "--app", "claims_today:app", "--until-idle", "--store", "new.db")
+    check = claims("check", "--app", "claims_today:app", "--store", "process-manager.db")
+
+    assert "warning: 1 event in the stream claim-7, where instances keep what they know" in before.err
+    assert run.err.count("events stand in streams where instances of claim keep what they know, such as claim-7") == 1
+    assert "warning: 2 events in 2 streams such as claim-1, where instances keep what they know" in check.err
+
+
+def test_a_check_of_the_store_names_the_types_that_the_app_does_not_take(claims: Pm) -> None:
+    lines = [event("claims.field", "filing-1"), event("claims.field", "filing-2"), event("claims.filed", "filing-3")]
+    assert claims("publish", "-", input="\n".join(lines)).code == 0
+    check = claims("check", "--app", "claims_today:app", "--store", "process-manager.db")
+
+    assert check.code == 0
+    assert "warning: 2 events of type claims.field, which no process or aggregate of the app takes: did you mean claims.filed?" in check.err
+    assert check.err.count("which no process") == 1  # the commands of its steps have no handler here, and are no events

@@ -201,3 +201,8 @@ def test_a_process_and_an_aggregate_that_would_share_streams_are_refused() -> No
 
     with pytest.raises(AppError, match="the process 'order_fulfilment' and the aggregate Parcel would share streams"):
         App("shop", processes=[OrderFulfilment], handlers=[edit_parcel])
+
+
+def test_a_process_that_is_named_twice_is_refused() -> None:
+    with pytest.raises(AppError, match="OrderFulfilment stands twice in processes"):
+        App("shop", processes=[OrderFulfilment, OrderFulfilment])

@@ -18,6 +18,8 @@ from process_manager.interfaces.cli.options import (
     load_app,
     no_instance,
 )
+from process_manager.interfaces.cli.warnings import warn_of_streams, warn_of_types
+from process_manager.interfaces.cli.words import counted
 
 if TYPE_CHECKING:
     from process_manager.core.definition import Definition
@@ -33,13 +35,15 @@ def check_command(app_name: str, url: str | None, format_: str) -> int:
     """Check an app: say what it holds, or everything that is wrong with it (exit code 1).
 
     With --store, before a deploy: list what instances there still need and the app no longer has, such as a step that is outstanding, a
-    deadline that is set, a join that is decided. The exit code is 5 when there is any.
+    deadline that is set, a join that is decided. The exit code is 5 when there is any. The whole log is read: types of events that the app
+    does not take are named too, and events that stand in streams of instances.
     """
     app = load_app(app_name)
     return _check_instances(app, url, format_) if url else _check_app(app, app_name, format_)
 
 
 def _check_instances(app: "App", url: str, format_: str) -> int:
+    from process_manager.interfaces.astray import astray
     from process_manager.interfaces.fitting import COLUMNS, Fitting
 
     with existing_log(url) as store:
@@ -48,19 +52,28 @@ def _check_instances(app: "App", url: str, format_: str) -> int:
         if format_ == "ids":
             rows = (next(each) for _, each in groupby(rows, itemgetter("instance")))
         output.write_rows(rows, COLUMNS, format_, "instance")
+        found = astray(store, app)
+    warn_of_types(found)
+    warn_of_streams(found.streams)
     if not fitting.misfits:
-        say(f"all {fitting.instances:,} instances can go on with the app")
+        say(_all_fit(fitting.instances))
         return OK
-    say(f"{fitting.misfits:,} of {fitting.instances:,} instances need what the app no longer has: keep it until they have ended")
+    need = "needs" if fitting.misfits == 1 else "need"
+    say(f"{fitting.misfits:,} of {counted(fitting.instances, 'instance')} {need} what the app no longer has: keep it until they have ended")
     return DIFFERS
+
+
+def _all_fit(instances: int) -> str:
+    if not instances:
+        return "there is no instance of the app's processes in this store"
+    return f"{'the' if instances == 1 else 'all'} {counted(instances, 'instance')} can go on with the app"
 
 
 def _check_app(app: "App", app_name: str, format_: str) -> int:
     rows = [_row(definition, app) for definition in app.definitions.values()]
     columns = ("process", "version", "steps", "starts", "events", "commands_without_handler")
     output.write_rows(rows, columns, format_, "process")
-    handlers = len(app.handlers)
-    say(f"{app_name} is in order: {len(rows)} process{'es' if len(rows) != 1 else ''}, {handlers} handler{'s' if handlers != 1 else ''}")
+    say(f"{app_name} is in order: {counted(len(rows), 'process', 'processes')}, {counted(len(app.handlers), 'handler')}")
     return OK
 
 

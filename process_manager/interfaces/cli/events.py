@@ -7,6 +7,7 @@ from typing import IO, TYPE_CHECKING
 
 from process_manager.interfaces.cli.errors import CliError, say
 from process_manager.interfaces.cli.progress import Progress
+from process_manager.interfaces.cli.words import counted
 
 if TYPE_CHECKING:
     from process_manager.interfaces.lines import Addressed
@@ -46,10 +47,11 @@ class Events:
                     say(f"line {number}: {error}")
                     self.bad += 1
 
-    def count(self, publisher: "Publisher") -> str:
-        """What became of them."""
-        known = f", {publisher.known:,} were there already" if publisher.known else ""
-        return f"{publisher.published:,} events published{known}" + (f", {self.bad:,} bad lines left out" if self.bad else "")
+    def count(self, publisher: "Publisher | None") -> str:
+        """What became of them; of no good line there was nobody to publish it."""
+        published, known = (publisher.published, publisher.known) if publisher else (0, 0)
+        there = f", {known:,} {'was' if known == 1 else 'were'} there already" if known else ""
+        return f"{counted(published, 'event')} published{there}" + (f", {counted(self.bad, 'bad line')} left out" if self.bad else "")
 
 
 def _lines(source: IO[bytes]) -> Iterator[tuple[int, bytes]]:

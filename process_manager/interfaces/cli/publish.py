@@ -1,18 +1,35 @@
 """`pm publish`."""
 
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from itertools import chain
+from typing import TYPE_CHECKING
+
 import click
 
 from process_manager.interfaces import bootstrap
 from process_manager.interfaces.cli.errors import ERROR, OK, say
 from process_manager.interfaces.cli.events import Events, opened
-from process_manager.interfaces.cli.options import command, store_option
+from process_manager.interfaces.cli.options import command, load_app, store_option
 from process_manager.interfaces.cli.progress import Progress
+from process_manager.interfaces.cli.warnings import warn_of_streams, warn_of_types
+from process_manager.interfaces.cli.words import counted
+
+if TYPE_CHECKING:
+    from process_manager.interfaces.astray import Astray
+    from process_manager.interfaces.lines import Addressed
+    from process_manager.interfaces.publishing import Publisher
 
 
-@command("publish", example="pm publish events.jsonl --store sqlite:///shop.db\ncat events.jsonl | pm publish -")
+@command("publish", example="pm publish events.jsonl --store sqlite:///shop.db\ncat events.jsonl | pm publish - --app shop.orders:app")
 @click.argument("file", type=click.Path(allow_dash=True))
+@click.option(
+    "--app", "app_name", metavar="MODULE:ATTR", envvar="PM_APP", default="", show_envvar=True,
+    help="The app that the events are for: warn of types that it does not take, and of streams that are its instances'.",
+)  # fmt: skip
 @store_option
-def publish_command(file: str, url: str) -> int:
+def publish_command(file: str, app_name: str, url: str) -> int:
     """Publish the events of FILE (- for standard input), one JSON object a line.
 
     A line has id, type, stream and data, optionally time and metadata, and nothing else. An id that is no UUID becomes a UUID that is
@@ -22,22 +39,42 @@ def publish_command(file: str, url: str) -> int:
     A line with specversion is a CloudEvent. Its id becomes uuid5(source, id). It goes to the stream named by its attribute stream,
     else to <last part of source>-<subject>. Its other attributes go into the metadata as ce-<name>.
     """
-    from process_manager.interfaces.publishing import Publisher, batches
+    from process_manager.interfaces.astray import Astray
+    from process_manager.interfaces.publishing import batches
 
+    astray = Astray(load_app(app_name)) if app_name else None
     progress = Progress()
     with opened(file) as source:
         events = Events(source, progress)
-        store = bootstrap.open_store(url)
-        try:
-            bootstrap.refuse_imported(store, url)
-            publisher = Publisher(store)
-            for batch in batches(event for _, event in events.read()):
-                publisher.publish(batch)
-                progress.show(f"{events.line:,} lines, {publisher.published:,} events published")
-        finally:
-            store.close()
-            progress.clear()
+        found = batches(_looked_at(events.read(), astray))
+        first = next(found, None)
+        publisher = None if first is None else _published(chain([first], found), events, url, progress)  # no good line: no store
     say(events.count(publisher))
-    for stream, count in publisher.misplaced.items():
-        say(f"warning: {count:,} went into {stream}, where an instance keeps what it knows: give events streams of your domain")
+    misplaced = publisher.misplaced if publisher else Counter[str]()
+    if astray:
+        warn_of_types(astray)
+        misplaced |= astray.streams
+    warn_of_streams(misplaced)
     return ERROR if events.bad else OK
+
+
+def _published(found: "Iterable[list[Addressed]]", events: Events, url: str, progress: Progress) -> "Publisher":
+    from process_manager.interfaces.publishing import Publisher
+
+    with closing(bootstrap.open_store(url)) as store:
+        bootstrap.refuse_imported(store, url)
+        publisher = Publisher(store)
+        try:
+            for batch in found:
+                publisher.publish(batch)
+                progress.show(f"{counted(events.line, 'line')}, {counted(publisher.published, 'event')} published")
+        finally:
+            progress.clear()
+    return publisher
+
+
+def _looked_at(events: "Iterator[tuple[int, Addressed]]", astray: "Astray | None") -> "Iterator[Addressed]":
+    for _, event in events:
+        if astray:
+            astray.look(event.record.type, event.stream)
+        yield event

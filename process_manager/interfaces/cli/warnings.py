@@ -1,0 +1,35 @@
+"""What is most likely a mistake, told on stderr."""
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from process_manager.interfaces.cli.errors import say
+from process_manager.interfaces.cli.words import counted
+
+if TYPE_CHECKING:
+    from process_manager.interfaces.astray import Astray
+
+SHOWN = 20
+"""Types that are named."""
+
+
+def warn_of_types(astray: "Astray") -> None:
+    """Events that no process or aggregate of an app takes."""
+    for type_, count in astray.types.most_common(SHOWN):
+        meant = astray.meant(type_)
+        hint = f": did you mean {meant}?" if meant else ""
+        say(f"warning: {counted(count, 'event')} of type {type_}, which no process or aggregate of the app takes{hint}")
+    if len(astray.types) > SHOWN:
+        say(f"warning: {len(astray.types) - SHOWN:,} more types that the app does not take")
+
+
+def warn_of_streams(streams: Counter[str]) -> None:
+    """Events in streams of instances, counted by stream."""
+    if streams:
+        where = (
+            f"in the stream {next(iter(streams))}" if len(streams) == 1 else f"in {len(streams):,} streams such as {next(iter(streams))}"
+        )
+        say(
+            f"warning: {counted(streams.total(), 'event')} {where}, where instances keep what they know: "
+            "publish events to streams of your domain, named otherwise than a process"
+        )

@@ -1,5 +1,6 @@
 """What was decided, how often, and why."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -30,7 +31,9 @@ def decisions(connection: Connection, scope: Scope) -> list[Answer]:
     d = DECISIONS.c
     what = (d.process, d.version, d.question, d.answer)
     query = select(*what, func.count(), func.count(distinct(d.because)), func.min(d.because), func.min(d.decided), func.max(d.decided))
-    query = scope.of(query, DECISIONS, d.decided).group_by(*what)
+    if scope.version is not None:  # that of the decision, which an earlier life may have taken
+        query = query.where(d.version == scope.version)
+    query = replace(scope, version=None).of(query, DECISIONS, d.decided).group_by(*what)
     found = connection.execute(query).all()
     totals: dict[tuple[str, int, str], int] = {}
     for process, version, question, _, count, *_rest in found:

@@ -12,9 +12,9 @@ from process_manager.errors import DefinitionError
 
 
 def check(definition: Definition) -> None:
-    """Every check, in an order in which the first error is the one to mend first; what the others found stands in its notes."""
+    """Every check; what the later ones found stands in the notes of the first error."""
     errors: list[DefinitionError] = []
-    for each in (_name, _step_tables, _announcements, _undo, _answers, _overdue, _deadlines, _joins, _keys, _starts, _reach, _endings):
+    for each in CHECKS:
         try:
             each(definition)
         except DefinitionError as error:
@@ -46,38 +46,39 @@ def _is_message(cls: object, kind: type[Message]) -> bool:
     return isinstance(cls, type) and issubclass(cls, kind) and bool(cls.message_type)
 
 
-def _step_tables(definition: Definition) -> None:
+def _steps(definition: Definition) -> None:
     commands: dict[type[Command], str] = {}
-    types: dict[str, type[Message]] = {}
     for step in definition.steps.values():
         if not _is_message(step.command, Command):
             raise _fail(
                 definition, step.name, f"{step.command!r} is no command with a written type name", 'name a Command class with type="..."'
             )
-        if step.command in commands:
-            raise _fail(
-                definition, step.name, f"{step.command.__name__} is the command of {commands[step.command]} too", "one command, one step"
-            )
-        commands[step.command] = step.name
-        if not step.done or not all(_is_message(event, Event) for event in (*step.done, *step.failed)):
-            raise _fail(
-                definition, step.name, "done and failed must be events with a written type name", 'name Event classes with type="..."'
-            )
-        if set(step.done) & set(step.failed):
-            raise _fail(definition, step.name, "one event is both done and failed", "name two events")
+        other = commands.setdefault(step.command, step.name)
+        if other != step.name:
+            raise _fail(definition, step.name, f"{step.command.__name__} is the command of {other} too", "one command, one step")
+        _outcomes(definition, step)
         if isinstance(step.within, timedelta) and step.within <= timedelta(0):
             raise _fail(definition, step.name, f"within={step.within} leaves no time for an answer", "give a longer span")
         if step.within is None:
             raise _fail(definition, step.name, "does not say how long an answer may take", "give within=..., or within=FOREVER")
+
+
+def _outcomes(definition: Definition, step: AnyStep) -> None:
+    if not step.done or not all(_is_message(event, Event) for event in (*step.done, *step.failed)):
+        raise _fail(definition, step.name, "done and failed must be events with a written type name", 'name Event classes with type="..."')
+    if set(step.done) & set(step.failed):
+        raise _fail(definition, step.name, "one event is both done and failed", "name two events")
+
+
+def _type_names(definition: Definition) -> None:
+    types: dict[str, type[Message]] = {}
     for message in _messages(definition):
         other = types.setdefault(message.message_type, message)
         if other is not message:
             raise _fail(
-                definition,
-                "",
-                f"{message.__name__} and {other.__name__} are both written {message.message_type!r}",
+                definition, "", f"{message.__name__} and {other.__name__} are both written {message.message_type!r}",
                 "give each a type name of its own",
-            )
+            )  # fmt: skip
 
 
 def _messages(definition: Definition) -> Iterator[type[Message]]:
@@ -281,3 +282,9 @@ def _step_leads_to(definition: Definition, step: AnyStep, ends: set[str]) -> boo
         handled = definition.handled[event.message_type]
         followers += [handled.on, handled.starts]
     return any(follower is not None and follower.name in ends for follower in followers)
+
+
+CHECKS = (
+    _name, _steps, _type_names, _announcements, _undo, _answers, _overdue, _deadlines, _joins, _keys, _starts, _reach, _endings,
+)  # fmt: skip
+"""In the order in which their errors are to be mended."""

@@ -195,28 +195,32 @@ def _announced(cls: type, name: str, returns: Any) -> frozenset[type]:
 
 
 def _handled(cls: type, steps: Mapping[str, AnyStep], reactions: tuple[Reaction, ...]) -> dict[str, Handled]:
-    events: dict[type[Event], dict[Kind, Reaction]] = {}
-    for step in steps.values():
-        for event in (*step.done, *step.failed):
-            events.setdefault(event, {})
+    reacting = _reactions_by_event(cls, reactions)
+    events = [*(event for step in steps.values() for event in (*step.done, *step.failed)), *reacting]
+    return {event.message_type: _all_about(event, reacting.get(event), steps) for event in dict.fromkeys(events)}
+
+
+def _reactions_by_event(cls: type, reactions: tuple[Reaction, ...]) -> dict[type[Event], Reaction]:
+    found: dict[type[Event], Reaction] = {}
     for reaction in reactions:
         for event in reaction.events:
-            known = events.setdefault(event, {})
-            for other in known.values():
+            other = found.setdefault(event, reaction)
+            if other is not reaction:
                 raise DefinitionError(
                     cls.__name__, reaction.name, f"{event.__name__} has a reaction already, {other.name}", "keep one of them"
                 )
-            known[reaction.mark.kind] = reaction
-    return {
-        event.message_type: Handled(
-            event,
-            found.get("starts"),
-            found.get("on"),
-            tuple(step for step in steps.values() if event in step.done),
-            tuple(step for step in steps.values() if event in step.failed),
-        )
-        for event, found in events.items()
-    }
+    return found
+
+
+def _all_about(event: type[Event], reaction: Reaction | None, steps: Mapping[str, AnyStep]) -> Handled:
+    kind = reaction.mark.kind if reaction else ""
+    return Handled(
+        event,
+        reaction if kind == "starts" else None,
+        reaction if kind == "on" else None,
+        tuple(step for step in steps.values() if event in step.done),
+        tuple(step for step in steps.values() if event in step.failed),
+    )
 
 
 def _by(cls: type, reactions: tuple[Reaction, ...], kind: Kind, of: Callable[[Mark], Any]) -> dict[str, Reaction]:

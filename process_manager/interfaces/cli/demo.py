@@ -53,7 +53,8 @@ def _run(orders: int, seed: int, url: str, store: "EventStore") -> int | None:
     from process_manager.examples.order_fulfilment import app
     from process_manager.examples.order_fulfilment.demo import Demo, OtherDemo
     from process_manager.examples.order_fulfilment.orders import Plan
-    from process_manager.interfaces.cli.run import set_up_logging, stopped_by_signals
+    from process_manager.interfaces.cli.logs import set_up_logging
+    from process_manager.interfaces.cli.run import stopped_by_signals
 
     set_up_logging()
     progress, placed = Progress(), 0

@@ -1,10 +1,9 @@
 """`pm run`."""
 
-import logging
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -12,6 +11,7 @@ import click
 from process_manager.interfaces import bootstrap
 from process_manager.interfaces.cli.errors import ERROR, INTERRUPTED, OK, REFUSED, CliError, say
 from process_manager.interfaces.cli.events import Events, opened
+from process_manager.interfaces.cli.logs import set_up_logging
 from process_manager.interfaces.cli.options import app_option, command, load_app, roles_option, start_option, store_option
 from process_manager.interfaces.cli.progress import Progress
 from process_manager.interfaces.cli.team import Team, stop_with_parent
@@ -53,57 +53,82 @@ LAST_PORT = 65535
     help="Answer /metrics (for Prometheus) and /healthz on 127.0.0.1:PORT; 0 takes a free port and says which. "
     "Of --workers the first has PORT, the next one PORT + 1, and so on.",
 )  # fmt: skip
-def run_command(
-    app_name: str, url: str, only: "tuple[RoleName, ...] | None", start: str | None, take_over: bool, until_idle: bool,
-    workers: int, number: str | None, clock: bootstrap.ClockName, feed: str | None, metrics_port: int | None,
-) -> int:  # fmt: skip
+def run_command(**given: Any) -> int:
     """Run the processes, handlers and deadlines of an app.
 
     Ctrl-C and SIGTERM finish the batch and leave. Start it again at any time, after a kill too: it goes on where it was.
     Any number of workers may run on one store: where several can be active they compete, on a file the others stand by.
     """
-    if feed is not None and (clock != "driven" or only):
-        raise click.UsageError("--feed needs --clock driven and every role: leave --only out" if only else "--feed needs --clock driven")
+    asked = Asked(**given)
+    asked.check()
     set_up_logging()
-    _check_metrics(metrics_port)
-    app = load_app(app_name)
-    if workers > 1:
-        if clock == "driven":
+    _check_metrics(asked.metrics_port)
+    app = load_app(asked.app_name)
+    return _run_team(app, asked) if asked.workers > 1 else _run_worker(app, asked)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of the command line."""
+
+    app_name: str
+    url: str
+    only: "tuple[RoleName, ...] | None"
+    start: str | None
+    take_over: bool
+    until_idle: bool
+    workers: int
+    number: str | None  # of one of several workers
+    clock: bootstrap.ClockName
+    feed: str | None
+    metrics_port: int | None
+
+    def check(self) -> None:
+        """Raises UsageError for options that do not go together."""
+        if self.feed is not None and self.clock != "driven":
+            raise click.UsageError("--feed needs --clock driven")
+        if self.feed is not None and self.only:
+            raise click.UsageError("--feed needs --clock driven and every role: leave --only out")
+        if self.workers > 1 and self.clock == "driven":
             raise click.UsageError("--workers goes with the real clock: start several pm run instead")
-        if (metrics_port or 0) + workers > LAST_PORT + 1:
-            raise click.UsageError(f"--metrics {metrics_port}: {workers} workers need ports up to {LAST_PORT}")
-        with closing(_shared(url)) as store:
-            bootstrap.refuse_imported(store, url)
-            bootstrap.prepare(app, store, only, start=start, take_over=take_over)
-            if store.features.single_active:
-                say("one worker is active on this store, the others stand by")
-        roles = ["--only", ",".join(only)] if only else []
-        command_line = ["run", "--app", app_name, *roles, *(["--until-idle"] if until_idle else [])]
-        return Team(lambda number: [*command_line, *metrics_of(metrics_port, number)], workers, {"PM_STORE": url}).run()
-    progress = Progress(alone=not number)
-    name = f"worker {number}: " if number else ""
+        if self.workers > 1 and (self.metrics_port or 0) + self.workers > LAST_PORT + 1:
+            raise click.UsageError(f"--metrics {self.metrics_port}: {self.workers} workers need ports up to {LAST_PORT}")
+
+    def of_member(self, number: int) -> list[str]:
+        """The command line of one of several workers; the store's address goes through the environment."""
+        roles = ["--only", ",".join(self.only)] if self.only else []
+        idle = ["--until-idle"] if self.until_idle else []
+        return ["run", "--app", self.app_name, *roles, *idle, *metrics_of(self.metrics_port, number)]
+
+
+def _run_team(app: "App", asked: Asked) -> int:
+    with closing(_shared(asked.url)) as store:
+        bootstrap.refuse_imported(store, asked.url)
+        bootstrap.prepare(app, store, asked.only, start=asked.start, take_over=asked.take_over)
+        if store.features.single_active:
+            say("one worker is active on this store, the others stand by")
+    return Team(asked.of_member, asked.workers, {"PM_STORE": asked.url}).run()
+
+
+def _run_worker(app: "App", asked: Asked) -> int:
+    progress = Progress(alone=not asked.number)
+    name = f"worker {asked.number}: " if asked.number else ""
     with ExitStack() as stack:
-        events = None if feed is None else _ordered(stack.enter_context(opened(feed)), feed, progress)
-        store = bootstrap.open_store(url)
-        stack.callback(store.close)
+        events = None if asked.feed is None else _ordered(stack.enter_context(opened(asked.feed)), asked.feed, progress)
+        store = stack.enter_context(closing(bootstrap.open_store(asked.url)))
         worker = bootstrap.build(
-            app, url, store, clock=clock, only=only, progress=lambda counters: progress.show(name + summary(counters)),
-            start=start, take_over=take_over,
+            app, asked.url, store, clock=asked.clock, only=asked.only, start=asked.start, take_over=asked.take_over,
+            progress=lambda counters: progress.show(name + summary(counters)),
         )  # fmt: skip
-        with stopped_by_signals(worker) as got, _observed(worker, store, app, metrics_port, name):
-            if number:
+        with stopped_by_signals(worker) as got, _observed(worker, store, app, asked.metrics_port, name):
+            if asked.number:
                 stop_with_parent(worker.stop)
             try:
-                if events is not None:
-                    _feed(worker, store, events)
-                else:
-                    _work(worker, store, until_idle=until_idle, driven=clock == "driven")
+                _work(worker, store, asked, events)
             finally:
                 worker.close()
                 progress.clear()
-    say(name + summary(worker.counters))
-    for next_step in _next_steps(worker.counters):
-        say(next_step)
+    _sum_up(worker.counters, name)
     if signal.SIGINT in got:
         return INTERRUPTED
     return ERROR if events is not None and events.bad else OK
@@ -122,13 +147,15 @@ def metrics_of(port: int | None, number: int) -> list[str]:
     return [] if port is None else ["--metrics", str(port + number - 1 if port else 0)]
 
 
-def _next_steps(counters: "Counters") -> Iterator[str]:
+def _sum_up(counters: "Counters", name: str) -> None:
+    """Say what a worker has done, and what is left for somebody to look at."""
+    say(name + summary(counters))
     if counters.suspended:
-        yield "suspended instances wait for somebody: pm list --status suspended shows them"
+        say("suspended instances wait for somebody: pm list --status suspended shows them")
     if counters.parked:
-        yield "what was parked waits for a mend and a replay: pm parked list shows it and why"
+        say("what was parked waits for a mend and a replay: pm parked list shows it and why")
     if counters.left:
-        yield "what was left waits for a worker of a newer version: the log names it, pm subscriptions show GROUP the oldest that waits"
+        say("what was left waits for a worker of a newer version: the log names it, pm subscriptions show GROUP the oldest that waits")
 
 
 def _check_metrics(port: int | None) -> None:
@@ -183,13 +210,15 @@ def _feed(worker: "Worker", store: "EventStore", events: Events) -> None:
         say(f"{feeder.late:,} of them came late: the time in the store had passed theirs, and deadlines with it")
 
 
-def _work(worker: "Worker", store: "EventStore", *, until_idle: bool, driven: bool) -> None:
-    if driven and until_idle:
+def _work(worker: "Worker", store: "EventStore", asked: Asked, events: Events | None) -> None:
+    if events is not None:
+        _feed(worker, store, events)
+    elif asked.clock == "driven" and asked.until_idle:
         from process_manager.runtime.time_driver import TimeDriver, run_through
 
         run_through(worker, TimeDriver(store))
     else:
-        worker.run(until_idle=until_idle)
+        worker.run(until_idle=asked.until_idle)
 
 
 def summary(counters: "Counters") -> str:
@@ -215,42 +244,3 @@ def stopped_by_signals(worker: "Worker") -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def set_up_logging() -> None:
-    """Text on a terminal, JSON Lines otherwise; on stderr."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Text("%(asctime)s %(levelname)s %(message)s") if sys.stderr.isatty() else _Json())
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
-
-
-_ALWAYS_THERE = {*vars(logging.makeLogRecord({})), "message", "asctime"}
-
-
-def _extras(record: logging.LogRecord) -> dict[str, Any]:
-    return {name: value for name, value in vars(record).items() if name not in _ALWAYS_THERE}
-
-
-class _Text(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        extras = " ".join(f"{name}={value}" for name, value in _extras(record).items())
-        return f"{super().format(record)}  {extras}".rstrip()
-
-
-class _Json(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        import json
-        from datetime import UTC, datetime
-
-        line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            **_extras(record),
-        }
-        if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)

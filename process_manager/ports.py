@@ -31,8 +31,7 @@ class StreamState(Enum):
 ExpectedVersion = int | StreamState
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """One append: all of it or nothing, under one expected version."""
 
     stream: str
@@ -40,8 +39,7 @@ class Block:
     expected: ExpectedVersion
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(NamedTuple):
     """Where a block stands: the revision and position of its last record."""
 
     revision: int
@@ -81,8 +79,7 @@ class GroupSettings:
     in_flight: int = 512  # where all are active: unacknowledged deliveries that one member may hold
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """A record as a consumer group hands it out; `retries` counts the deliveries before this one."""
 
     record: Record

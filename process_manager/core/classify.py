@@ -1,7 +1,6 @@
 """What an event means to an instance at this moment. Pure; every (event, situation) has an answer."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from process_manager.core.codec import decode
 from process_manager.core.definition import Definition, Handled
@@ -15,8 +14,7 @@ from process_manager.core.steps import AnyStep
 Meaning = Literal["start", "done", "failed", "event", "early", "ignore", "fail"]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The meaning, and what goes with it: the run and how it was matched, or why and how long."""
 
     meaning: Meaning

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import orjson
@@ -39,8 +38,7 @@ class Target(NamedTuple):
         return f"{self.definition.name}-{self.key}"
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """A record, decoded once, and where it goes; `unrouted` says why it goes to no instance of another process that takes it too."""
 
     input: Input

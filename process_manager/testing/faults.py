@@ -84,7 +84,7 @@ class Twice(Faults):
         again = [each for its_group, each in self._again if its_group == group]
         self._again = [each for each in self._again if each[0] != group]
         if 0 <= self._left < len(found):
-            twice = replace(found[self._left], retries=1)
+            twice = found[self._left]._replace(retries=1)
             if self._later:
                 self._again.append((group, twice))
             else:
@@ -98,7 +98,7 @@ class Again(Faults):
 
     def __init__(self, group: str, delivery: Delivery) -> None:
         self._group = group
-        self._deliveries = [replace(delivery, retries=1)]
+        self._deliveries = [delivery._replace(retries=1)]
 
     def deliver(self, group: str, found: Sequence[Delivery]) -> Sequence[Delivery]:
         if group != self._group:

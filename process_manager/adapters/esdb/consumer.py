@@ -9,11 +9,10 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from math import inf
 from queue import Empty, SimpleQueue
 from threading import Event, Lock, Thread
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import grpc
 
@@ -39,16 +38,14 @@ PATIENCE = 30.0
 """Seconds that joining bears with a server that is away; a member that is in comes back whenever it can."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Pushed:
+class _Pushed(NamedTuple):
     """What a call delivered."""
 
     call: Membership
     event: Any
 
 
-@dataclass(frozen=True, slots=True)
-class _Out:
+class _Out(NamedTuple):
     """What is handed out: how to acknowledge it, and what it is."""
 
     call: Membership

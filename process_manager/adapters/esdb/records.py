@@ -2,13 +2,13 @@
 
 from typing import Any, NamedTuple
 
-from esdbclient.protos.Grpc import shared_pb2, streams_pb2
+from esdbclient.protos.Grpc import streams_pb2
 
 from process_manager.core.records import NewRecord, Record
 from process_manager.ports import Block, StreamState
 
-_JSON = {"content-type": "application/json"}
-_BYTES = {"content-type": "application/octet-stream"}
+_JSON = "application/json"
+_BYTES = "application/octet-stream"
 
 
 class Found(NamedTuple):
@@ -43,7 +43,10 @@ def _record(event: Any) -> Record:
 
 def append_request(block: Block, correlation: str) -> Any:
     """One whole block as one message of a BatchAppend call."""
-    options = streams_pb2.BatchAppendReq.Options(stream_identifier=shared_pb2.StreamIdentifier(stream_name=block.stream.encode()))
+    request = streams_pb2.BatchAppendReq(is_final=True)
+    request.correlation_id.string = correlation
+    options = request.options
+    options.stream_identifier.stream_name = block.stream.encode()
     match block.expected:
         case StreamState.NO_STREAM:
             options.no_stream.SetInParent()
@@ -53,16 +56,13 @@ def append_request(block: Block, correlation: str) -> Any:
             options.stream_exists.SetInParent()
         case revision:
             options.stream_position = revision
-    return streams_pb2.BatchAppendReq(
-        correlation_id=shared_pb2.UUID(string=correlation),
-        options=options,
-        proposed_messages=[_proposed(record) for record in block.records],
-        is_final=True,
-    )
+    for record in block.records:
+        _propose(request.proposed_messages.add(data=record.data, custom_metadata=record.metadata), record)
+    return request
 
 
-def _proposed(record: NewRecord) -> Any:
-    kind = _JSON if record.data[:1] in {b"{", b"["} else _BYTES  # strategies and projections look into JSON alone
-    return streams_pb2.BatchAppendReq.ProposedMessage(
-        id=shared_pb2.UUID(string=record.id), metadata={"type": record.type, **kind}, custom_metadata=record.metadata, data=record.data
-    )
+def _propose(message: Any, record: NewRecord) -> None:
+    message.id.string = record.id
+    given = message.metadata
+    given["type"] = record.type
+    given["content-type"] = _JSON if record.data[:1] in {b"{", b"["} else _BYTES  # strategies and projections look into JSON alone

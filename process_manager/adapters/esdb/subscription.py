@@ -99,13 +99,14 @@ class EsdbSubscription:
         """The thread: subscribe, hand on, and again behind the last one when the server's stream ends."""
         backoff = Backoff()
         while not self._closed.is_set():
+            before = after
             try:
                 for arrival in self._subscribe(after):
-                    backoff = Backoff()
                     after = max(after, _place(arrival))
                     self._hand_on(arrival)
                 raise StoreUnavailable("the subscription ended unasked")
             except (*TROUBLE, StoreError) as error:
+                backoff = backoff if after == before else Backoff()
                 if not self._closed.is_set() and not self._recover(error, backoff):
                     return
 

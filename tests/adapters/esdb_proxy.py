@@ -15,6 +15,7 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.accepted = 0
+        self.cuts = 0  # of those that `cut_after` asked for
         self._left: int | None = None  # how many bytes go through before the next cut, if one is to come
         Thread(target=self._accept, daemon=True).start()
 
@@ -46,6 +47,7 @@ class Proxy:
             if self._left >= 0:
                 return passing
             self._left = None
+            self.cuts += 1
         self.cut()
         return passing
 

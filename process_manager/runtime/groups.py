@@ -8,6 +8,7 @@ from hashlib import sha1
 
 import orjson
 
+from process_manager.core.signals import ADDRESSED
 from process_manager.errors import GroupExists, GroupNotFound, StartNotNamed, WrongExpectedVersion
 from process_manager.ports import BEFORE_ALL, EventStore, Filter, GroupInfo, GroupSettings
 from process_manager.runtime.notes import note, read_notes
@@ -104,9 +105,15 @@ def _start(store: EventStore, share: Share, older: Sequence[GroupInfo], start: i
         return start
     if noted:  # the group was deleted, or never came to be
         return first
-    if store.features.common_log and any(True for _ in store.read_all(where=share.where, limit=1)):
+    if store.features.common_log and _has_history(store, share):
         raise StartNotNamed(share.app, share.role)
     return BEFORE_ALL
+
+
+def _has_history(store: EventStore, share: Share) -> bool:
+    """Signals alone are of instances of other apps: without an event of its own this one has none."""
+    types = share.types - ADDRESSED.keys()
+    return bool(types) and any(True for _ in store.read_all(where=Filter(types=types), limit=1))
 
 
 def _follow(store: EventStore, share: Share, after: int, *, anew: bool) -> None:

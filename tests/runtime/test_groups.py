@@ -10,6 +10,7 @@ import pytest
 from process_manager import App, handles
 from process_manager.adapters.memory import MemoryStore
 from process_manager.core.records import NewRecord
+from process_manager.core.signals import DEADLINE_PASSED
 from process_manager.errors import StartNotNamed
 from process_manager.examples.order_fulfilment import messages as m
 from process_manager.ports import BEFORE_ALL, Block, EventStore, Filter, GroupSettings, Nack, StreamState
@@ -123,6 +124,14 @@ def test_a_first_group_on_a_common_log_that_holds_matching_records_wants_its_sta
     assert common.group(OLD.group).lag == 0
     append(common, "a")
     assert common.group(OLD.group).lag == 1
+
+
+def test_signals_to_instances_of_other_apps_are_no_history(common: MemoryStore) -> None:
+    """Every app with processes takes them; without an event of its own it has no instance that they could concern."""
+    append(common, DEADLINE_PASSED)
+    share = replace(OLD, types=OLD.types | {DEADLINE_PASSED})
+    ensure_group(common, share)
+    assert names(common) == [share.group]
 
 
 def test_a_common_log_without_matching_records_is_taken_from_its_start(common: MemoryStore) -> None:

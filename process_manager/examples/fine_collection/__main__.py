@@ -49,7 +49,7 @@ def main(file: Path, cases: int | None, store: str | None, policy: Policy, outpu
             click.echo(f"the store is temporary, {store}; keep one with --store", err=True)
         try:
             opened = stack.enter_context(closing(bootstrap.open_store(store)))
-            worker = stack.enter_context(closing(bootstrap.build(fine_collection(policy), store, opened, clock="driven")))
+            worker = stack.enter_context(closing(bootstrap.build(fine_collection(policy), store, opened, clock="driven", start="now")))
             recording = Recording.read(file, cases)
             replay = Replay(worker, opened, recording, Progress(len(recording.rows)))
             replay.run()

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
 import pytest
 from esdbclient import EventStoreDBClient, NewEvent, StreamState
 from esdbclient.exceptions import GrpcError, ServiceUnavailable
 
+from process_manager.adapters.memory import MemoryStore
 from process_manager.adapters.sqlite import SqliteStore
 from process_manager.core.records import NewRecord
 from process_manager.interfaces.devserver import DevServer, Security, serve
@@ -152,6 +154,19 @@ def test_a_secure_server_wants_the_right_user_and_password(secure: Security, tmp
 
     assert refused.value.args[0].code().name == "UNAUTHENTICATED"
     assert "secret" not in repr(secure)
+
+
+def test_who_does_not_say_who_calls_learns_of_nodes_and_features_only(secure: Security) -> None:
+    """As from a real node; the client for Node asks so before its first append."""
+    with (
+        serve(MemoryStore(), security=secure) as server,
+        grpc.secure_channel(f"localhost:{server.port}", grpc.ssl_channel_credentials(secure.certificate.read_bytes())) as channel,
+    ):
+        for allowed in ("gossip.Gossip/Read", "server_features.ServerFeatures/GetSupportedMethods"):
+            assert channel.unary_unary(f"/event_store.client.{allowed}")(b"", timeout=10)
+        with pytest.raises(grpc.RpcError) as refused:
+            channel.unary_unary("/event_store.client.streams.Streams/Delete")(b"", timeout=10)
+    assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
 def test_what_was_answered_outlives_a_kill(start: Start, place: Path) -> None:

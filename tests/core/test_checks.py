@@ -68,7 +68,7 @@ def noticed(self: Any, event: Noticed) -> Effects[Take]:
     yield Take(id=event.id)
 
 
-def test_the_complete_class_passes() -> None:
+def test_a_complete_class_is_accepted() -> None:
     made()
 
 

@@ -143,7 +143,7 @@ def test_the_same_class_fits(case: str) -> None:
     assert found(CASES[case](), Old) == []
 
 
-def test_a_step_that_is_outstanding_and_gone() -> None:
+def test_a_step_that_is_outstanding_and_gone_is_a_misfit() -> None:
     assert ("step", "taking", "it waits for its answer, and the class has no such step") in found(CASES["outstanding"](), New)
 
 
@@ -151,23 +151,23 @@ def test_a_step_that_may_have_to_be_undone_and_is_gone() -> None:
     assert ("step", "taking", "it may have to undo it, and the class has no such step") in found(CASES["paying"](), New)
 
 
-def test_a_step_that_has_another_command() -> None:
+def test_a_step_that_has_another_command_is_a_misfit() -> None:
     assert ("step", "paying", "it has given t.pay, and the step's command is t.settle now") in found(CASES["paying"](), New)
 
 
-def test_a_step_that_is_not_undone_any_more() -> None:
+def test_a_step_that_is_not_undone_any_more_is_a_misfit() -> None:
     assert ("undo", "taking", "it may have to undo it, and the class has no @undo for it") in found(CASES["paying"](), Renamed)
 
 
-def test_an_undo_under_way_whose_step_is_gone() -> None:
+def test_an_undo_under_way_whose_step_is_gone_is_a_misfit() -> None:
     assert [name for kind, name, _ in found(CASES["compensating"](), New) if kind == "step"] == ["giving_back"]
 
 
-def test_a_deadline_that_is_set_and_gone() -> None:
+def test_a_deadline_that_is_set_and_gone_is_a_misfit() -> None:
     assert [name for kind, name, _ in found(CASES["outstanding"](), New) if kind == "deadline"] == ["last_call"]
 
 
-def test_a_join_that_is_decided_and_gone() -> None:
+def test_a_join_that_is_decided_and_gone_is_a_misfit() -> None:
     assert ("join", "all of taking") in [each[:2] for each in found(CASES["paying"](), New)]
 
 

@@ -124,14 +124,14 @@ LATE = tuple(each for each in SITUATIONS if each not in EARLY)
 
 
 @pytest.mark.parametrize("situation", EARLY)
-def test_early(situation: str) -> None:
+def test_an_early_event_waits_is_ignored_or_fails_as_its_policy_says(situation: str) -> None:
     SITUATIONS[situation]().when(PLAIN).then_waits()
     SITUATIONS[situation]().when(HASTY).then_ignored("early").then_nothing()
     SITUATIONS[situation]().when(FUSSY).then_suspended("early")
 
 
 @pytest.mark.parametrize("situation", LATE)
-def test_late(situation: str) -> None:
+def test_a_late_event_is_ignored_or_fails_as_its_policy_says(situation: str) -> None:
     status = SITUATIONS[situation]().instance.status
     for event in (PLAIN, HASTY):
         case = SITUATIONS[situation]().when(event).then_ignored(f"late: the instance is {status}").then_nothing()

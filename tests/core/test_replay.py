@@ -58,7 +58,7 @@ def test_a_history_in_pieces_is_told_like_one_in_a_whole() -> None:
     assert [*pieces.take(recorded[:cut]), *pieces.take(recorded[cut:])] == expected
 
 
-def test_a_turn_as_data() -> None:
+def test_a_turn_as_data_has_its_input_and_its_commands() -> None:
     case = scenario(Purchase).given(began("a"), taken("a"), DECLINED)
     turn = as_json(list(Replay("purchase", "1").take(facts(case)))[1])
     assert (turn["turn"], turn["input"]["type"], turn["input"]["data"]) == (2, "t.taken", {"id": "1", "item": "a"})
@@ -66,7 +66,7 @@ def test_a_turn_as_data() -> None:
     assert orjson.dumps(turn)
 
 
-def test_what_became_of_a_command() -> None:
+def test_the_turn_that_settled_a_command_is_found() -> None:
     case = scenario(Purchase).given(began("a"), taken("a"))
     first, second = (each.id for each in case.records if each.type in {"t.take", "t.pay"})
     turns = list(Replay("purchase", "1").take(facts(case)))

@@ -98,7 +98,7 @@ def test_an_overdue_attempt_then_a_refused_one() -> None:
     case.when(taken()).then_completed()
 
 
-def test_the_wait_grows() -> None:
+def test_the_wait_between_attempts_grows() -> None:
     case = patient().given(refused()).after(minutes(1)).then(take()).given(refused()).after(minutes(1)).then()
     case.after(minutes(1)).then(take())
 

@@ -159,7 +159,7 @@ def flight(**changes: Any) -> SagaStep[BookFlight, FlightBooked]:
         ({"flight": flight(), "cancel_flight": 1}, "Wrong.cancel_flight", "rename it"),
     ],
 )
-def test_what_cannot_work_is_refused(members: dict[str, Any], where: str, mend: str) -> None:
+def test_a_saga_that_cannot_work_is_refused_with_the_mend(members: dict[str, Any], where: str, mend: str) -> None:
     with pytest.raises(DefinitionError) as caught:
         made(**members)
     assert str(caught.value).startswith(where)

@@ -7,7 +7,7 @@ from tests.core.processes import Purchase, Quorum
 from tests.core.samples import DECLINED, began, given_back, taken
 
 
-def test_a_compensated_purchase() -> None:
+def test_the_story_of_a_compensated_purchase_has_a_line_for_each_fact() -> None:
     case = scenario(Purchase).given(began("a"), taken("a"), DECLINED, given_back("a"))
     assert [line.text for line in story(case.records)] == [
         "t.began: started",

@@ -76,7 +76,7 @@ def test_version_and_short_help(pm: Any) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion(pm: Any, shell: str) -> None:
+def test_completion_prints_a_script(pm: Any, shell: str) -> None:
     assert "_PM_COMPLETE" in pm("completion", shell).out
 
 
@@ -87,7 +87,7 @@ def test_completion_completes(place: Path) -> None:
     assert "parked" in done.stdout
 
 
-def test_usage_errors(pm: Any) -> None:
+def test_a_usage_error_is_exit_code_2(pm: Any) -> None:
     for args in (
         ["nonsense"],
         ["list", "--nonsense"],
@@ -110,7 +110,7 @@ def test_a_server_without_credentials_is_told_how_to_name_it(pm: Any) -> None:
     assert "tls=false" in answer.err
 
 
-def test_what_is_not_there(pm: Any, place: Path) -> None:
+def test_what_is_not_there_is_exit_code_4_and_not_created(pm: Any, place: Path) -> None:
     answer = pm("list", "--store", "sqlite:///nothing.db")
     assert (answer.code, answer.out) == (4, "")
     assert not Path("nothing.db").exists()
@@ -120,7 +120,7 @@ def test_what_is_not_there(pm: Any, place: Path) -> None:
     assert pm("parked", "list", "--group", "none", "--store", "a.db").code == 4
 
 
-def test_what_is_no_store(pm: Any, place: Path) -> None:
+def test_a_file_that_is_no_store_is_an_error_in_words(pm: Any, place: Path) -> None:
     Path("a.db").write_text("a text that is no database at all, long enough to have a header")
     answer = pm("list", "--store", "a.db")
     assert answer.code == 1
@@ -128,7 +128,7 @@ def test_what_is_no_store(pm: Any, place: Path) -> None:
     assert "Traceback" not in answer.err
 
 
-def test_empty_lists(pm: Any, place: Path) -> None:
+def test_an_empty_list_is_empty_in_every_format(pm: Any, place: Path) -> None:
     Path("process-manager.db").touch()
     for command in (["list"], ["parked", "list"]):
         assert pm(*command, "-o", "json").out == "[]\n"
@@ -156,7 +156,7 @@ def test_list_in_every_format(shop: Any) -> None:
     assert shop("list", "--process", "order_fulfilment", "--status", "aborted", "-o", "json").out == "[]\n"
 
 
-def test_show(shop: Any) -> None:
+def test_show_tells_the_story_and_as_data_the_records(shop: Any) -> None:
     told = shop("show", "order_fulfilment", "2")
     assert "compensated: b is out of stock" in told.out
     assert shop("show", "order_fulfilment-2").out == told.out
@@ -166,7 +166,7 @@ def test_show(shop: Any) -> None:
     assert shop("show", "order_fulfilment", "2", "3").code == 2
 
 
-def test_check(pm: Any) -> None:
+def test_check_says_what_an_app_holds(pm: Any) -> None:
     answer = pm("check", "--app", APP, "-o", "json")
     assert answer.code == 0
     (row,) = json.loads(answer.out)
@@ -187,7 +187,7 @@ def test_check(pm: Any) -> None:
         ("from process_manager import App\nother = App('a')", "it has other"),
     ],
 )
-def test_what_is_wrong_with_an_app(start: Any, place: Path, text: str, why: str) -> None:
+def test_what_is_wrong_with_an_app_is_told_without_a_traceback(start: Any, place: Path, text: str, why: str) -> None:
     Path("broken.py").write_text(text)
     process = start("check", "--app", "broken:app")
     out, err = process.communicate(timeout=100)
@@ -197,12 +197,12 @@ def test_what_is_wrong_with_an_app(start: Any, place: Path, text: str, why: str)
     assert "Traceback" not in err
 
 
-def test_an_app_that_is_nowhere(pm: Any) -> None:
+def test_an_app_that_is_nowhere_is_named(pm: Any) -> None:
     assert "there is no module 'nowhere'" in pm("check", "--app", "nowhere.at.all:app").err
     assert "write module:attribute" in pm("check", "--app", "nowhere").err
 
 
-def test_parked(pm: Any, place: Path) -> None:
+def test_parked_records_are_listed_shown_and_replayed(pm: Any, place: Path) -> None:
     store = SqliteStore("process-manager.db")
     record = NewRecord(derive("1"), "a.thing", b'{"a": 1}', b"")
     store.append(Block("a-1", [record], StreamState.NO_STREAM))
@@ -241,7 +241,7 @@ def test_what_is_parked_is_dropped_with_a_reason_that_stands_in_the_log(pm: Any,
     store.close()
 
 
-def test_backup(shop: Any) -> None:
+def test_a_backup_is_a_store_and_overwrites_nothing(shop: Any) -> None:
     answer = shop("store", "backup", "copy.db")
     assert (answer.code, answer.out) == (0, "")
     assert shop("list", "--store", "copy.db").out == shop("list").out
@@ -271,7 +271,7 @@ def test_a_broken_pipe_is_silent(shop: Any) -> None:
     assert done.stdout == "["
 
 
-def test_diagram(shop: Any) -> None:
+def test_diagram_draws_a_process_and_the_path_of_an_instance(shop: Any) -> None:
     assert "reserve_stock" in shop("diagram", "--app", APP).out
     assert shop("diagram", "--app", APP, "--format", "dot").out.startswith("digraph")
     assert shop("diagram", "--app", APP, "--instance", "2").out != shop("diagram", "--app", APP).out

@@ -47,7 +47,7 @@ def test_what_is_met_moved_or_over_is_not_pending(sent: Pm) -> None:
     assert listed(sent) == []
 
 
-def test_move_and_cancel(sent: Pm) -> None:
+def test_a_deadline_is_moved_and_cancelled_by_hand(sent: Pm) -> None:
     before = {row["name"].partition("/")[0]: row["due"] for row in listed(sent)}
     moved = sent("deadlines", "move", "parcel", "7", "last_call", "--to", "2031-01-01", "--reason", "a strike", "--actor", "ann")
     assert moved.code == 0
@@ -71,7 +71,7 @@ def test_a_request_is_done_once(sent: Pm) -> None:
     assert len(actions()) == 1
 
 
-def test_what_cannot_be(sent: Pm) -> None:
+def test_a_deadline_that_cannot_be_moved_or_cancelled_is_refused(sent: Pm) -> None:
     assert sent("deadlines", "cancel", "parcel-7", "weighing", "--reason", "x").code == 3
     missing = sent("deadlines", "cancel", "parcel-7", "nothing", "--reason", "x")
     assert missing.code == 4

@@ -166,7 +166,7 @@ def test_bad_lines_are_reported_once_as_in_publish(bills: Any) -> None:
     assert ends(bills) == ENDS
 
 
-def test_what_a_feed_needs(bills: Any) -> None:
+def test_a_feed_needs_a_driven_clock_every_role_and_a_file_to_read_twice(bills: Any) -> None:
     assert bills(*FEED[:3], "--feed", "events.jsonl").code == 2
     alone = bills(*FEED, "--only", "processes")
     assert alone.code == 2

@@ -98,7 +98,7 @@ def test_what_does_not_apply_is_said_and_not_asked_for(parcels: Pm) -> None:
     assert actions() == []
 
 
-def test_usage(parcels: Pm) -> None:
+def test_an_action_needs_a_reason_and_one_way_to_choose_instances(parcels: Pm) -> None:
     for wrong in (
         ["parcel-2"],
         ["--reason", "x"],

@@ -130,7 +130,7 @@ def test_what_a_line_becomes() -> None:
     assert read_line(line(id="order 7").encode()).record.id == derive("order 7")
 
 
-def test_a_cloud_event() -> None:
+def test_a_cloud_event_goes_to_the_stream_of_its_source_and_subject() -> None:
     event = {
         "specversion": "1.0", "id": "7", "source": "/shop/orders", "subject": "42", "type": "orders.placed",
         "time": "2026-01-01T00:00:00Z", "data": {"a": 1}, "traceparent": "00-1",
@@ -165,7 +165,7 @@ def test_more_than_one_append_may_hold_goes_in_several(place: Path) -> None:
     store.close()
 
 
-def test_no_such_file(pm: Any) -> None:
+def test_a_file_that_is_not_there_is_named(pm: Any) -> None:
     answer = pm("publish", "nothing.jsonl")
     assert answer.code == 1
     assert answer.err == "error: nothing.jsonl: No such file or directory\n"

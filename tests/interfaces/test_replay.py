@@ -113,14 +113,14 @@ def test_following_has_no_end_to_stop_at(pm: Pm, demo: str, undone: str) -> None
 
 
 @pytest.mark.parametrize("command", ["replay", "explain"])
-def test_an_instance_that_is_not_there(pm: Pm, demo: str, command: str) -> None:
+def test_an_instance_that_is_not_there_is_exit_code_4(pm: Pm, demo: str, command: str) -> None:
     answer = pm(command, "order_fulfilment", "nobody", "--store", demo)
     assert answer.code == 4
     assert "pm list" in answer.err
     assert pm(command, "nonsense", "--store", demo).code == 2
 
 
-def test_an_explanation_with_and_without_the_app(pm: Pm, demo: str, undone: str) -> None:
+def test_with_the_app_an_explanation_also_says_what_can_happen(pm: Pm, demo: str, undone: str) -> None:
     before = records(demo)
     alone = pm("explain", undone, "--store", demo)
     assert alone.out.startswith(f"{undone} is compensated since ")
@@ -148,13 +148,13 @@ def test_what_an_order_under_way_waits_for_and_what_comes_if_nothing_does(pm: Pm
     assert "it is not answered yet" in pm("why", command, "--store", "x.db").out
 
 
-def test_an_app_without_the_process(pm: Pm, demo: str, undone: str) -> None:
+def test_an_app_without_the_process_is_exit_code_4(pm: Pm, demo: str, undone: str) -> None:
     answer = pm("explain", undone, "--store", demo, "--app", "process_manager.examples.fine_collection:app")
     assert answer.code == 4
     assert "fine_collection" in answer.err
 
 
-def test_why_a_command_was_given(pm: Pm, demo: str, undone: str) -> None:
+def test_why_tells_the_turn_that_gave_a_command_and_its_answer(pm: Pm, demo: str, undone: str) -> None:
     turns = orjson.loads(pm("replay", undone, "--store", demo, "-o", "json").out)
     turn = next(each for each in turns if each["commands"])
     id_ = turn["commands"][0]["id"]

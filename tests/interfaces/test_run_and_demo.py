@@ -50,7 +50,7 @@ def test_a_demo_again_and_after_a_kill_comes_to_the_same(pm: Any, start: Any, pl
     assert "60 orders with seed 3" in other.err
 
 
-def test_a_demo_for_people(pm: Any) -> None:
+def test_a_demo_tells_its_totals_and_a_story(pm: Any) -> None:
     answer = pm("demo", "--orders", "40")
     assert "completed" in answer.out
     assert "compensated: " in answer.out

@@ -41,7 +41,7 @@ def test_create_makes_what_a_worker_needs_and_no_more(pm: Any, groups: list[str]
     assert reserved("a.db") == 1
 
 
-def test_create_only_and_from(pm: Any, place: Path) -> None:
+def test_groups_are_created_for_some_roles_and_from_a_position(pm: Any, place: Path) -> None:
     placed("a.db", "1")
     answer = pm("subscriptions", "create", "--app", APP, "--store", STORE, "--only", "processes", "--from", "now")
     assert [name.split(".")[1] for name in answer.out.split()] == ["processes"]

@@ -333,7 +333,7 @@ def test_one_that_fails_is_told_and_the_others_go_on(pm: Any, store: EventStore,
         (("report", "overview", "--views", "sqlite:///none.db"), 4, "there are no views none.db"),
     ],
 )
-def test_mistakes_are_told(pm: Any, store: EventStore, arguments: tuple[str, ...], code: int, said: str) -> None:
+def test_a_mistake_is_told_without_a_traceback(pm: Any, store: EventStore, arguments: tuple[str, ...], code: int, said: str) -> None:
     Path("own.py").write_text(OWN)
     answer = pm(*arguments, *STORE)
     assert answer.code == code

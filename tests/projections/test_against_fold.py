@@ -140,7 +140,9 @@ def test_an_undo_that_failed_before_the_end_or_was_skipped_after_it_is_told(data
 
 @settings(deadline=None, max_examples=30)
 @given(skus=lines, total=st.sampled_from([50, 5000]), moves=actions, batch=st.integers(1, 40))
-def test_orders_that_are_attended_to(database: Views, skus: tuple[str, ...], total: int, moves: list[tuple[int, int]], batch: int) -> None:
+def test_views_follow_the_fold_of_orders_that_are_attended_to(
+    database: Views, skus: tuple[str, ...], total: int, moves: list[tuple[int, int]], batch: int
+) -> None:
     world = Attended(scenario(OrderFulfilment).given(order(skus, total)))
     for move in moves:
         world.act(*move)
@@ -150,7 +152,9 @@ def test_orders_that_are_attended_to(database: Views, skus: tuple[str, ...], tot
 
 @settings(deadline=None, max_examples=30)
 @given(need=st.integers(1, 3), more=st.integers(0, 2), moves=actions, batch=st.integers(1, 40))
-def test_a_quorum_that_is_attended_to(database: Views, need: int, more: int, moves: list[tuple[int, int]], batch: int) -> None:
+def test_views_follow_the_fold_of_a_quorum_that_is_attended_to(
+    database: Views, need: int, more: int, moves: list[tuple[int, int]], batch: int
+) -> None:
     items = [str(number) for number in range(need + more)]
     world = Attended(scenario(Quorum).given(began(*items, need=need)))
     for move in moves:
@@ -161,7 +165,7 @@ def test_a_quorum_that_is_attended_to(database: Views, need: int, more: int, mov
 
 @settings(deadline=None, max_examples=60)
 @given(count=st.integers(0, 3), moves=actions, batch=st.integers(1, 40))
-def test_what_cannot_be_undone_and_is_attended_to(database: Views, count: int, moves: list[tuple[int, int]], batch: int) -> None:
+def test_views_follow_the_fold_where_undos_fail(database: Views, count: int, moves: list[tuple[int, int]], batch: int) -> None:
     world = Stubborn(scenario(Purchase).given(began(*map(str, range(count)))))
     for number, (choice, which) in enumerate(moves):
         if number == len(moves) // 2:

@@ -213,7 +213,7 @@ def settle(step: Callable[[], int]) -> None:
         pass
 
 
-def test_a_worker_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_that_competes_takes_what_delivery_has_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside its other work, where several compete."""
     monkeypatch.setattr("process_manager.runtime.reconcile.EVERY", 0.0)
     store = MemoryStore(single_active=False)

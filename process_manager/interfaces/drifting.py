@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from process_manager.core.consequences import NOBODY
 from process_manager.core.definition import Definition
 from process_manager.core.drift import Difference, Judge
@@ -129,4 +131,15 @@ def _change(difference: Difference) -> str:
         return candidate if candidate.startswith(f"{NOBODY}: ") else "another instance"
     if difference.kind in _WORDED:
         return f"{recorded or 'nothing'} -> {candidate or 'nothing'}"
-    return "another one" if recorded and candidate else "no longer" if recorded else "new"
+    return _another(recorded, candidate) if recorded and candidate else "no longer" if recorded else "new"
+
+
+def _another(recorded: str, candidate: str) -> str:
+    """What is another one: of two messages, the fields that differ."""
+    try:
+        before, after = orjson.loads(recorded), orjson.loads(candidate)
+    except ValueError:
+        return "another one"
+    if not (isinstance(before, dict) and isinstance(after, dict)):
+        return "another one"
+    return f"another {', '.join(sorted(name for name in {*before, *after} if before.get(name) != after.get(name))) or 'one'}"

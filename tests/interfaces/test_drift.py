@@ -70,6 +70,30 @@ def test_a_changed_rule_shows_exactly_the_instances_concerned(pm: Pm, demo: str,
     assert " ".join(group["examples"]) in pm("drift", "--app", "lower_limit:app", "--store", demo).out
 
 
+DEARER = """
+from process_manager import App, Effects, all_of, on
+from process_manager.examples.order_fulfilment.messages import ChargeCard, OrderPlaced, RequestReview
+from process_manager.examples.order_fulfilment.process import OrderFulfilment as Today
+
+class OrderFulfilment(Today, version=2, key="order_id"):
+    def charge(self, order: OrderPlaced) -> ChargeCard:
+        return ChargeCard(order_id=order.order_id, card=order.card, amount=order.total + 1)
+
+app = App("order_fulfilment", processes=[OrderFulfilment])
+"""
+
+
+def test_a_command_with_another_payload_is_told_with_the_fields_that_differ(pm: Pm, demo: str, place: Path) -> None:
+    (place / "dearer.py").write_text(DEARER)
+    answer = pm("drift", "--app", "dearer:app", "--store", demo, "-o", "json")
+    assert answer.code == 5
+    (group,) = orjson.loads(answer.out)
+    assert (group["kind"], group["subject"], group["change"]) == ("command", "payments.charge-card", "another amount")
+    (first, *_) = orjson.loads(pm("drift", "--app", "dearer:app", "--store", demo, "--each", "-o", "json").out)
+    amounts = [Decimal(orjson.loads(first[side])["amount"]) for side in ("recorded", "candidate")]
+    assert amounts[1] - amounts[0] == 1
+
+
 def test_turns_before_since_are_taken_as_they_are(pm: Pm, demo: str, place: Path) -> None:
     (place / "lower_limit_since.py").write_text(CANDIDATE)
     answer = pm("drift", "--app", "lower_limit_since:app", "--store", demo, "--since", "2999-01-01")

@@ -1,6 +1,7 @@
 """The worker: all roles of an app on one store, driven time, stopping, and going on elsewhere."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -14,8 +15,9 @@ from process_manager.core.records import NewRecord
 from process_manager.errors import AppError, GroupNotFound
 from process_manager.examples.order_fulfilment import messages as m
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
-from process_manager.ports import Block, Clock, EventStore, Filter, Nack, StreamState
+from process_manager.ports import Block, Clock, Consumer, EventStore, Filter, Nack, StreamState
 from process_manager.runtime import worker as worker_module
+from process_manager.runtime.counters import Counters
 from process_manager.runtime.instances import load
 from process_manager.runtime.time_driver import TimeDriver, run_through
 from process_manager.runtime.wiring import build_worker
@@ -206,3 +208,37 @@ def test_a_process_and_an_aggregate_that_would_share_streams_are_refused() -> No
 def test_a_process_that_is_named_twice_is_refused() -> None:
     with pytest.raises(AppError, match="OrderFulfilment stands twice in processes"):
         App("shop", processes=[OrderFulfilment, OrderFulfilment])
+
+
+class Idle:
+    """A role in a group in which nothing is for it to do."""
+
+    role = "handlers"
+    busy = False
+    left = 0
+
+    def __init__(self, consumer: Consumer) -> None:
+        self.consumer = consumer
+
+    def step(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        self.consumer.leave()
+
+
+def test_an_older_group_goes_only_when_it_is_empty_at_two_looks(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between them something is replayed: it is parked no more, and not to be delivered yet."""
+    monkeypatch.setattr(worker_module, "SWEEP", 0.0)
+    store.create_group("old", where=Filter())
+    worker = Worker(store, {"old": Idle(store.join("old", "w"))}, None, Counters(), older=["old"])
+    group = store.group
+    lags = iter([0, 1, 0, 0])
+    monkeypatch.setattr(store, "group", lambda name: replace(group(name), lag=next(lags)))
+    there = []
+    for _ in range(4):
+        worker.step()
+        there.append(worker.groups)
+
+    assert there == [["old"], ["old"], ["old"], []]
+    assert [each.name for each in store.groups()] == []

@@ -72,7 +72,9 @@ def _round(options: argparse.Namespace, load: Load, expected: Ends, figures: Fig
         try:
             running.run()
         except Stuck:
-            print(f"stuck: nothing settles any more\n{(directory / 'workers.log').read_text()[-5000:]}", file=sys.stderr)
+            print(
+                f"stuck: nothing settles any more\n{running.standing()}\n{(directory / 'workers.log').read_text()[-5000:]}", file=sys.stderr
+            )
         finally:
             trouble.stop()
         _judge(running.ends(), expected, figures)

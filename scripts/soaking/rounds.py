@@ -80,6 +80,11 @@ class Round:
         self._trouble.killed.wait(CALM)
         self._pass_time(None)
 
+    def standing(self) -> str:
+        """The groups, and the time, for whoever has to find out why nothing settles."""
+        groups = self._patiently(lambda store: [str(store.group(share.group)) for share in shares(app)])
+        return "\n".join([*groups, f"the time is {self._now}, the next deadline {self._next_due()}"])
+
     def ends(self) -> Ends:
         return self._patiently(lambda store: ends_of(store, self._load.tag, self.after))
 

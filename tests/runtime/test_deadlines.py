@@ -1,6 +1,6 @@
 """The index of pending deadlines, and what is fired from it."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,19 +19,25 @@ from process_manager.runtime.deadlines import DeadlineRunner
 from tests.runtime.shop import START, Shop, place
 
 
-def rebuilt(shop: Shop) -> SqliteDeadlineIndex:
-    """An index made from the whole log in one go."""
-    index = SqliteDeadlineIndex()
+@pytest.fixture
+def index() -> Iterator[SqliteDeadlineIndex]:
+    """An empty one."""
+    opened = SqliteDeadlineIndex()
+    yield opened
+    opened.close()
+
+
+def rebuild(index: SqliteDeadlineIndex, shop: Shop) -> None:
+    """From the whole log in one go."""
     definitions = {"order_fulfilment": OrderFulfilment.definition}
     DeadlineRunner(shop.store, definitions, index, shop.clock, Counters()).step()
-    return index
 
 
 def pending(index: SqliteDeadlineIndex) -> list[tuple[str, str, int, object]]:
     return [(each.instance, each.name, each.generation, each.due) for each in index.due(START + timedelta(days=999), 9_999)]
 
 
-def test_an_index_that_is_rebuilt_equals_the_one_that_followed(shop: Shop, open_shop: Callable[[], Shop]) -> None:
+def test_an_index_that_is_rebuilt_equals_the_one_that_followed(shop: Shop, index: SqliteDeadlineIndex) -> None:
     """Set, met, overdue and tried again, read at once or one by one: the same deadlines are pending."""
     for key in ("1", "2", "3"):
         shop.place(key, "a", "b")
@@ -47,7 +53,8 @@ def test_an_index_that_is_rebuilt_equals_the_one_that_followed(shop: Shop, open_
     shop.deadlines.step()
 
     followed = pending(shop.deadlines._index)  # type: ignore[arg-type]
-    assert pending(rebuilt(shop)) == followed
+    rebuild(index, shop)
+    assert pending(index) == followed
     assert len(followed) == 4
     assert {generation for _, _, generation, _ in followed} == {3}
 
@@ -78,18 +85,18 @@ def test_late_firing_goes_in_due_order(shop: Shop) -> None:
     assert [each["due"] for each in passed] == sorted(each["due"] for each in passed)
 
 
-def test_an_index_of_another_log_is_forgotten(shop: Shop) -> None:
+def test_an_index_of_another_log_is_forgotten(shop: Shop, index: SqliteDeadlineIndex) -> None:
     """A position beyond the end of the log means that the file belonged to another store."""
-    index = rebuilt(shop)
+    rebuild(index, shop)
     index.apply({}, 10**9)
     DeadlineRunner(shop.store, {"order_fulfilment": OrderFulfilment.definition}, index, shop.clock, Counters()).step()
 
     assert index.position < 10**9
 
 
-def test_an_index_of_a_log_that_began_otherwise_is_forgotten(shop: Shop) -> None:
+def test_an_index_of_a_log_that_began_otherwise_is_forgotten(shop: Shop, index: SqliteDeadlineIndex) -> None:
     """As of a server that kept its log in memory, was restarted, and has grown beyond where the index was."""
-    definitions, old, index = {"order_fulfilment": OrderFulfilment.definition}, MemoryStore(), SqliteDeadlineIndex()
+    definitions, old = {"order_fulfilment": OrderFulfilment.definition}, MemoryStore()
     place(old, "0")
     place(shop.store, "1")
     shop.settle()
@@ -101,11 +108,10 @@ def test_an_index_of_a_log_that_began_otherwise_is_forgotten(shop: Shop) -> None
     assert index.count() == 1
 
 
-def test_an_index_that_followed_other_processes_is_forgotten(shop: Shop) -> None:
+def test_an_index_that_followed_other_processes_is_forgotten(shop: Shop, index: SqliteDeadlineIndex) -> None:
     """What an app with other processes has read past is read again, so that no deadline is lost."""
     shop.place("1", "a")
     shop.settle()
-    index = SqliteDeadlineIndex()
     DeadlineRunner(shop.store, {}, index, shop.clock, Counters()).step()
     assert index.count() == 0
 
@@ -114,9 +120,9 @@ def test_an_index_that_followed_other_processes_is_forgotten(shop: Shop) -> None
     assert index.count() == 1
 
 
-def test_two_followers_of_one_index_undo_nothing_of_each_other() -> None:
+def test_two_followers_of_one_index_undo_nothing_of_each_other(index: SqliteDeadlineIndex) -> None:
     """A change of an older record, applied later, leaves what a newer one said."""
-    index, key, later = SqliteDeadlineIndex(), ("p-1", "pay"), START + timedelta(days=1)
+    key, later = ("p-1", "pay"), START + timedelta(days=1)
     moved = PendingDeadline("p-1", "pay", 2, later, "c", "m")
     index.apply({key: DeadlineChange(20, moved)}, 20)
     index.apply({key: DeadlineChange(10, moved._replace(generation=1, due=START))}, 10)

@@ -4,7 +4,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import RLock
 
@@ -74,7 +74,11 @@ class Database:
             isolation_level=None,
             check_same_thread=False,
         )
-        connection.execute("PRAGMA cache_size = -65536")
+        try:
+            connection.execute("PRAGMA cache_size = -65536")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _patiently_prepare(self) -> None:
@@ -144,13 +148,8 @@ class Database:
             raise
 
     def _copy_to(self, target: str) -> None:
-        with translated(target):
-            source, copy = self._connect(), sqlite3.connect(target)
-            try:
-                source.backup(copy)
-            finally:
-                copy.close()
-                source.close()
+        with translated(target), closing(self._connect()) as source, closing(sqlite3.connect(target)) as copy:
+            source.backup(copy)
 
     def close(self) -> None:
         """Let go of the file; the last one to do so folds the write-ahead log into it."""

@@ -4,6 +4,8 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from process_manager.core.facts import (
+    FACTS,
+    AttemptEnded,
     DeadlineCancelled,
     DeadlineReached,
     DeadlineSet,
@@ -12,9 +14,6 @@ from process_manager.core.facts import (
     InputKept,
     Receipt,
     RetryPlanned,
-    StepCompleted,
-    StepFailed,
-    StepOverdue,
     StepStarted,
 )  # fmt: skip
 from process_manager.core.instance import Instance, Run, Timer
@@ -100,7 +99,7 @@ def cleared_by(fact: Fact) -> list[str]:
     """The names of the deadlines that are over with a fact."""
     names = [expiry_name(fact.input.id)] if isinstance(fact, Receipt) and fact.kept else []
     match fact:
-        case StepCompleted() | StepFailed() | StepOverdue():
+        case AttemptEnded():
             names.append(f"{fact.step}/{fact.operation}")
         case DeadlineReached() | DeadlineCancelled():
             names.append(fact.name)
@@ -111,7 +110,7 @@ def cleared_by(fact: Fact) -> list[str]:
     return names
 
 
-ANSWERED = frozenset({StepCompleted.fact_type, StepFailed.fact_type, StepOverdue.fact_type})
+ANSWERED = frozenset(type_ for type_, cls in FACTS.items() if issubclass(cls, AttemptEnded))
 """The receipts that clear the deadline of their run."""
 
 

@@ -50,39 +50,37 @@ class Started(Receipt):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepCompleted(Receipt):
-    """The input is the success of a run. `matched_by` is "causation", or "only one open" for an answer that named no command."""
+class AttemptEnded(Receipt):
+    """The input ends an attempt of a run; the facts below say how."""
 
-    fact_type = "pm.step-completed"
     step: str
     run: str
     operation: str
     attempt: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepCompleted(AttemptEnded):
+    """The input is the success of a run. `matched_by` is "causation", or "only one open" for an answer that named no command."""
+
+    fact_type = "pm.step-completed"
     matched_by: str = "causation"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepFailed(Receipt):
+class StepFailed(AttemptEnded):
     """The input is the refusal of a run; `retrying` says that another attempt follows."""
 
     fact_type = "pm.step-failed"
-    step: str
-    run: str
-    operation: str
-    attempt: int
     retrying: bool = False
     matched_by: str = "causation"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StepOverdue(Receipt):
+class StepOverdue(AttemptEnded):
     """No answer came in time, or none will come: `reason` says which; it may have been done all the same."""
 
     fact_type = "pm.step-overdue"
-    step: str
-    run: str
-    operation: str
-    attempt: int
     retrying: bool = False
     reason: str = "overdue"
 
@@ -292,12 +290,11 @@ def outcome_told(outcome: str, left_undone: Sequence[str]) -> str:
     return outcome + (f" (left undone: {', '.join(left_undone)})" if left_undone else "")
 
 
-def _tree(root: type[Fact]) -> list[type[Fact]]:
-    return [root, *(each for sub in root.__subclasses__() for each in _tree(sub))]
-
-
-_OUTSIDE = {StepStarted, Foreign}
-FACTS: dict[str, type[Fact]] = {cls.fact_type: cls for cls in _tree(Fact) if "fact_type" in cls.__dict__ and cls not in _OUTSIDE}
+FACTS: dict[str, type[Fact]] = {
+    cls.fact_type: cls
+    for cls in list(globals().values())  # not __subclasses__: each dataclass with slots has a twin without them there
+    if isinstance(cls, type) and issubclass(cls, Fact) and vars(cls).get("fact_type") and cls is not StepStarted
+}
 """Every fact by its written name."""
 
 _TIMES = ("now", "until", "due")

@@ -63,12 +63,9 @@ def settlement(replayed: Iterable[Replayed], command_id: str) -> Replayed | None
         for fact, _ in each.turn.facts:
             if isinstance(fact, facts.StepStarted) and fact.id == command_id:
                 operation = fact.operation or fact.id
-            elif operation and isinstance(fact, _SETTLES) and fact.operation == operation:
+            elif operation and isinstance(fact, facts.AttemptEnded) and fact.operation == operation:
                 return each
     return None
-
-
-_SETTLES = (facts.StepCompleted, facts.StepFailed, facts.StepOverdue)
 
 
 def as_json(replayed: Replayed) -> Json:

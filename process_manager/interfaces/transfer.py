@@ -10,18 +10,15 @@ from typing import NamedTuple
 import orjson
 
 from process_manager.core.codec import dumps
-from process_manager.core.facts import FACTS, Receipt
 from process_manager.core.identity import derive
 from process_manager.core.masking import Mask
 from process_manager.core.messages import Json
 from process_manager.core.records import NewRecord, Record
 from process_manager.errors import StoreError
-from process_manager.interfaces.histories import IMPORTED
+from process_manager.interfaces.histories import IMPORTED, RECEIPTS
 from process_manager.ports import MAX_APPEND, Block, EventStore, StreamState
 
 FORMAT = 1
-
-_RECEIPTS = frozenset(name for name, fact in FACTS.items() if issubclass(fact, Receipt))
 
 BLOCKS = 100
 """Appends that are made at once."""
@@ -52,7 +49,7 @@ def untaken(store: EventStore) -> dict[str, list[str]]:
     taken: dict[str, set[str]] = {}
     types: set[str] = set()
     for record in store.read_all():
-        if record.type in _RECEIPTS:
+        if record.type in RECEIPTS:
             taken.setdefault(record.stream.partition("-")[0], set()).add(orjson.loads(record.data)["input"]["type"])
         elif not record.type.startswith("pm."):
             types.add(record.type)

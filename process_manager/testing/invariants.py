@@ -184,7 +184,7 @@ class _Todo:
                 self._answered.pop(fact.operation, None)
             case facts.StepFailed(retrying=True) | facts.StepOverdue(retrying=True):
                 self._out.discard(fact.operation)
-            case facts.StepCompleted() | facts.StepFailed() | facts.StepOverdue():
+            case facts.AttemptEnded():
                 self._answer(fact.operation, number, refused=isinstance(fact, facts.StepFailed))
             case _:
                 pass
@@ -216,7 +216,7 @@ def outstanding_is_started_minus_answered(recorded: Facts, instance: Instance) -
             case facts.StepStarted():
                 outstanding.discard(fact.replaces)
                 outstanding.add(fact.operation or fact.id)
-            case facts.StepCompleted() | facts.StepFailed() | facts.StepOverdue():
+            case facts.AttemptEnded():
                 outstanding.discard(fact.operation)
             case _:
                 pass

@@ -126,7 +126,7 @@ def test_nothing_may_act_on_what_was_imported(pm: Pm, demo: str, command: tuple[
     assert brought(pm, exported(pm)).code == 0
     with closing(open_log("sample.db")) as store:
         before = store.last_position()
-        answer = pm(*command, "--store", "sample.db", input="")
+        answer = pm(*command, "--store", "sample.db", input='{"id": "1", "type": "a.b", "stream": "a-1", "data": {}}')
         assert answer.code == 3
         assert "imported histories" in answer.err
         assert store.last_position() == before

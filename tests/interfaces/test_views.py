@@ -141,6 +141,7 @@ def test_a_log_that_goes_on_leaves_the_views_behind_and_that_is_said(pm: Any, st
     rows = data(pm("projections", "status", "--projections", "own:orders", *STORE, "-o", "json"))
     assert {each["name"]: each["lag"] for each in rows}["placed"] == 1
     assert "records behind the log: pm projections run" in pm("report", "waiting", *STORE).err
+    assert f"{store.last_position() - 1:,}, 1 records behind its end" in pm("report", "overview", "-o", "html", *STORE).out
 
 
 def test_ids_to_act_on_are_never_those_of_views_that_are_behind(pm: Any, store: EventStore) -> None:

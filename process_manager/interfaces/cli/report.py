@@ -86,7 +86,7 @@ def report_command(
     needed = [each() for each in dict.fromkeys(projection for report in reports.values() for projection in report.reads)]
     scope = Scope(process, version, status or "", _time(since, zone), _time(until, zone, end=True))
     before = _time(then, zone, end=True)
-    with _views(needed, url, views_url, before, wait=wait) as views, views.read() as connection:
+    with _views(needed, url, views_url, before, wait=wait) as (views, behind), views.read() as connection:
         found = {each: report.query(connection, scope) for each, report in reports.items()}
         read = places(connection)
     if process and not any(found.values()):
@@ -96,7 +96,7 @@ def report_command(
         times = {"since": since, "until": until, "as of": then}
         asked = {"process": process, "version": version, "status": status, **times, "time zone": any(times.values()) and zone.key}
         position = min(read[each.name].position for each in needed)
-        about = page.About(datetime.now(UTC), position, [(each, str(value)) for each, value in asked.items() if value])
+        about = page.About(datetime.now(UTC), position, behind, [(each, str(value)) for each, value in asked.items() if value])
         click.echo(page.render(found, about, limit))
     else:
         _write(found[name], reports[name].row._fields, format_, limit, zone)
@@ -113,19 +113,21 @@ def _page() -> "ModuleType":
 
 
 @contextmanager
-def _views(needed: "Sequence[Projection]", url: str, views_url: str | None, before: int | None, *, wait: bool) -> "Iterator[Views]":
+def _views(
+    needed: "Sequence[Projection]", url: str, views_url: str | None, before: int | None, *, wait: bool
+) -> "Iterator[tuple[Views, str]]":
+    """The views to read, and how many records they lack, in words."""
     with existing_log(url) as store:
         if before is None:
             with opened_views(url, views_url) as views:
-                ready(store, views, needed, wait=wait)
-                yield views
+                yield views, ready(store, views, needed, wait=wait)
         else:
             from process_manager.interfaces.bootstrap import collect_less
             from projections.as_of import as_of
 
             collect_less()
             with as_of(store, before, needed) as views:
-                yield views
+                yield views, ""
 
 
 def _write(rows: Sequence[Any], columns: Sequence[str], format_: str, limit: int | None, zone: ZoneInfo) -> None:

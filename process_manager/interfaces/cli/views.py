@@ -50,8 +50,8 @@ def opened_views(store_url: str, views_url: str | None, *, create: bool = False)
         views.close()
 
 
-def ready(store: "EventStore", views: "Views", needed: "Sequence[Projection]", *, wait: bool) -> None:
-    """See that projections can be read, and say how far they are behind. Raises ProjectionError."""
+def ready(store: "EventStore", views: "Views", needed: "Sequence[Projection]", *, wait: bool) -> str:
+    """See that projections can be read, and say how far they are behind: how many records, in words, or "". Raises ProjectionError."""
     from projections.lag import COUNTED, lag, wait as wait_for
     from projections.runner import check
 
@@ -60,6 +60,8 @@ def ready(store: "EventStore", views: "Views", needed: "Sequence[Projection]", *
     places = check(store, views, needed)
     position = min(places[each.name].position for each in needed)
     behind = max(lag(store, each, places[each.name].position) for each in needed)
-    if behind:
-        count = f"more than {COUNTED:,}" if behind == COUNTED else f"{behind:,}"
-        say(f"the views are at position {position:,}, {count} records behind the log: pm projections run")
+    if not behind:
+        return ""
+    count = f"more than {COUNTED:,}" if behind == COUNTED else f"{behind:,}"
+    say(f"the views are at position {position:,}, {count} records behind the log: pm projections run")
+    return count

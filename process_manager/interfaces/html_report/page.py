@@ -19,6 +19,7 @@ class About(NamedTuple):
 
     made: datetime
     position: int
+    behind: str  # how many records the log has beyond it for these reports, in words
     filters: Sequence[tuple[str, str]]
 
 

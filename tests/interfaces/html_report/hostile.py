@@ -39,4 +39,4 @@ ROWS: dict[str, list[Any]] = {
 
 def page() -> str:
     """Every part of the page, with such texts wherever a text may stand."""
-    return render(ROWS, About(_NOW, 7, [("process", BAD)]))
+    return render(ROWS, About(_NOW, 7, "", [("process", BAD)]))

@@ -129,7 +129,7 @@ def test_texts_from_outside_stay_texts() -> None:
 def test_processes_stand_one_below_the_other_with_names_of_their_own() -> None:
     """Nothing on the page has the name of something else."""
     both = {name: [row._replace(process=process) for process in ("a", "b") for row in rows] for name, rows in hostile.ROWS.items()}
-    parsed = Parsed(render(both, About(datetime(2026, 1, 5, tzinfo=UTC), 7, [])))
+    parsed = Parsed(render(both, About(datetime(2026, 1, 5, tzinfo=UTC), 7, "", [])))
 
     assert parsed.tags["article"] == 2
     assert parsed.tags["section"] == 2 * len(KINDS)

@@ -74,7 +74,8 @@ def _started(fact: facts.Started, _: dict[str, str]) -> str:
 
 
 def _completed(fact: facts.StepCompleted, _: dict[str, str]) -> str:
-    return f"{fact.input.type}: {_run(fact)} is done" + ("" if fact.matched_by == "causation" else f" (matched by {fact.matched_by})")
+    guessed = "" if fact.matched_by == "causation" else " (it names no command, and only this one was open)"
+    return f"{fact.input.type}: {_run(fact)} is done{guessed}"
 
 
 def _failed(fact: facts.StepFailed, _: dict[str, str]) -> str:

@@ -65,9 +65,13 @@ class AgentTask(ProcessManager[Work], version=1, key="task_id"):
     What would cost more than the task's limit a person has to approve, within four hours.
     """
 
+    # the steps: what is asked for, what answers it, and how long that may take
+
     ask_model = Step(AskModel, each=lambda c: str(c.turn), done=ModelAnswered, within=minutes(5), retry=Retry(3), needs_undo=False)
     call_tool = Step(CallTool, each=lambda c: c.call_id, done=ToolReturned, failed=ToolFailed, within=minutes(10), needs_undo=False)
     ask_approval = Step(AskApproval, done=SpendingApproved, failed=SpendingRefused, within=hours(4), needs_undo=False)
+
+    # the way to the answer
 
     @starts
     def task_given(self, _: TaskGiven) -> Effects[AskModel]:

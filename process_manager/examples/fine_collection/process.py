@@ -78,12 +78,16 @@ class FineCollection(ProcessManager[Fine], version=1, key="case"):
     case ends only with credit collection; all others stay open for what may still come.
     """
 
+    # the steps: what is asked for, and what answers it
+
     send_fine = Step(SendFine, done=FineSent, within=FOREVER, needs_undo=False)
     add_penalty = Step(AddPenalty, done=PenaltyAdded, within=FOREVER, needs_undo=False)
     forward_appeal = Step(ForwardAppeal, done=AppealForwarded, within=FOREVER, needs_undo=False)
     notify_result = Step(NotifyResult, done=OffenderNotified, within=FOREVER, needs_undo=False)
     send_to_collection = Step(SendToCollection, done=SentToCollection, within=FOREVER, needs_undo=False)
     payment_due = Deadline()
+
+    # what follows from what
 
     @starts
     def fine_created(self, fine: FineCreated) -> Effects[SendFine]:

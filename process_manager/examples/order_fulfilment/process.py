@@ -44,6 +44,8 @@ REVIEW_OVER = Decimal(500)
 class OrderFulfilment(ProcessManager, version=1, key="order_id"):
     """Takes a placed order to delivered, or undoes what was done."""
 
+    # the steps: what is asked for, what answers it, and how long that may take
+
     reserve_stock = Step(
         ReserveStock, each=lambda c: c.sku, done=StockReserved, failed=StockUnavailable, within=minutes(10), retry=Retry(3)
     )
@@ -52,6 +54,8 @@ class OrderFulfilment(ProcessManager, version=1, key="order_id"):
     charge_card = Step(ChargeCard, done=CardCharged, failed=CardDeclined, within=hours(1), retry=Retry(3))
     refund_card = Step(RefundCard, done=CardRefunded, within=days(1), needs_undo=False)
     ship_order = Step(ShipOrder, done=OrderShipped, within=days(5), needs_undo=False)
+
+    # the way to the goal
 
     @starts
     def order_placed(self, order: OrderPlaced) -> Effects[ReserveStock]:

@@ -97,6 +97,12 @@ def test_a_retry_that_raises_again_suspends_again() -> None:
     case.operator("retry").then_suspended("boom").operator("skip").then_running()
 
 
+def test_what_turns_out_to_be_early_is_offered_again_before_what_stands_behind_it_in_the_log() -> None:
+    """Kept by the suspension, the notice comes before what it waits for; the close, which ends it all, after both."""
+    case = scenario(Flow).given(began("a")).operator("suspend").given(NOTICED, taken("a"), CLOSED)
+    case.operator("resume").then(PAY).then_aborted("closed")
+
+
 def test_skip_records_the_suspended_input_as_skipped_and_goes_on() -> None:
     case = suspended().operator("skip", "it was a test").then_running().then_ignored("skip by operator: it was a test")
     case.when(NOTICED).then(PAY)

@@ -85,6 +85,13 @@ def test_an_attempt_after_overdue_is_the_same_operation() -> None:
     assert len(set(operations(case))) == 1
 
 
+def test_an_older_attempt_that_is_parked_does_not_give_up_the_newer_one() -> None:
+    case = patient().after(hours(1)).after(minutes(1)).then(take())
+    park(case, next(iter(case.instance.commands)))
+    case.then_ignored("a newer attempt is under way").then_open(Patient.taking)
+    case.when(taken()).then_completed()
+
+
 def test_an_attempt_after_a_refusal_is_a_new_operation() -> None:
     case = patient().when(refused()).then().after(minutes(1)).then(take())
     assert len(set(operations(case))) == 2

@@ -7,6 +7,7 @@ import pytest
 from process_manager.adapters.clock import RealClock
 from process_manager.adapters.deadline_index import SqliteDeadlineIndex
 from process_manager.adapters.memory import MemoryStore
+from process_manager.core.identity import derive
 from process_manager.core.records import NewRecord
 from process_manager.examples.order_fulfilment import messages as m
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
@@ -153,6 +154,20 @@ def test_a_sweep_begins_where_the_last_worker_had_looked_not_where_the_group_sta
     again = Sweep(shared, app.definitions, SHARE, RealClock(), Instances(shared))
     assert again.step() == 0
     assert shared.last_position() == before
+
+
+def test_what_a_newer_version_has_to_take_is_swept_again(shared: MemoryStore) -> None:
+    """The log does not say of it that it was looked at."""
+    now = [0.0]
+    sweep = swept(shared, now)
+    record = NewRecord(derive("newer"), m.OrderPlaced.message_type, b"{}", b'{"version":99}')
+    shared.append(Block("order-newer", [record], StreamState.NO_STREAM))
+    skip(shared, "1")
+    now[0] += EVERY
+    settle(sweep.step)
+    assert status(shared, "1") == "running"
+
+    assert Sweep(shared, app.definitions, SHARE, RealClock(), Instances(shared)).step() > 0
 
 
 def test_a_sweep_leaves_alone_what_a_new_start_has_passed_over(shared: MemoryStore) -> None:

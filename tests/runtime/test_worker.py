@@ -15,7 +15,7 @@ from process_manager.core.records import NewRecord
 from process_manager.errors import AppError, GroupNotFound
 from process_manager.examples.order_fulfilment import messages as m
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
-from process_manager.ports import Block, Clock, Consumer, EventStore, Filter, Nack, StreamState
+from process_manager.ports import Block, Clock, Consumer, EventStore, Filter, GroupInfo, Nack, StreamState
 from process_manager.runtime import worker as worker_module
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.instances import load
@@ -242,3 +242,26 @@ def test_an_older_group_goes_only_when_it_is_empty_at_two_looks(store: EventStor
 
     assert there == [["old"], ["old"], ["old"], []]
     assert [each.name for each in store.groups()] == []
+
+
+def test_a_worker_is_not_idle_when_something_comes_while_its_groups_are_looked_at(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To a group that was found empty a moment before."""
+    worker = worker_on(store)
+    worker.run(until_idle=True)
+    group, last = store.group, worker.groups[-1]
+
+    def looked_at(name: str) -> GroupInfo:
+        found = group(name)
+        if name == last and "1" not in placed:
+            placed.append("1")
+            place(store, "1")
+        return found
+
+    placed: list[str] = []
+    monkeypatch.setattr(store, "group", looked_at)
+    worker.run(until_idle=True)
+    worker.close()
+
+    assert status(store, "1") == "completed"

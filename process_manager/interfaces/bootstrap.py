@@ -1,16 +1,14 @@
-"""The one place that picks adapters: from an address to a store, from a name to an app, from both to a worker."""
+"""The one place that picks adapters: from an address to a store, from a store and an app to a worker."""
 
 import gc
 import os
 import re
-import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 
-from process_manager.errors import AppError, BadAddress, NotAStore, ProcessManagerError, StoreReadOnly
+from process_manager.errors import BadAddress, NotAStore, StoreReadOnly
 
 if TYPE_CHECKING:
     from process_manager.adapters.clock import DrivenClock, RealClock
@@ -251,64 +249,3 @@ def driven_worker(app: "App", store: "EventStore", progress: "Callable[[Counters
 
     collect_less()
     return build_worker(app, store, pick_clock("driven"), SqliteDeadlineIndex(), member=_member(), progress=progress)
-
-
-def load_app(name: str) -> "App":
-    """The app that `module:attribute` names. Raises AppError that says what to do."""
-    from process_manager.runtime.app import App
-
-    found = load(name)
-    if not isinstance(found, App):
-        raise AppError([f"{name} is a {type(found).__name__}, not an App{_apps_in(sys.modules[name.partition(':')[0]])}"])
-    return found
-
-
-def load(name: str) -> object:
-    """What `module:attribute` names. Raises AppError that says what to do."""
-    module_name, colon, attribute = name.partition(":")
-    if not (module_name and colon and attribute):
-        raise AppError([f"{name!r} names no app: write module:attribute, such as shop.orders:app"])
-    _see_current_directory()
-    module = _import(name, module_name)
-    found: object = module
-    for part in attribute.split("."):
-        if not hasattr(found, part):
-            raise AppError([f"{name}: {module_name} has no {attribute!r}{_apps_in(module)}"])
-        found = getattr(found, part)
-    return found
-
-
-def _see_current_directory() -> None:
-    here = str(Path.cwd())
-    if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
-
-
-def _import(name: str, module_name: str) -> object:
-    try:
-        return import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
-            mend = f"start pm where {error.name} can be imported from, or install it"
-            raise AppError([f"{name}: there is no module {error.name!r}: {mend}"]) from error
-        raise AppError([f"{name}: {module_name} imports {error.name!r}, which is not installed"]) from error
-    except ProcessManagerError:
-        raise
-    except Exception as error:
-        raise AppError([f"{name}: importing {module_name} raised {type(error).__name__}: {error}{_where(error)}"]) from error
-
-
-def _where(error: BaseException) -> str:
-    if isinstance(error, SyntaxError) and error.filename:
-        return f" ({error.filename}:{error.lineno})"
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return "" if trace is None else f" ({trace.tb_frame.f_code.co_filename}:{trace.tb_lineno})"
-
-
-def _apps_in(module: object) -> str:
-    from process_manager.runtime.app import App
-
-    found = [name for name, value in vars(module).items() if isinstance(value, App)]
-    return f"; it has {', '.join(found)}" if found else ": give it one, as in app = App('shop', processes=[...], handlers=[...])"

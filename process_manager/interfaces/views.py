@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from process_manager.errors import AppError
 from process_manager.interfaces import bootstrap
+from process_manager.interfaces.loading import Sought, load
 
 if TYPE_CHECKING:
     from projections.projection import Projection
@@ -37,12 +38,16 @@ def load_projections(name: str | None) -> "Sequence[Projection]":
     from projections.errors import ProjectionError
     from projections.projection import Projection
 
+    def projections_in(found: object) -> list[Projection]:
+        several = [found] if isinstance(found, Projection) else found if isinstance(found, list | tuple) else []
+        return list(several) if all(isinstance(each, Projection) for each in several) else []
+
+    sought = Sought("views:projections", "projections = [Orders()]", lambda found: bool(projections_in(found)))
     try:
-        found = bootstrap.load(name)
+        own = projections_in(load(name, sought))
     except AppError as error:
         raise ProjectionError(f"the projections cannot be loaded: {'; '.join(error.problems)}") from error
-    own = [found] if isinstance(found, Projection) else list(found) if isinstance(found, list | tuple) else []
-    if not own or not all(isinstance(each, Projection) for each in own):
+    if not own:
         raise ProjectionError(f"{name} is no projection: write orders = Orders(), or a list of several")
     together = [*SHIPPED, *own]
     names = [*(each.name for each in together), *(table.name for each in together for table in each.tables if table.name != each.name)]

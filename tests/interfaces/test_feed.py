@@ -12,6 +12,7 @@ from process_manager.adapters.sqlite import SqliteStore
 from process_manager.interfaces import bootstrap
 from process_manager.interfaces.feeding import Feeder, in_order
 from process_manager.interfaces.lines import read_line
+from process_manager.interfaces.loading import load_app
 
 APP = '''
 from process_manager import *
@@ -110,7 +111,7 @@ def test_events_that_came_late_are_told(bills: Any) -> None:
 
 @pytest.mark.parametrize("stop_after", range(1, 12))
 def test_a_feed_that_was_stopped_goes_on(bills: Any, stop_after: int) -> None:
-    app = bootstrap.load_app("fed_bills:app")
+    app = load_app("fed_bills:app")
     store = SqliteStore("process-manager.db")
     worker = bootstrap.driven_worker(app, store)
     whole, steps = worker.step, 0

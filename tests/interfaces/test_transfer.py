@@ -87,7 +87,7 @@ def test_instances_are_chosen_by_name_by_status_and_from_standard_input(pm: Pm, 
     assert streams(exported(pm, "--status", "compensated")) == set(undone.split())
     assert streams(pm("export", "-", "--store", demo, input=undone).out) == set(undone.split())
     assert streams(exported(pm, undone.split()[0])) == {undone.split()[0]}
-    assert streams(exported(pm, "--process", "nothing")) == set()
+    assert streams(exported(pm, "--process", "order_fulfilment", "--status", "not_started")) == set()
     assert pm("export", "order_fulfilment-nobody", "--store", demo).code == 4
     assert pm("export", undone.split()[0], "--status", "running", "--store", demo).code == 2
 
@@ -153,3 +153,11 @@ def test_what_is_no_export_leaves_no_file(pm: Pm, demo: str, place: Path, spoilt
     assert answer.code == 1
     assert problem in answer.err
     assert not (place / "sample.db").exists()
+
+
+@pytest.mark.parametrize("name", ["order_fulfilment-nobody", "inventory-pen", "-"])
+def test_what_is_no_instance_is_an_error_and_nothing_is_written(pm: Pm, demo: str, name: str) -> None:
+    one = pm("list", "--store", demo, "-o", "ids").out.splitlines()[0]
+    answer = pm("export", "--store", demo, name, input=f"{one}\norder_fulfilment-nobody\n")
+    assert (answer.code, answer.out) == (4, "")
+    assert pm("export", "--store", demo, "--process", "order").code == 4

@@ -22,7 +22,7 @@ SOURCE = [*ROOT.glob("process_manager/**/*.py"), *ROOT.glob("projections/**/*.py
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "marshal", "shelve", "jsonpickle", "yaml", "xml"}
 IMPORTS_BY_NAME = {
-    "process_manager/interfaces/bootstrap.py": "load_app, for what the user names with --app",
+    "process_manager/interfaces/loading.py": "for what the user names with --app and --projections",
     "process_manager/interfaces/cli/commands.py": "commands, from a table in the source",
     "process_manager/__init__.py": "public names, from a table in the source",
 }

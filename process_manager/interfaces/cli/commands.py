@@ -1,5 +1,6 @@
 """The names of pm's commands, each imported when it is used, so that `pm --help` is quick."""
 
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -75,6 +76,12 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
         return list(_COMMANDS)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """For a command that there is not, say which one is meant: click knows only what is imported."""
+        if args[0] not in _COMMANDS and (meant := get_close_matches(args[0], _COMMANDS, 1)):
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {meant[0]!r}?")
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  click's signature
         if cmd_name not in _COMMANDS:

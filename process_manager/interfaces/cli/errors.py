@@ -49,6 +49,13 @@ def run(command: click.Command, args: Sequence[str] | None = None, prog_name: st
     except errors.ProcessManagerError as error:
         say("\n".join([f"error: {error}", *(f"  also: {note}" for note in getattr(error, "__notes__", ()))]))
         return next((code for kind, code in _CODES if isinstance(error, kind)), ERROR)
+    except ImportError as error:
+        from process_manager.interfaces.loading import shadowed
+
+        if not (problem := shadowed(error)):
+            raise
+        say(f"error: {problem}")
+        return ERROR
     except OSError as error:
         say(f"error: {error.filename or 'the system'}: {error.strerror or error}")
         return ERROR

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from process_manager.errors import NotAStore
-from process_manager.interfaces import bootstrap
+from process_manager.interfaces import bootstrap, loading
 from process_manager.interfaces.cli.errors import NOT_FOUND, REFUSED, CliError
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 def load_app(name: str) -> "App":
     """The app that `--app` names."""
-    return bootstrap.load_app(name)
+    return loading.load_app(name)
 
 
 def optional_definition(app_name: str, process: str) -> "Definition | None":

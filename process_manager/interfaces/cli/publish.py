@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import click
@@ -47,8 +47,9 @@ def publish_command(file: str, app_name: str, url: str) -> int:
     with opened(file) as source:
         events = Events(source, progress)
         found = batches(_looked_at(events.read(), astray))
-        first = next(found, None)
-        publisher = None if first is None else _published(chain([first], found), events, url, progress)  # no good line: no store
+        first = list(islice(found, 1))
+        spoilt = events.bad and not first  # then it leaves no store behind
+        publisher = None if spoilt else _published(chain(first, found), events, url, progress)
     say(events.count(publisher))
     misplaced = publisher.misplaced if publisher else Counter[str]()
     if astray:

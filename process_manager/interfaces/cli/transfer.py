@@ -13,7 +13,8 @@ from process_manager.interfaces import bootstrap
 from process_manager.interfaces.cli.errors import REFUSED, CliError, say
 from process_manager.interfaces.cli.events import opened
 from process_manager.interfaces.cli.instances import STATUSES
-from process_manager.interfaces.cli.options import command, existing_log, no_instance, store_option
+from process_manager.interfaces.cli.options import command, existing_log, known_instance, known_process, store_option
+from process_manager.interfaces.cli.words import counted
 
 if TYPE_CHECKING:
     from process_manager.ports import EventStore
@@ -40,7 +41,6 @@ def export_command(names: tuple[str, ...], process: str, status: str | None, fie
     stands in any of them is an error, and nothing is written.
     """
     from process_manager.core.masking import Mask
-    from process_manager.errors import StreamNotFound
     from process_manager.interfaces.transfer import export, unmatched
 
     if names and (process or status):
@@ -48,13 +48,15 @@ def export_command(names: tuple[str, ...], process: str, status: str | None, fie
     mask = Mask(fields, os.urandom(32)) if fields else None
     with existing_log(url) as store:
         chosen = list(_chosen(store, names, process, status))
-        try:
-            if mask and chosen and (missing := unmatched(store, chosen, mask)):
-                raise CliError(f"--mask {', '.join(missing)}: hides no text and no number of these instances, so nothing was written")
-            for line in export(store, chosen, mask):
-                click.echo(line)
-        except StreamNotFound as error:
-            raise no_instance(error.stream) from error
+        if names:
+            for stream in chosen:
+                known_instance(store, stream)
+        elif not chosen:
+            known_process(store, process)
+        if mask and chosen and (missing := unmatched(store, chosen, mask)):
+            raise CliError(f"--mask {', '.join(missing)}: hides no text and no number of these instances, so nothing was written")
+        for line in export(store, chosen, mask):
+            click.echo(line)
 
 
 def _chosen(store: "EventStore", names: tuple[str, ...], process: str, status: str | None) -> Iterator[str]:
@@ -93,7 +95,7 @@ def import_command(file: str, url: str) -> None:
         except BaseException as error:
             _remove(path)
             raise CliError(f"{file}: {error}") if isinstance(error, NotAnExport) else error from error
-    say(f"{reading.instances:,} instances, {reading.records:,} records are in {path}")
+    say(f"{counted(reading.instances, 'instance')} with {counted(reading.records, 'record')} in {path}")
 
 
 def _remove(path: Path) -> None:

@@ -22,6 +22,6 @@ def test_every_exported_name_is_documented(name: str) -> None:
 def test_type_checkers_are_told_the_names_that_there_are() -> None:
     tree = ast.parse(Path(process_manager.__file__).read_text())
     (block,) = (node for node in tree.body if isinstance(node, ast.If))
-    imported = {str(alias.asname): node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    imported = {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
     assert imported == process_manager._WHERE
-    assert dir(process_manager) == sorted(imported)
+    assert set(process_manager.__all__) == set(dir(process_manager)) == imported.keys()

@@ -58,7 +58,7 @@ class ProcessManager(Generic[S]):
 
     @property
     def key(self) -> str:
-        """The instance's key."""
+        """The key of the instance, as text."""
         return self._instance.key
 
     @property

@@ -22,7 +22,10 @@ class Policy(Enum):
 
 
 IGNORE = Policy.IGNORE
+"""`early=IGNORE`, `late=IGNORE`: the event gets a receipt and changes nothing."""
+
 FAIL = Policy.FAIL
+"""`early=FAIL`, `late=FAIL`: the event suspends the instance until an operator decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class Wait:
 
 
 def wait(span: timedelta) -> Wait:
-    """`early=wait(days(7))`, which is the default."""
+    """`early=wait(days(7))`, the default: an early event is kept for so long, and offered again after every turn."""
     return Wait(span)
 
 

@@ -53,7 +53,9 @@ class SagaStep(Step[C_co, D_co]):
 
 
 class Saga(ProcessManager, abstract=True):
-    """Class arguments: `starts` is the event that starts it, `ends` the outcome when all steps are done; the others are a
+    """A process of steps in a line, each with its undo: `class BookTrip(Saga, key="trip_id", starts=TripRequested, ends="booked")`.
+
+    Class arguments: `starts` is the event that starts it, `ends` the outcome when all steps are done; the others are a
     ProcessManager's. Raises DefinitionError, also for a command's required field that no earlier event has.
     """
 

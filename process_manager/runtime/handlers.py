@@ -34,8 +34,11 @@ before May 2026 may write a wrong checkpoint for a pinned group (KurrentDB #5497
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a handler may know about the command's delivery. `operation_id` is the same for every attempt at the same
-    operation: the idempotency key to hand on to the outside world."""
+    """What a handler may know about the command's delivery.
+
+    `operation_id` is the same for every attempt at the same operation: the idempotency key to hand on to the outside world.
+    `attempt` counts from 1; `now` is the time to decide by, aware and in UTC.
+    """
 
     operation_id: str
     command_id: str

@@ -21,7 +21,7 @@ class Source(Protocol):
 
 
 class Repository(Generic[A]):
-    """The aggregates of one class."""
+    """The aggregates of one class, as a handler is handed them."""
 
     __slots__ = ("_aggregate", "_source")
 

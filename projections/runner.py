@@ -1,6 +1,7 @@
 """Keeps projections up to date: builds those that are missing or of an older definition, then follows the log."""
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 
@@ -18,6 +19,9 @@ BATCH = 20_000
 
 IDLE = 0.5
 """Seconds between two looks at what else is to be done, where the log stands still."""
+
+STANDS_STILL = 10.0
+"""Seconds without a batch after which nobody builds any more."""
 
 Progress = Callable[[int], None]
 """Is told the position now and then."""
@@ -93,14 +97,32 @@ class Runner:
         return [Follower(self._store, self._views, each, position) for position, each in sorted(by_position.items())]
 
     def build_outdated(self) -> None:
-        """Build those that have no tables yet, or tables that an older definition made. What newer code has made stays."""
+        """Build those that have no tables yet, or tables that an older definition made. What newer code has made stays.
+
+        Of several processes that build the same, the one that began last does; the others wait for it.
+        """
+        while outdated := self._outdated():
+            try:
+                self._build(outdated)
+            except Overtaken:
+                logger.warning("another process builds %s: waiting for it", ", ".join(each.name for each in outdated))
+                self._wait_while_built(outdated)
+
+    def _outdated(self) -> list[Projection]:
         places = self._views.places()
         outdated = [each for each in self._projections if _outdated(each, places.get(each.name))]
         for each in outdated:
             if place := places.get(each.name):
                 logger.warning("the projection %s %s", each.name, _older(each, place) + ": it is built anew")
-        if outdated:
-            self._build(outdated)
+        return outdated
+
+    def _wait_while_built(self, projections: Sequence[Projection]) -> None:
+        """Until their tables beside the live ones are gone, or stand still because that process has ended."""
+        seen: list[Place] = []
+        names = {BESIDE + each.name for each in projections}
+        while (beside := [place for name, place in self._views.places().items() if name in names]) not in ([], seen):
+            seen = beside
+            time.sleep(STANDS_STILL)
 
     def rebuild(self, projections: Sequence[Projection]) -> None:
         """Build tables beside the live ones from the whole log, then put them in their place in one transaction.

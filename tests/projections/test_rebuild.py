@@ -169,6 +169,37 @@ def test_two_runners_write_every_batch_once(orders: MemoryStore, views: Views) -
     assert len(contents(views, [Decisions()])["decisions"]) == expected > 0
 
 
+def test_of_two_that_build_at_once_one_waits_for_the_other(orders: MemoryStore, views: Views) -> None:
+    second = Runner(orders, views, SHIPPED, batch=500)
+    begun: list[int] = []
+
+    def begin(position: int) -> None:
+        if not begun:
+            begun.append(position)
+            second.run(until_idle=True)
+
+    Runner(orders, views, SHIPPED, batch=300, progress=begin).run(until_idle=True)
+    assert begun
+    assert set(views.places()) == {each.name for each in SHIPPED}
+    assert {place.position for place in views.places().values()} == {orders.last_position()}
+
+
+def test_who_waits_builds_itself_when_the_other_has_died(orders: MemoryStore, views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("projections.runner.STANDS_STILL", 0.0)
+    second = Runner(orders, views, SHIPPED, batch=500)
+    begun: list[int] = []
+
+    def begin_and_die(position: int) -> None:
+        if not begun:
+            begun.append(position)
+            with suppress(Killed), killed_at(views.engine, 60):
+                second.run(until_idle=True)
+
+    Runner(orders, views, SHIPPED, batch=300, progress=begin_and_die).run(until_idle=True)
+    assert begun
+    assert {place.position for place in views.places().values()} == {orders.last_position()}
+
+
 def test_a_batch_that_another_process_has_written_is_refused_whole(orders: MemoryStore, views: Views) -> None:
     with views.begin() as connection:
         database.create(connection, Decisions(), "", -1)

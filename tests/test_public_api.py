@@ -24,4 +24,6 @@ def test_type_checkers_are_told_the_names_that_there_are() -> None:
     (block,) = (node for node in tree.body if isinstance(node, ast.If))
     imported = {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
     assert imported == process_manager._WHERE
+    (names,) = (node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__")
+    assert ast.literal_eval(names) == process_manager.__all__  # made by code, it says nothing to a type checker
     assert set(process_manager.__all__) == set(dir(process_manager)) == imported.keys()

@@ -42,20 +42,20 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def call(*args: str, input: str | bytes | None = None, **env: str | None) -> Answer:  # noqa: A002  as click's runner has it
+    """Call a command inside this process, through the same errors and exit codes as the script."""
+    with CliRunner().isolation(input=input, env=env) as (out, err, _):
+        handlers, level = logging.root.handlers[:], logging.root.level
+        code = errors.run(cli, args, prog_name="pm")
+        logging.root.handlers[:] = handlers
+        logging.root.setLevel(level)
+        sys.stdout.flush()
+        return Answer(code, out.getvalue().decode(), err.getvalue().decode())
+
+
 @pytest.fixture
 def pm(place: Path) -> Pm:
-    """Calls a command inside this process, through the same errors and exit codes as the script."""
-    runner = CliRunner()
-
-    def call(*args: str, input: str | bytes | None = None, **env: str) -> Answer:  # noqa: A002  as click's runner has it
-        with runner.isolation(input=input, env=env) as (out, err, _):
-            handlers, level = logging.root.handlers[:], logging.root.level
-            code = errors.run(cli, args, prog_name="pm")
-            logging.root.handlers[:] = handlers
-            logging.root.setLevel(level)
-            sys.stdout.flush()
-            return Answer(code, out.getvalue().decode(), err.getvalue().decode())
-
+    """Calls a command in an empty directory."""
     return call
 
 

@@ -2,13 +2,13 @@
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.interfaces.conftest import call
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserType
@@ -20,14 +20,13 @@ _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 @pytest.fixture(scope="session")
 def report(recorded: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """Calls `pm report` in a process of its own, on the recorded demo; what it writes."""
-    place = tmp_path_factory.mktemp("report")
-    shutil.copy(recorded, place / "demo.db")
+    """Calls `pm report` on the recorded demo; what it writes."""
+    path = shutil.copy(recorded, tmp_path_factory.mktemp("report") / "demo.db")
 
     def pm(*words: str) -> str:
-        command = [sys.executable, "-m", "process_manager.interfaces.cli.main", *words, "--store", "sqlite:///demo.db"]
-        env = {name: value for name, value in os.environ.items() if not name.startswith("PM_")}
-        return subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, timeout=100, check=True).stdout
+        answer = call(*words, "--store", f"sqlite:///{path}", PM_VIEWS=None, PM_PROJECTIONS=None)
+        assert answer.code == 0, answer.err
+        return answer.out
 
     pm("projections", "run", "--until-idle")
     return lambda *words: pm("report", *words)

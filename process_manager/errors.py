@@ -1,4 +1,4 @@
-"""Every error this library raises on purpose, as one tree.
+"""The errors that this library raises on purpose, as one tree; those of one interface or of projections stand there, below its root.
 
     ProcessManagerError
     ├── DefinitionError            a class says something that cannot work (raised when it is created, other findings in its notes)

@@ -8,6 +8,7 @@ from types import FunctionType
 import pytest
 
 import process_manager
+from process_manager import errors
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -27,3 +28,8 @@ def test_type_checkers_are_told_the_names_that_there_are() -> None:
     (names,) = (node.value for node in tree.body if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__")
     assert ast.literal_eval(names) == process_manager.__all__  # made by code, it says nothing to a type checker
     assert set(process_manager.__all__) == set(dir(process_manager)) == imported.keys()
+
+
+def test_the_tree_of_errors_names_each_of_them() -> None:
+    named = [name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, errors.ProcessManagerError)]
+    assert [name for name in named if not re.search(rf"\b{name}\b", errors.__doc__ or "")] == []

@@ -1,14 +1,20 @@
 """Worlds that answer commands as drawn numbers say, for what must hold whatever happens."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 from hypothesis import strategies as st
 
-from process_manager import Event
+from process_manager import (
+    Event,
+    ProcessManager,
+)
 from process_manager.core.block import read_fact
 from process_manager.core.deadlines import pending
-from process_manager.core.facts import Fact
+from process_manager.core.drift import Difference, Judge
+from process_manager.core.facts import Fact, Input
 from process_manager.core.instance import Run
 from process_manager.core.signals import Action
 from process_manager.examples.order_fulfilment.messages import (
@@ -25,6 +31,7 @@ from process_manager.examples.order_fulfilment.messages import (
     StockUnavailable,
 )
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
+from process_manager.ports import MAX_APPEND
 from process_manager.testing.scenario import Scenario, scenario, unsolicited
 from tests.core.samples import PAID, REFUNDED, Stuck, given_back, refused, taken
 
@@ -143,3 +150,8 @@ class Stubborn(Attended):
 
 def facts(case: Scenario) -> list[tuple[Fact, int]]:
     return [(read_fact(record), record.revision) for record in case.records]
+
+
+def judged(candidate: type[ProcessManager[Any]], case: Scenario, untaken: Iterable[Input] = (), **limits: Any) -> Difference | None:
+    judge = Judge(candidate.definition, case.instance.key, limits.pop("limit", MAX_APPEND), **limits)
+    return judge.first(((read_fact(record), record.revision) for record in case.records), untaken)

@@ -14,7 +14,7 @@ from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.testing.scenario import scenario
 from tests.core.processes import Flow, Purchase, Quorum, Race, Waiting
 from tests.core.samples import Began, Paid, Pay, Take, Taken
-from tests.core.test_saga import BookTrip
+from tests.core.trips import BookTrip
 
 GOLDEN = Path(__file__).parent / "golden"
 ORDER = OrderPlaced(order_id="1", lines=(Line(sku="a", quantity=1),), total=Decimal(50), card="4")

@@ -1,8 +1,6 @@
 """Recorded turns judged by another definition: what differs, what does not, and that each turn is judged by itself."""
 
-from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -24,21 +22,14 @@ from process_manager import (
     on,
     starts,
 )
-from process_manager.core.block import read_fact
-from process_manager.core.drift import Difference, Judge
+from process_manager.core.drift import Difference
 from process_manager.core.facts import Input
 from process_manager.errors import UndecodableMessage
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
-from process_manager.ports import MAX_APPEND
-from process_manager.testing.scenario import START, Scenario, scenario
+from process_manager.testing.scenario import START, scenario
 from tests.core.processes import Broken, Patient, Sale
-from tests.core.random_lives import actions, lines, played
+from tests.core.random_lives import actions, judged, lines, played
 from tests.core.samples import PAID, Began, Closed, Noticed, Paid, Pay, began
-
-
-def judged(candidate: type[ProcessManager[Any]], case: Scenario, untaken: Iterable[Input] = (), **limits: Any) -> Difference | None:
-    judge = Judge(candidate.definition, case.instance.key, limits.pop("limit", MAX_APPEND), **limits)
-    return judge.first(((read_fact(record), record.revision) for record in case.records), untaken)
 
 
 def said(difference: Difference | None) -> tuple[str, str, str, str]:

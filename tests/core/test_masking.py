@@ -11,9 +11,8 @@ from process_manager.core.replay import Replay
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.testing.scenario import Scenario, scenario
 from tests.core.processes import Purchase
-from tests.core.random_lives import actions, facts, lines, played
+from tests.core.random_lives import actions, facts, judged, lines, played
 from tests.core.samples import DECLINED, Began, Taken
-from tests.core.test_drift import judged
 
 SECRET = b"secret"
 

@@ -62,6 +62,8 @@ class Pass(TurnRunner):
     Raises GroupNotFound.
     """
 
+    guesses = False  # most of what it offers was taken
+
     def __init__(
         self, store: EventStore, definitions: Mapping[str, Definition], share: Share, clock: Clock, *,
         since: int | None = None, after: int = BEFORE_ALL, types: Collection[str] | None = None, instances: Instances | None = None,

@@ -62,6 +62,8 @@ class TurnRunner:
     """
 
     role = "processes"
+    guesses = True
+    """Whether an input that starts instances is taken to be new until the append says otherwise."""
 
     def __init__(
         self,
@@ -210,7 +212,7 @@ class TurnRunner:
         Where a new instance is likely its stream is not looked up: the append at NO_STREAM does that. Without an append it has to be.
         """
         try:
-            likely_new = not work.refused and self._router.starts_new(work.target.definition, work.inputs[0][0].input)
+            likely_new = self.guesses and not work.refused and self._router.starts_new(work.target.definition, work.inputs[0][0].input)
             self._decide(work, self._instances.get(work.target.definition, work.target.key, likely_new=likely_new))
             if likely_new and not work.records:
                 self._decide(work, self._instances.get(work.target.definition, work.target.key))

@@ -39,7 +39,10 @@ CALM = 30.0
 """Seconds after which there is no more trouble until all is settled: workers that are killed faster than they start come to nothing."""
 
 STUCK = 120.0
-"""Seconds after which orders that do not settle, for the last part without trouble, are stuck, and lost."""
+"""Seconds in which the log does not grow, for the last part without trouble, after which orders that do not settle are stuck, and lost."""
+
+FOREVER = 1200.0
+"""Seconds after which they are although it grows: what goes round in circles does not settle either."""
 
 SET_BACK = timedelta(hours=1)
 
@@ -107,11 +110,14 @@ class Round:
 
     def _settle(self) -> None:
         """Until every group has delivered everything, and nothing came while that was seen."""
-        start = time.monotonic()
+        start = grown = time.monotonic()
+        end = -1
         while not self._patiently(self._settled):
-            if time.monotonic() > start + STUCK:
+            now, before, end = time.monotonic(), end, self._patiently(lambda store: store.last_position())
+            grown = grown if end == before else now
+            if now > min(grown + STUCK, start + FOREVER):
                 raise Stuck
-            if time.monotonic() > start + CALM:
+            if now > start + CALM:
                 self._trouble.calm.set()
             time.sleep(0.02)
         self._trouble.calm.clear()

@@ -15,6 +15,7 @@ pytest.importorskip("esdbclient", reason="the esdb extra is not installed")
 
 import grpc
 from esdbclient.protos.Grpc import shared_pb2, streams_pb2
+from google.protobuf.empty_pb2 import Empty
 
 from process_manager.adapters.esdb import backoff, pipeline as module
 from process_manager.adapters.esdb.client import Client
@@ -50,8 +51,9 @@ def _signed(half: int) -> int:
     return half - (1 << 64) if half >= 1 << 63 else half
 
 
-def refusal(request: Any, detail: Any) -> Any:
+def refusal(request: Any, detail: Any, said: str = "") -> Any:
     answer = streams_pb2.BatchAppendResp(correlation_id=request.correlation_id)
+    answer.error.message = said
     answer.error.details.Pack(detail)
     return answer
 
@@ -224,6 +226,15 @@ class TestBrokenCalls:
         pipeline, client = opened(lambda request: [refusal(request, it) if (it := next(answers)) else success(request)])
         assert isinstance(pipeline.append(blocks(1))[0], Appended)
         assert len(client.seen) == 1
+        pipeline.close()
+
+    def test_a_node_without_a_leader_is_asked_again_then_another_one(self) -> None:
+        """It says so in its answers, while a cluster elects or when it is cut off from it: that is no refusal."""
+        leaderless: Behaviour = lambda request: [refusal(request, Empty(), "No leader info available in response")]  # noqa: E731
+        pipeline, client = opened(leaderless, works)
+        assert [type(it) for it in pipeline.append(blocks(2))] == [Appended, Appended]
+        assert [len(call) for call in client.seen] == [4, 2]
+        assert client.followed == [None]
         pipeline.close()
 
     def test_patience_ends(self, monkeypatch: pytest.MonkeyPatch) -> None:

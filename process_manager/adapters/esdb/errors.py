@@ -93,8 +93,10 @@ IN_ANSWERS: Mapping[str, tuple[type[StoreError], str]] = {
     "event_store.client.MaximumAppendSizeExceeded": MEANING["MaximumAppendSizeExceededError"],
     "event_store.client.MaximumAppendEventSizeExceeded": MEANING["MaximumAppendSizeExceededError"],
     "event_store.client.BadRequest": MEANING["BadRequestError"],
+    "google.protobuf.Empty": (StoreUnavailable, "the server takes no appends now"),
 }
-"""By the type of the detail in a BatchAppend answer, apart from WrongExpectedVersion, which names versions."""
+"""By the type of the detail in a BatchAppend answer, apart from WrongExpectedVersion, which names versions. An Empty comes with words: not
+ready, too busy, or, while a cluster elects, that there is no leader."""
 
 TROUBLE = (theirs.EventStoreDBClientException, grpc.RpcError, ValueError, OSError)
 """What esdbclient and gRPC raise; ValueError is a bad URL or a closed channel."""

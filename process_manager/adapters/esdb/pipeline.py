@@ -133,9 +133,9 @@ class _Call:
         self._requests.put(None)
         self._answers.cancel()
 
-    def close(self) -> None:
+    def end(self, error: StoreError) -> None:
         with self._changed:
-            self._break(StoreUnavailable("this store was closed"))
+            self._break(error)
 
 
 class Pipeline:
@@ -164,8 +164,8 @@ class Pipeline:
         return _Sent(block, size, append_request(block, f"{self._series}{key:012x}"), key, too_large(block, size))
 
     def _resolve(self, left: Sequence[_Sent]) -> None:
-        """Send until all are answered, or the patience is at its end."""
-        backoff = Backoff(self._patience)
+        """Send until all are answered, or the patience is at its end. A node that twice takes nothing may be cut off from its cluster."""
+        backoff, in_vain = Backoff(self._patience), 0
         while left:
             self._client.check_open()
             broken = self._round(left)
@@ -175,6 +175,9 @@ class Pipeline:
                 trouble = broken or next(one.answer for one in left if isinstance(one.answer, StoreError))
                 if not isinstance(trouble, StoreUnavailable) or not backoff.again():
                     raise trouble
+                in_vain = 0 if broken or len(left) < before else in_vain + 1
+                if in_vain > 1:
+                    self._break(trouble)
 
     def _round(self, left: Sequence[_Sent]) -> StoreError | None:
         """Send once; what broke the call, if it did."""
@@ -202,11 +205,17 @@ class Pipeline:
                 raise translate(error) from None
             return self._call
 
+    def _break(self, trouble: StoreUnavailable) -> None:
+        """End the call, so that the next one is to whoever leads then."""
+        with self._lock:
+            if self._call:
+                self._call.end(trouble)
+
     def close(self) -> None:
         self._client.close()  # before the lock, which somebody may hold who looks for a node
         with self._lock:
             if self._call:
-                self._call.close()
+                self._call.end(StoreUnavailable("this store was closed"))
 
 
 def _key_of(correlation: Any) -> int:

@@ -21,6 +21,7 @@ from process_manager.core.signals import DEADLINE_PASSED, TIME_PASSED, DeadlineP
 from process_manager.errors import MessageError, StoreError
 from process_manager.ports import Appended, Block, Clock, DeadlineChange, DeadlineIndex, EventStore, Filter, PendingDeadline, StreamState
 from process_manager.runtime.counters import Counters
+from process_manager.runtime.refusals import allow_conflicts
 
 log = logging.getLogger(__name__)
 
@@ -122,8 +123,9 @@ class DeadlineRunner:
         self._index.apply(changes, self._subscription.position, time)
 
     def _fire(self, pending: Sequence[PendingDeadline]) -> None:
-        """A refused append means that somebody fired it already."""
+        """A conflict means that somebody fired it already. Raises other refusals, and all are still pending."""
         answers = self._store.append_many([self._passed(each) for each in pending])
+        allow_conflicts(answers)
         over = DeadlineChange(self._index.position, None)
         self._index.apply({(each.instance, each.name): over for each in pending}, self._index.position)
         self._counters.deadlines += sum(isinstance(answer, Appended) for answer in answers)

@@ -17,6 +17,7 @@ from process_manager.core.routing import correlation_of
 from process_manager.core.signals import ADDRESSED
 from process_manager.errors import NewerFact, NotCorrelated, StreamNotFound, UndecodableMessage
 from process_manager.ports import Block, EventStore, StreamState
+from process_manager.runtime.refusals import allow_conflicts
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ class Router:
     def write_notes(self) -> None:
         """Note which instances carry which correlation ids, as far as the inputs since the last time say so; the first note stands."""
         if self._notes:
-            self._store.append_many(list(self._notes.values()))
+            allow_conflicts(self._store.append_many(list(self._notes.values())))
             self._notes = {}
 
     def starts_new(self, definition: Definition, taken: Input) -> bool:

@@ -19,6 +19,7 @@ from process_manager.runtime.awaiting import Awaiting
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.instances import Instances
 from process_manager.runtime.left_to_newer import LeftToNewer
+from process_manager.runtime.refusals import allow_conflicts
 from process_manager.runtime.router import Incoming, Router, Target
 from process_manager.runtime.suspects import ALONE_FROM, Suspects
 
@@ -320,7 +321,8 @@ class TurnRunner:
         return self._store.append_many(blocks, lease)
 
     def _refused(self, work: Work, error: StoreError) -> None:
-        """A conflict means: somebody else wrote, or wrote it already; drop what is cached, load, decide again."""
+        """A conflict means: somebody else wrote, or wrote it already; drop what is cached, load, decide again. Raises other refusals."""
+        allow_conflicts([error])
         self._instances.drop(work.target.stream)
         self._counters.conflicts += 1
         work.refused = True

@@ -9,7 +9,7 @@ import pytest
 
 from process_manager.adapters.deadline_index import SqliteDeadlineIndex
 from process_manager.adapters.memory import MemoryStore
-from process_manager.errors import StoreFull
+from process_manager.errors import AccessDenied, StoreFull
 from process_manager.examples.order_fulfilment.messages import StockReserved
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.ports import DeadlineChange, PendingDeadline
@@ -83,6 +83,18 @@ def test_late_firing_goes_in_due_order(shop: Shop) -> None:
     passed = [orjson.loads(record.data) for record in shop.store.read_all() if record.type == "pm.deadline-passed"]
     assert [each["instance"] for each in passed] == [f"order_fulfilment-{key}" for key in ("1", "2", "3")]
     assert [each["due"] for each in passed] == sorted(each["due"] for each in passed)
+
+
+def test_a_deadline_whose_append_is_refused_is_still_pending(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a conflict says that somebody else has fired it."""
+    shop.place("1", "a")
+    shop.settle()
+    shop.clock.advance(timedelta(days=1))
+    monkeypatch.setattr(shop.store, "append_many", lambda blocks, lease=None: [AccessDenied("no right") for _ in blocks])
+    with pytest.raises(AccessDenied):
+        shop.deadlines.step()
+    monkeypatch.undo()
+    assert shop.deadlines.step() == 1
 
 
 def test_an_index_of_another_log_is_forgotten(shop: Shop, index: SqliteDeadlineIndex) -> None:

@@ -11,7 +11,7 @@ from process_manager.adapters.clock import ManualClock
 from process_manager.core.identity import derive
 from process_manager.core.instance import Instance
 from process_manager.core.records import NewRecord
-from process_manager.errors import StoreUnavailable
+from process_manager.errors import AccessDenied, StoreUnavailable
 from process_manager.examples.order_fulfilment.messages import CardCharged, OrderShipped, StockReserved, StockUnavailable
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.ports import MAX_APPEND, Block, Consumer, EventStore, Filter, StreamState
@@ -278,6 +278,17 @@ def test_an_append_of_unknown_result_is_repeated_with_the_same_bytes(shop: Shop,
     assert flaky.offered[0] == flaky.offered[1] == flaky.offered[2]
     assert len(shop.records("1")) == 2
     assert shop.counters.conflicts == 0
+
+
+def test_a_refusal_that_is_no_conflict_is_no_reason_to_decide_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as that of a user who may not write: it would be the same for ever."""
+    placed = shop.place("1", "a")
+    monkeypatch.setattr(shop.store, "append_many", lambda blocks, lease=None: [AccessDenied("no right") for _ in blocks])
+    with pytest.raises(AccessDenied):
+        shop.turns.step()
+    monkeypatch.undo()
+    assert placed.id in {record.id for record in shop.store.read_all()}
+    assert shop.records("1") == []
 
 
 def test_a_store_that_stays_away_hands_the_batch_back(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:

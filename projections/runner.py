@@ -118,11 +118,14 @@ class Runner:
 
     def _wait_while_built(self, projections: Sequence[Projection]) -> None:
         """Until their tables beside the live ones are gone, or stand still because that process has ended."""
-        seen: list[Place] = []
         names = {BESIDE + each.name for each in projections}
-        while (beside := [place for name, place in self._views.places().items() if name in names]) not in ([], seen):
-            seen = beside
-            time.sleep(STANDS_STILL)
+        seen, until = list[Place](), 0.0
+        while beside := [place for name, place in self._views.places().items() if name in names]:
+            if beside != seen:
+                seen, until = beside, time.monotonic() + STANDS_STILL
+            elif time.monotonic() >= until:
+                return
+            time.sleep(IDLE)
 
     def rebuild(self, projections: Sequence[Projection]) -> None:
         """Build tables beside the live ones from the whole log, then put them in their place in one transaction.

@@ -84,8 +84,8 @@ class Views:
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """One transaction."""
-        with _explained(), self.engine.begin() as connection:
+        """One transaction that writes."""
+        with _explained(), self.engine.connect().execution_options(writes=True) as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -208,7 +208,8 @@ def _set_up_sqlite(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def _begun(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN")
+        """Who is going to write waits at the beginning: having read, he could not, where another has written meanwhile."""
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN")
 
 
 @contextmanager

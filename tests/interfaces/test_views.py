@@ -179,6 +179,14 @@ def test_what_was_written_before_is_in_a_read_that_waits(
         assert runner.returncode == 130
 
 
+def test_several_may_be_started_at_once(pm: Any, store: EventStore, start: Callable[..., subprocess.Popen[str]]) -> None:
+    """Each begins to build what is missing; one does, the others wait for it."""
+    runners = [start("projections", "run", "--until-idle", *STORE) for _ in range(3)]
+    told = [(*runner.communicate(timeout=60), runner.returncode) for runner in runners]
+    assert [code for *_, code in told] == [0, 0, 0], told
+    assert {each["lag"] for each in data(pm("projections", "status", *STORE, "-o", "json"))} == {0}
+
+
 def test_waiting_for_a_runner_that_is_not_there_ends(pm: Any, store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("process_manager.interfaces.cli.views.PATIENCE", 0.05)
     Path("own.py").write_text(OWN)

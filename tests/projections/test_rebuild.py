@@ -186,6 +186,7 @@ def test_of_two_that_build_at_once_one_waits_for_the_other(orders: MemoryStore, 
 
 def test_who_waits_builds_itself_when_the_other_has_died(orders: MemoryStore, views: Views, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("projections.runner.STANDS_STILL", 0.0)
+    monkeypatch.setattr("projections.runner.IDLE", 0.0)
     second = Runner(orders, views, SHIPPED, batch=500)
     begun: list[int] = []
 

@@ -264,12 +264,20 @@ class Inbox:
             self._leave_to_others(received.delivery, error)
             return
         received.tries += 1
-        extra = {"action": "handler_failed", "handler": received.handler.name, "command_id": received.id, "tries": received.tries}
-        log.warning("%s failed: %s: %s", received.handler.name, type(error).__name__, error, extra=extra, exc_info=error)
-        if received.tries >= self._retry.attempts:
-            self._give_up(received.delivery, f"{received.handler.name}: {type(error).__name__}: {error}")
+        told = f"{type(error).__name__}: {error}"
+        wait = self._retry.delay(received.tries).total_seconds() if received.tries < self._retry.attempts else None
+        self._log_failure(received, told, wait, error)
+        if wait is None:
+            self._give_up(received.delivery, f"{received.handler.name}: {told}")
         else:
-            self.later(received, self._retry.delay(received.tries).total_seconds())
+            self.later(received, wait)
+
+    def _log_failure(self, received: Received, told: str, wait: float | None, error: BaseException) -> None:
+        """With its trace once, not again for the same error."""
+        extra = {"action": "handler_failed", "handler": received.handler.name, "command_id": received.id, "tries": received.tries}
+        attempt, again = f"attempt {received.tries} of {self._retry.attempts}", "" if wait is None else f", again in {wait:.3g} s"
+        trace, received.error = error if told != received.error else None, told
+        log.warning("%s failed (%s%s): %s", received.handler.name, attempt, again, told, extra=extra, exc_info=trace)
 
     def _leave_to_others(self, delivery: Delivery, error: NewerFact) -> None:
         self._newer.keep(delivery, error)

@@ -15,7 +15,8 @@ class Received:
     """A delivered command, decoded once, with what became of it so far."""
 
     __slots__ = (
-        "attempt", "command", "correlation", "delivery", "first", "handler", "id", "known", "not_before", "operation", "time", "tries",
+        "attempt", "command", "correlation", "delivery", "error", "first", "handler", "id", "known", "not_before", "operation", "time",
+        "tries",
     )  # fmt: skip
 
     def __init__(self, delivery: Delivery, handler: Handler) -> None:
@@ -33,6 +34,7 @@ class Received:
         self.attempt = metadata.get("attempt", 1)
         self.known = False  # what it led to was recorded before
         self.tries = 0  # that failed
+        self.error = ""  # of the last one
         self.not_before = 0.0  # on the runner's monotonic clock
 
     @property

@@ -50,7 +50,7 @@ class Role(Protocol):
 class Worker:
     """Runs roles, each with the name of its consumer group, on a store.
 
-    `progress` is called with the counters at most twice a second, and once at the end.
+    `progress` is called with the counters at most twice a second.
     The groups named in `older` go when they are drained. `sweep` looks now and then for what delivery has missed.
     """
 
@@ -87,6 +87,11 @@ class Worker:
         return self._stopping
 
     @property
+    def busy(self) -> bool:
+        """Whether handlers are at work, or are about to be tried again."""
+        return any(role.busy for role in self._roles.values())
+
+    @property
     def groups(self) -> Sequence[str]:
         """The consumer groups that this worker is in."""
         return list(self._roles)
@@ -114,7 +119,6 @@ class Worker:
             if until_idle and self._idle(seen) and (self._sweep is None or self._sweep.covers_all):
                 break
             self._rest(seen, until_idle=until_idle)
-        self._progress(self.counters)
 
     def step(self) -> int:
         """One batch of every role; the deadlines whenever nothing else is to do, and at least every sweep."""
@@ -191,7 +195,7 @@ class Worker:
 
         The groups are looked at before the log's end: what is appended for an input is there before the input is acknowledged.
         """
-        if any(role.busy for role in self._roles.values()):
+        if self.busy:
             return False
         return all(self._lag(name) <= role.left for name, role in self._roles.items()) and self._store.last_position() == seen
 
@@ -203,9 +207,8 @@ class Worker:
 
     def _rest(self, seen: int, *, until_idle: bool) -> None:
         """Wait for the next append. What others do without one, such as an acknowledgement, wakes nobody, so some waits are short."""
-        busy = any(role.busy for role in self._roles.values())
         standby = not all(role.consumer.active for role in self._roles.values())
-        self._store.wait(seen, 0.02 if busy else 0.1 if standby else 0.05 if until_idle else SWEEP)
+        self._store.wait(seen, 0.02 if self.busy else 0.1 if standby else 0.05 if until_idle else SWEEP)
 
     def close(self) -> None:
         """Leave every group; may be called twice."""

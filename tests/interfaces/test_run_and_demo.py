@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from process_manager.testing.contract.support import eventually
+
 APP = "process_manager.examples.order_fulfilment:app"
 
 
@@ -20,6 +22,60 @@ def test_a_signal_ends_the_worker_after_its_batch(start: Any, place: Path, numbe
     out, err = process.communicate(timeout=100)
     assert (process.returncode, out) == (code, "")
     assert "0 turns" in err
+
+
+SLOW = """
+import time
+from pathlib import Path
+from process_manager import *
+
+class Begun(Event, type="slow.begun"):
+    id: str
+
+class Take(Command, type="slow.take"):
+    id: str
+
+class Taken(Event, type="slow.taken"):
+    id: str
+
+class Slow(ProcessManager, key="id"):
+    take = Step(Take, done=Taken, within=hours(1), needs_undo=False, then=Complete("taken"), otherwise=Abort("late"))
+
+    @starts
+    def begun(self, event: Begun) -> Effects[Take]:
+        yield Take(id=event.id)
+
+@handles(Take)
+def taking(command: Take) -> Taken:
+    Path("under-way").touch()
+    while not Path("go-on").exists():
+        time.sleep(0.01)
+    return Taken(id=command.id)
+
+app = App("slow", processes=[Slow], handlers=[taking])
+"""
+
+
+def test_ctrl_c_while_a_handler_is_at_work_says_that_it_is_waited_for(pm: Any, start: Any, place: Path) -> None:
+    Path("slow.py").write_text(SLOW)
+    assert pm("publish", "-", input='{"id": 1, "type": "slow.begun", "stream": "begin-1", "data": {"id": "1"}}').code == 0
+    process = start("run", "--app", "slow:app", "--store", "process-manager.db")
+    begun = process.stderr.readline()
+    eventually(Path("under-way").exists)
+    process.send_signal(signal.SIGINT)
+    told = process.stderr.readline()
+    Path("go-on").touch()
+    _, err = process.communicate(timeout=100)
+
+    assert begun == "running slow:app on process-manager.db: 1 process, 1 handler, deadlines; Ctrl-C to stop\n"
+    assert told == "finishing what is under way; Ctrl-C once more stops at once\n"
+    assert (process.returncode, err) == (130, "1 turn, 1 command, 1 handled\n")  # and that once
+
+
+def test_a_worker_that_ends_by_itself_says_what_it_did(pm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("process_manager.interfaces.cli.progress.QUIET", 0.0)
+    lines = pm("run", "--app", APP, "--until-idle").err.splitlines()
+    assert [line for line in lines if not line.startswith("so far ")] == ["0 turns, 0 commands"]
 
 
 def demo(pm: Any, *args: str) -> dict[str, int]:

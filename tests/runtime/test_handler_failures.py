@@ -70,6 +70,24 @@ def test_a_command_that_fails_too_often_is_parked_and_its_instance_is_told(desk:
     assert desk.counters.parked == 1
 
 
+def test_each_attempt_that_fails_is_logged_and_the_same_trace_once(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    trouble = Trouble()
+    runner = desk.runner(breaking(trouble))
+    desk.send(Break(box="1"))
+    for error in (ValueError("no"), ValueError("no"), OSError("worse")):
+        trouble.error = error
+        runner.step()
+        desk.now += 60
+
+    failed = [record for record in caplog.records if getattr(record, "action", "") == "handler_failed"]
+    assert [record.getMessage() for record in failed] == [
+        "break_ failed (attempt 1 of 3, again in 1 s): ValueError: no",
+        "break_ failed (attempt 2 of 3, again in 2 s): ValueError: no",
+        "break_ failed (attempt 3 of 3): OSError: worse",
+    ]
+    assert [record.exc_info is not None for record in failed] == [True, False, True]
+
+
 def test_an_instance_hears_of_its_parked_command_however_much_the_handler_had_to_say(desk: Desk) -> None:
     @handles(Break)
     def talk(command: Break, boxes: Repository[Box]) -> None:

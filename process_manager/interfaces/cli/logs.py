@@ -4,11 +4,13 @@ import logging
 import sys
 from typing import Any
 
+from process_manager.interfaces.cli.progress import CLEAR
+
 
 def set_up_logging() -> None:
     """Let everything from INFO on be written, in place of what was set up before."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Text("%(asctime)s %(levelname)s %(message)s") if sys.stderr.isatty() else _Json())
+    handler.setFormatter(_Text(f"{CLEAR}%(asctime)s %(levelname)s %(message)s", "%H:%M:%S") if sys.stderr.isatty() else _Json())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
@@ -22,9 +24,12 @@ def _extras(record: logging.LogRecord) -> dict[str, Any]:
 
 
 class _Text(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        extras = " ".join(f"{name}={value}" for name, value in _extras(record).items())
-        return f"{super().format(record)}  {extras}".rstrip()
+    """A line for people, with what the message does not say itself; a trace stands below it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
+        extras = {name: str(value) for name, value in _extras(record).items() if name != "action"}
+        more = " ".join(f"{name}={value}" for name, value in extras.items() if value not in record.message)
+        return f"{super().formatMessage(record)}  {more}".rstrip()
 
 
 class _Json(logging.Formatter):

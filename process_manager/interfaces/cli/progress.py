@@ -9,6 +9,10 @@ QUIET = 5.0
 """Seconds between two lines where stderr is no terminal."""
 
 
+CLEAR = "\r\x1b[K"
+"""Makes a terminal's line empty, whatever stood there."""
+
+
 class Progress:
     """Shows where a long task is; `alone` says that nobody else writes to the terminal meanwhile."""
 
@@ -25,7 +29,7 @@ class Progress:
             return
         self._shown, self._text = now, text
         if self._terminal:
-            click.echo(f"\r\x1b[K{text}", err=True, nl=False)
+            click.echo(f"{CLEAR}{text}", err=True, nl=False)
             self._dirty = True
         else:
             click.echo(text, err=True)
@@ -33,5 +37,5 @@ class Progress:
     def clear(self) -> None:
         """Make room for other lines."""
         if self._dirty:
-            click.echo("\r\x1b[K", err=True, nl=False)
+            click.echo(CLEAR, err=True, nl=False)
             self._dirty = False

@@ -1,6 +1,8 @@
 """`pm run`."""
 
+import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -13,8 +15,9 @@ from process_manager.interfaces.cli.errors import ERROR, INTERRUPTED, OK, REFUSE
 from process_manager.interfaces.cli.events import Events, opened
 from process_manager.interfaces.cli.logs import set_up_logging
 from process_manager.interfaces.cli.options import app_option, command, load_app, roles_option, start_option, store_option
-from process_manager.interfaces.cli.progress import Progress
-from process_manager.interfaces.cli.team import Team, stop_with_parent
+from process_manager.interfaces.cli.progress import CLEAR, Progress
+from process_manager.interfaces.cli.team import FINISHING, Team, stop_with_parent
+from process_manager.interfaces.cli.words import counted
 
 if TYPE_CHECKING:
     from process_manager.ports import EventStore
@@ -105,6 +108,7 @@ def _run_team(app: "App", asked: Asked) -> int:
     with closing(_shared(asked.url)) as store:
         bootstrap.refuse_imported(store, asked.url)
         bootstrap.prepare(app, store, asked.only, start=asked.start, take_over=asked.take_over)
+        _say_start(app, asked)
         if store.features.single_active:
             say("one worker is active on this store, the others stand by")
     return Team(asked.of_member, asked.workers, {"PM_STORE": asked.url}).run()
@@ -118,11 +122,13 @@ def _run_worker(app: "App", asked: Asked) -> int:
         store = stack.enter_context(closing(bootstrap.open_store(asked.url)))
         worker = bootstrap.build(
             app, asked.url, store, clock=asked.clock, only=asked.only, start=asked.start, take_over=asked.take_over,
-            progress=lambda counters: progress.show(name + summary(counters)),
+            progress=lambda counters: progress.show(f"{name}so far {summary(counters)}"),
         )  # fmt: skip
         with stopped_by_signals(worker) as got, _observed(worker, store, app, asked.metrics_port, name):
             if asked.number:
                 stop_with_parent(worker.stop)
+            else:
+                _say_start(app, asked)
             try:
                 _work(worker, store, asked, events)
             finally:
@@ -145,6 +151,20 @@ def _shared(url: str) -> "EventStore":
 def metrics_of(port: int | None, number: int) -> list[str]:
     """The option of one of several workers: each has a port of its own."""
     return [] if port is None else ["--metrics", str(port + number - 1 if port else 0)]
+
+
+def _say_start(app: "App", asked: Asked) -> None:
+    """Without a word a worker that waits for events would look like one that hangs."""
+    if asked.until_idle or asked.feed is not None:
+        return
+    parts = {
+        "processes": counted(len(app.definitions), "process", "processes"),
+        "handlers": counted(len(app.handlers), "handler"),
+        "deadlines": "deadlines",
+    }
+    runs = ", ".join(parts[role] for role in asked.only or parts)
+    workers = f" in {asked.workers} workers" if asked.workers > 1 else ""
+    say(f"running {asked.app_name} on {bootstrap.shown(asked.url)}{workers}: {runs}; Ctrl-C to stop")
 
 
 def _sum_up(counters: "Counters", name: str) -> None:
@@ -223,8 +243,8 @@ def _work(worker: "Worker", store: "EventStore", asked: Asked, events: Events | 
 
 def summary(counters: "Counters") -> str:
     """What a worker has done, in one line."""
-    done = [f"{count:,} {name}" for name, count in counters.as_dict().items() if count or name in {"turns", "commands"}]
-    return ", ".join(done)
+    done = [(name, count) for name, count in counters.as_dict().items() if count or name in {"turns", "commands"}]
+    return ", ".join(f"{count:,} {name.removesuffix('s') if count == 1 else name}" for name, count in done)
 
 
 @contextmanager
@@ -237,6 +257,8 @@ def stopped_by_signals(worker: "Worker") -> Iterator[list[int]]:
             raise KeyboardInterrupt
         got.append(number)
         worker.stop()
+        if number == signal.SIGINT and worker.busy:
+            os.write(2, f"{CLEAR if sys.stderr.isatty() else ''}{FINISHING}\n".encode())  # stderr's own buffer may be in use just now
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -18,6 +18,9 @@ PM = (sys.executable, "-m", "process_manager.interfaces.cli.main")
 FINAL = {OK, USAGE, REFUSED, NOT_FOUND, INTERRUPTED}
 """Exit codes after which a worker is not started again: it has ended as it was told to, or would only say the same again."""
 
+FINISHING = "finishing what is under way; Ctrl-C once more stops at once"
+"""What is said when somebody stops a worker that is not idle."""
+
 STEADY = 60.0
 """Seconds after which a worker's start counts as a success."""
 
@@ -117,6 +120,8 @@ class Team:
         """The first signal is SIGTERM to the workers, whichever it was: at any time it either is handled or ends them, while Python may
         swallow a SIGINT in the middle of an import. A second Ctrl-C does not wait."""
         again, self._interrupted = self._interrupted, self._interrupted or number == signal.SIGINT
+        if self._interrupted and not again:
+            say(FINISHING)
         self._stop(signal.SIGKILL if again and number == signal.SIGINT else signal.SIGTERM)
 
     @contextmanager

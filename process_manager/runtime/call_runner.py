@@ -34,6 +34,7 @@ class CallRunner:
     """Runs handlers without an aggregate, and those that say how long they take; each in a thread of its own.
 
     An outcome is appended without the group's lease: it was reached, it belongs to the operation, and its stream takes one.
+    `threads` is how many may be under way at once; 0 runs them one after the other where `step` is called, so that a run can be repeated.
     `wake` is called in the thread of a call that came to its end, so that a sleeping worker can be told to `step`.
     `rejoin` becomes a member of the group anew, after another worker has taken it over.
     """
@@ -48,7 +49,7 @@ class CallRunner:
         self._store = store
         self._clock = clock
         self._inbox = Inbox(store, consumer, handlers, clock, counters, rejoin=rejoin, retry=retry, monotonic=monotonic)
-        self._threads = Threads(threads, wake)
+        self._threads = Threads(threads, wake) if threads else InTurn()
         self._ready: list[Received] = []
         self._flying: dict[str, Received] = {}  # by operation: two attempts are never under way at once
         self._suspect = False  # the one under way is to be alone
@@ -178,6 +179,27 @@ class CallRunner:
             self._inbox.failed(received, answer)
         elif self._inbox.holds(received):
             self._ready.append(received)  # somebody was faster: look again, and find the outcome or decide anew
+
+
+class InTurn:
+    """No threads: a call comes to its end before the next one is started."""
+
+    count = THREADS
+
+    def __init__(self) -> None:
+        self._ended: list[Ended] = []
+
+    def start(self, received: Received, run: Callable[[], Block | None]) -> None:
+        try:
+            self._ended.append((received, run(), None))
+        except Exception as error:  # noqa: BLE001  as in a thread, the runner judges
+            self._ended.append((received, None, error))
+
+    def ended(self, _timeout: float = 0.0) -> list[Ended]:
+        found, self._ended = self._ended, []
+        return found
+
+    def close(self) -> None: ...
 
 
 class Threads:

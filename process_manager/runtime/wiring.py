@@ -12,7 +12,7 @@ from process_manager.runtime.counters import Counters
 from process_manager.runtime.deadlines import DeadlineRunner
 from process_manager.runtime.groups import Share, ensure_group
 from process_manager.runtime.handler_runner import HandlerRunner
-from process_manager.runtime.handlers import Handler, bind_handlers, call_settings, command_types, quick_settings
+from process_manager.runtime.handlers import THREADS, Handler, bind_handlers, call_settings, command_types, quick_settings
 from process_manager.runtime.instances import Instances
 from process_manager.runtime.owners import own
 from process_manager.runtime.reconcile import Sweep
@@ -70,8 +70,10 @@ def build_worker(
     progress: Callable[[Counters], None] | None = None,
     start: int | None = None,
     take_over: bool = False,
+    threads: int = THREADS,
 ) -> Worker:
-    """A worker for all that an app does, or only for some roles; `start` and `take_over` as for `prepare`, which raises."""
+    """A worker for all that an app does, or only for some roles; `start` and `take_over` as for `prepare`, which raises, `threads` as for
+    `CallRunner`."""
     counters = Counters()
     groups = prepare(app, store, only, start=start, take_over=take_over)
     roles: dict[str, Role] = {}
@@ -90,7 +92,7 @@ def build_worker(
         roles[group] = HandlerRunner(store, join(), quick, clock, counters, rejoin=join)
     for group in groups.get("calls", ()):
         join = partial(store.join, group, member)
-        roles[group] = CallRunner(store, join(), calls, clock, counters, rejoin=join)
+        roles[group] = CallRunner(store, join(), calls, clock, counters, rejoin=join, threads=threads)
     deadlines = None
     if "deadlines" in only and app.definitions:
         deadlines = DeadlineRunner(store, app.definitions, index, clock, counters)

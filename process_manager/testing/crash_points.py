@@ -91,11 +91,11 @@ class _Walk:
         return number
 
     def redeliveries(self) -> int:
-        for number, (group, delivery) in enumerate(self._seen.deliveries):
+        for number, (_, delivery) in enumerate(self._seen.deliveries):
             what = f"{delivery.record.type} of {delivery.record.stream} delivered"
             self._tried(Twice(number, later=False), f"{what} twice in one batch", self._inputs)
             self._tried(Twice(number, later=True), f"{what} again with the next batch", self._inputs)
-            self._tried(Faults(), f"{what} again to a new worker at the end", self._inputs, then=Again(group, delivery))
+            self._tried(Again(number), f"{what} again to a new worker at the end", self._inputs)
         return 3 * len(self._seen.deliveries)
 
     def swaps(self) -> int:
@@ -126,15 +126,13 @@ class _Walk:
 
     # -- one run ------------------------------------------------------------------------------------------------
 
-    def _tried(
-        self, faults: Faults, what: str, inputs: list[tuple[int, Published]], *, race: Race | None = None, then: Faults | None = None
-    ) -> Outcome:
+    def _tried(self, faults: Faults, what: str, inputs: list[tuple[int, Published]], *, race: Race | None = None) -> Outcome:
         store = self._store()
         try:
             trial = Trial(self._app, inputs, store)
             surviving(trial, faults)
-            if then is not None:
-                trial.run(then)
+            if (another := faults.another()) is not None:
+                trial.run(another)
             outcome = trial.outcome()
             wrong = trial.broken() + (_ends(trial, race) if race else _differences(self._expected, outcome))
             if wrong:

@@ -37,6 +37,10 @@ class Faults:
         """Called when nothing else is left to do: whether anything was held back that now will come."""
         return False
 
+    def another(self) -> "Faults | None":
+        """What another worker meets on the same store when this one has come to its end; None: there is no other."""
+        return None
+
 
 class FailAt(Faults):
     """Fails at the n-th point, by a crash or by another error. A write of two parts has three: before it, between the two, after it."""
@@ -93,7 +97,18 @@ class Twice(Faults):
         return [*again, *found]
 
 
-class Again(Faults):
+class Again(Seen):
+    """Hands the n-th delivery out once more to another worker, when this one has come to its end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self._number = number
+
+    def another(self) -> Faults:
+        return _First(*self.deliveries[self._number])
+
+
+class _First(Faults):
     """Hands out, with the first batch of its group, what another worker has had already."""
 
     def __init__(self, group: str, delivery: Delivery) -> None:

@@ -53,7 +53,8 @@ Outcome = Counter[str]
 
 class Trial:
     """An app on a store in driven time. `run` it with faults, as often as it takes until nothing crashes. The inputs are numbered,
-    for each keeps its number, and so its id, when it is published at another place."""
+    for each keeps its number, and so its id, when it is published at another place. Handlers run one after the other, in the order of
+    their commands, so that the same faults find the same run again."""
 
     def __init__(self, app: App, inputs: Sequence[tuple[int, Published]], store: EventStore) -> None:
         self.store = store
@@ -65,7 +66,7 @@ class Trial:
         store = FaultyStore(self.store, faults)
         index = SqliteDeadlineIndex()
         try:
-            worker = build_worker(self._app, store.as_store, DrivenClock(), index)
+            worker = build_worker(self._app, store.as_store, DrivenClock(), index, threads=0)
             self._feed(worker, TimeDriver(store.as_store), faults)
             worker.close()
         finally:

@@ -65,7 +65,7 @@ def refund(command: t.Refund) -> t.Refunded:
 
 
 @pytest.mark.parametrize("key", ["1", "broke"])
-def test_calls_in_threads_survive_it_too_and_keep_their_operation(key: str) -> None:
+def test_calls_survive_it_too_and_keep_their_operation(key: str) -> None:
     bank = Bank()
     calling = App("calling", processes=[Trip], handlers=[take, give_back, pay, refund], resources=[bank])
 

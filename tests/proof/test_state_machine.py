@@ -120,7 +120,7 @@ class Anything(RuleBasedStateMachine):
         """A new process in a seat."""
         self.chaos[seat] = Chaos()
         self.stores[seat], self.indexes[seat] = FaultyStore(self.store, self.chaos[seat]), SqliteDeadlineIndex()
-        return build_worker(APP, self.stores[seat].as_store, self.clock, self.indexes[seat], member=f"worker {seat}")
+        return build_worker(APP, self.stores[seat].as_store, self.clock, self.indexes[seat], member=f"worker {seat}", threads=0)
 
     def vacate(self, seat: int) -> None:
         """The process is gone."""

@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from threading import current_thread
 from typing import Any
 
 import pytest
 
-from process_manager import FOREVER, App, Complete, Effects, Event, ProcessManager, Step, handles, hours, on, starts
+from process_manager import FOREVER, App, Command, Complete, Effects, Event, ProcessManager, Step, all_of, handles, hours, on, starts
 from process_manager.adapters.memory import MemoryStore
 from process_manager.ports import Consumer, Delivery
 from process_manager.testing.crash_points import Published, Race, survives
 from process_manager.testing.faults import Faults
 from process_manager.testing.trial import Trial
-from tests.core.samples import Began, Closed, Noticed, Paid, Pay
+from tests.core.samples import Began, Closed, GiveBack, GivenBack, Noticed, Paid, Pay, Take, Taken
 
 
 class Paying(ProcessManager, key="id"):
@@ -143,6 +144,54 @@ def test_an_order_that_decides_is_found_out_and_may_be_named_a_race() -> None:
 def test_inputs_that_nobody_takes_prove_nothing() -> None:
     with pytest.raises(AssertionError, match="nothing was tried"):
         survives(App("paying", processes=[Paying], handlers=[pay]), [Closed(id="1")])
+
+
+class Both(ProcessManager, key="id"):
+    """Takes and pays at once, then closes."""
+
+    paying = Step(Pay, done=Paid, within=FOREVER, needs_undo=False)
+    taking = Step(Take, done=Taken, within=FOREVER, needs_undo=False)
+    returning = Step(GiveBack, done=GivenBack, within=FOREVER, needs_undo=False)
+
+    @starts
+    def begin(self, event: Began) -> Effects[Pay | Take]:
+        yield Pay(id=event.id)
+        yield Take(id=event.id)
+
+    @on(all_of(paying, taking))
+    def both(self) -> Effects[GiveBack]:
+        yield GiveBack(id=self.key)
+
+    @on
+    def given_back(self, _: GivenBack) -> Effects[Complete]:
+        yield Complete("both")
+
+
+def test_a_trial_comes_in_the_same_order_again() -> None:
+    """Answers to commands that are out at once too, whichever handler is the faster: the last of the three would have another id."""
+    called: list[tuple[str, str]] = []
+
+    def note(command: Command) -> None:
+        called.append((command.message_type, current_thread().name))
+
+    @handles(Pay)
+    def pay(command: Pay) -> Paid:
+        note(command)
+        return Paid(id=command.id)
+
+    @handles(Take)
+    def take(command: Take) -> Taken:
+        note(command)
+        return Taken(id=command.id)
+
+    @handles(GiveBack)
+    def give_back(command: GiveBack) -> GivenBack:
+        note(command)
+        return GivenBack(id=command.id)
+
+    here = current_thread().name
+    Trial(App("both", processes=[Both], handlers=[pay, take, give_back]), [(0, Published(BEGAN))], MemoryStore()).run(Faults())
+    assert called == [("t.pay", here), ("t.take", here), ("t.give-back", here)]
 
 
 class Counting(Faults):

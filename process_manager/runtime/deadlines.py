@@ -34,7 +34,7 @@ FIRE = 512
 _NEUTRAL = frozenset(each.fact_type for each in (facts.Started, facts.EventTaken, facts.InputIgnored, facts.OperatorActed))
 """Receipts that touch no deadline, unless the input that they hold had been kept until one."""
 
-_UNCONCERNED = frozenset(
+UNFOLLOWED = frozenset(
     each.fact_type
     for each in (
         facts.Decided, facts.JoinDecided, facts.CompensationStarted, facts.NothingToUndo, facts.CompensationFailed, facts.UndoSkipped,
@@ -66,7 +66,7 @@ class DeadlineRunner:
         self._clock = clock
         self._counters = counters
         commands = (step.command.message_type for each in definitions.values() for step in each.steps.values())
-        self._where = Filter(types=frozenset({*FACTS, *commands, TIME_PASSED}) - _UNCONCERNED)
+        self._where = Filter(types=frozenset({*FACTS, *commands, TIME_PASSED}) - UNFOLLOWED)
         index.begin(derive(*_log(store), *sorted(definitions), "", *sorted(self._where.types)), store.last_position())
         self._subscription = store.subscribe(after=index.position, where=self._where)
 

@@ -1,6 +1,7 @@
 """The index of pending deadlines, and what is fired from it."""
 
 from collections.abc import Iterator
+from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,13 +10,15 @@ import pytest
 
 from process_manager.adapters.deadline_index import SqliteDeadlineIndex
 from process_manager.adapters.memory import MemoryStore
+from process_manager.core.deadlines import cleared_by, set_by
+from process_manager.core.facts import FACTS
 from process_manager.errors import AccessDenied, StoreFull
 from process_manager.examples.order_fulfilment.messages import StockReserved
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.ports import DeadlineChange, PendingDeadline
 from process_manager.runtime import deadlines
 from process_manager.runtime.counters import Counters
-from process_manager.runtime.deadlines import DeadlineRunner
+from process_manager.runtime.deadlines import UNFOLLOWED, DeadlineRunner
 from tests.runtime.shop import START, Shop, place
 
 
@@ -179,3 +182,12 @@ def test_a_full_disk_under_the_index_loses_no_deadline(shop: Shop, tmp_path: Pat
 
     assert index.count() == 300
     runner.close()
+
+
+@pytest.mark.parametrize("type_", sorted(UNFOLLOWED))
+def test_a_fact_that_is_not_followed_sets_no_deadline_and_clears_none(type_: str) -> None:
+    cls = FACTS[type_]
+    fact = cls(**{each.name: "any" for each in fields(cls)})
+
+    assert set_by(fact) is None
+    assert cleared_by(fact) == []

@@ -270,3 +270,33 @@ class Fallback(ProcessManager, key="id"):
 
 def test_more_than_was_started_is_the_steps_failure_where_it_says_what_follows() -> None:
     scenario(Fallback).when(began("a", "b")).then(take("a"), take("b")).then_completed("too few")
+
+
+class FirstAndAll(ProcessManager, key="id"):
+    """Pays when one is taken, ends when all are."""
+
+    taking = Step(Take, each=by_item, done=Taken, within=hours(1), otherwise=CONTINUE)
+    giving_back = Step(GiveBack, each=by_item, done=GivenBack, within=hours(1), needs_undo=False)
+    paying = Step(Pay, done=Paid, within=hours(1), needs_undo=False, then=CONTINUE, otherwise=CONTINUE)
+
+    @starts
+    def begin(self, event: Began) -> Effects[Take]:
+        for item in event.items:
+            yield Take(id=event.id, item=item)
+
+    @on(any_of(taking))
+    def first(self) -> Effects[Pay]:
+        yield Pay(id=self.key)
+
+    @on(all_of(taking))
+    def all_taken(self) -> Effects[Complete]:
+        yield Complete("all")
+
+    @undo(taking)
+    def back(self, c: Take) -> Effects[GiveBack]:
+        yield GiveBack(id=c.id, item=c.item)
+
+
+def test_what_one_join_needs_no_more_and_another_waits_for_is_no_surplus() -> None:
+    case = scenario(FirstAndAll).given(began("a", "b")).when(taken("a")).then(PAY)
+    case.when(taken("b")).then().then_completed("all")

@@ -64,7 +64,7 @@ def _run(orders: int, seed: int, url: str, store: "EventStore") -> int | None:
         placed = max(placed, number or 0)
         progress.show(f"{placed:,} of {orders:,} orders placed, {worker.counters.turns:,} turns so far")
 
-    worker = bootstrap.build(app, url, store, clock="driven", progress=lambda _: show(), start="now", take_over=True)
+    worker = bootstrap.build(app, url, store, clock="driven", progress=lambda _: show())
     try:
         with stopped_by_signals(worker) as got:
             Demo(Plan(orders, seed), store, worker, show).run()

@@ -179,5 +179,5 @@ def _answers(instance: Instance, taken: Input) -> Run | None:
 def _actions(instance: Instance) -> list[Action]:
     if not instance.suspended and instance.status != "compensation_failed":
         return []
-    leads_on: tuple[Action, ...] = ("retry", "skip", "resume", "cancel")
+    leads_on: tuple[Action, ...] = ("retry", "skip", "resume", "compensate", "cancel")
     return [each for each in leads_on if not refusal(instance, OperatorAction(instance.stream, "", each, "", ""))]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ClockName = Literal["real", "driven"]
 
 ADDRESSES = (
-    "write sqlite:///file.db, sqlite:////absolute/file.db, a path that ends in .db, memory:, esdb://host:2113?tls=false, "
+    "write sqlite:///file.db, sqlite:////absolute/file.db, just file.db, memory:, esdb://host:2113?tls=false, "
     "esdb://user:password@host:2113, or esdb+discover://user:password@cluster:2113"
 )
 

@@ -78,8 +78,9 @@ class TestFiles:
             SqliteStore(tmp_path / "nowhere" / "store.db")
 
     def test_a_directory_is_no_store(self, tmp_path: Path) -> None:
-        with pytest.raises(StoreUnavailable, match="cannot be opened"):
-            SqliteStore(tmp_path)
+        for read_only in (False, True):
+            with pytest.raises(NotAStore, match="is a directory: name a file in it"):
+                SqliteStore(tmp_path, read_only=read_only)
 
     @pytest.mark.parametrize("content", [b"x", b"no database\n" * 1000, b"SQLite format 3\0" + b"\xff" * 5000])
     def test_a_file_that_is_no_database_is_left_alone(self, path: Path, content: bytes) -> None:

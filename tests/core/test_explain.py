@@ -76,7 +76,7 @@ def test_a_suspended_instance_waits_for_an_operator() -> None:
     assert [each.what for each in found.waiting[1:]] == ["the deadline patience"]  # the answer is there
     assert waits.what.startswith("an operator, because t.paid ")
     assert waits.what.endswith(", the answer to paying, could not be taken,")
-    assert (found.actions, found.retried) == (["retry", "skip", "cancel"], None)
+    assert (found.actions, found.retried) == (["retry", "skip", "compensate", "cancel"], None)
 
 
 def test_a_suspension_tells_the_reaction_and_the_line_and_a_retry_is_tried_with_the_definition() -> None:
@@ -95,7 +95,7 @@ def test_what_is_kept_behind_a_suspension_is_told_and_its_culprit_is_not_repeate
 
 def test_one_that_an_operator_suspended_goes_on_by_hand() -> None:
     found = explained(scenario(Sale).given(began()).operator("suspend"), Sale.definition)
-    assert found.actions == ["resume", "cancel"]
+    assert found.actions == ["resume", "compensate", "cancel"]
 
 
 def test_an_undo_that_may_fail_says_so_and_one_that_failed_waits_for_an_operator_or_is_confirmed_after_all() -> None:

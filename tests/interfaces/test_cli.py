@@ -152,7 +152,7 @@ def test_list_in_every_format(shop: Any) -> None:
     assert shop("list", "--status", "compensated", "-o", "ids").out == "order_fulfilment-2\n"
     other = shop("list", "--process", "other", "-o", "json")
     assert (other.code, other.out) == (4, "")
-    assert "there are order_fulfilment" in other.err
+    assert "there is order_fulfilment" in other.err
     assert shop("list", "--process", "order_fulfilment", "--status", "aborted", "-o", "json").out == "[]\n"
 
 
@@ -164,6 +164,8 @@ def test_show_tells_the_story_and_as_data_the_records(shop: Any) -> None:
     assert [record["type"] for record in records][:2] == ["pm.started", "inventory.reserve-stock"]
     assert records[0]["data"]["key"] == "2"
     assert shop("show", "order_fulfilment", "2", "3").code == 2
+    two = shop("show", "order_fulfilment-2", "order_fulfilment-1")
+    assert (two.code, "name one instance" in two.err) == (2, True)
 
 
 def test_check_says_what_an_app_holds(pm: Any) -> None:

@@ -128,7 +128,7 @@ def test_suspend_resume_compensate_and_a_failed_undo(parcels: Pm) -> None:
     assert "an operator, because unweighing could not undo weighing (p.not-unweighed: unweighing failed" in told
     assert "it waits for nothing" not in told
     for action in ("retry", "skip", "cancel"):
-        assert f"  pm {action} parcel-4: " in told
+        assert f'  pm {action} parcel-4 --reason "...": ' in told
     told = parcels("explain", "parcel", "4", "--app", "parcels_mended:app").out
     assert "with this app pm retry would now lead to:\n  unweighing: p.unweigh, undoes weighing" in told
     assert "any more" not in told
@@ -145,7 +145,7 @@ def test_an_explanation_of_a_suspension_names_the_input_the_error_and_what_a_ret
     assert "ValueError: invalid literal for int()" in told.splitlines()[0]
     assert re.search(r"\(sent, parcels_first\.py:\d+\)", told.splitlines()[0])
     assert "an operator, because p.sent " in told
-    assert "  pm retry parcel-2: take it again" in told
+    assert '  pm retry parcel-2 --reason "...": take it again' in told
     assert "pm cancel" not in told  # it has not started
     assert "would now lead to" not in told
     mended = parcels("explain", "parcel-2", "--app", "parcels_mended:app").out

@@ -30,7 +30,7 @@ def test_what_was_missed_is_taken_and_told(pm: Any, place: Path) -> None:
 
     answer = pm("reconcile", "--app", APP, "--store", STORE)
     assert answer.code == 0
-    assert "1 had been missed and were taken now" in answer.out
+    assert "1 of them missed before and taken now" in answer.out
     assert "in order-2" in answer.out
     again = json.loads(pm("reconcile", "--app", APP, "--store", STORE, "-o", "json").out)
     assert (again["missed"], again["taken"]) == (0, [])

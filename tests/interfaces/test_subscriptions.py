@@ -94,7 +94,7 @@ def test_delete_asks_first_and_spares_a_group_in_use(pm: Any, groups: list[str])
     consumer = store.join(name, "worker")
     consumer.fetch(0)
     refused = pm("subscriptions", "delete", name, "--store", STORE)
-    assert (refused.code, "1 consumers work in" in refused.err) == (3, True)
+    assert (refused.code, "has 1 consumer: stop" in refused.err) == (3, True)
     consumer.leave()
     store.close()
     assert pm("subscriptions", "delete", name, "--store", STORE).code == 3

@@ -140,8 +140,8 @@ def test_a_log_that_goes_on_leaves_the_views_behind_and_that_is_said(pm: Any, st
     place_order(store)
     rows = data(pm("projections", "status", "--projections", "own:orders", *STORE, "-o", "json"))
     assert {each["name"]: each["lag"] for each in rows}["placed"] == 1
-    assert "records behind the log: pm projections run" in pm("report", "waiting", *STORE).err
-    assert f"{store.last_position() - 1:,}, 1 records behind its end" in pm("report", "overview", "-o", "html", *STORE).out
+    assert "1 record behind the log: pm projections run" in pm("report", "waiting", *STORE).err
+    assert f"{store.last_position() - 1:,}, 1 record behind its end" in pm("report", "overview", "-o", "html", *STORE).out
 
 
 def test_ids_to_act_on_are_never_those_of_views_that_are_behind(pm: Any, store: EventStore) -> None:
@@ -151,10 +151,10 @@ def test_ids_to_act_on_are_never_those_of_views_that_are_behind(pm: Any, store: 
     place_order(store)
     assert pm("run", "--only", "processes", "--until-idle", "--app", "process_manager.examples.order_fulfilment:app", *STORE).code == 0
     told = pm("list", "-o", "json", *STORE)
-    assert "records behind the log" in told.err
+    assert "behind the log" in told.err
     assert "order_fulfilment-new" not in told.out
     fresh = pm("list", "-o", "ids", *STORE)
-    assert "records behind the log" not in fresh.err
+    assert "behind the log" not in fresh.err
     assert {id_, "order_fulfilment-new"} <= set(fresh.out.split())
 
 
@@ -337,7 +337,7 @@ def test_one_that_fails_is_told_and_the_others_go_on(pm: Any, store: EventStore,
         (("projections", "run", "--views", "nonsense://"), 1, "is no database for views"),
         (("report", "overview", "--since", "yesterday"), 2, "is no time"),
         (("report", "overview", "--until", "9999-12-31"), 2, "is the end of the calendar: leave it out"),
-        (("report", "waiting", "--process", "order_fulfillment", "--as-of", "2026-01-05"), 4, "there are order_fulfilment"),
+        (("report", "waiting", "--process", "order_fulfillment", "--as-of", "2026-01-05"), 4, "there is order_fulfilment"),
         (("report", "overview", "--zone", "Nowhere"), 2, "is no time zone"),
         (("report", "overview", "--views", "sqlite:///none.db"), 4, "there are no views none.db"),
     ],

@@ -49,6 +49,8 @@ class Database:
 
     def _touch(self, *, create: bool) -> None:
         """Create the file for its owner alone, as far as the umask lets; SQLite would let the world read it."""
+        if Path(self.path).is_dir():
+            raise NotAStore(f"{self.path} is a directory: name a file in it")
         if Path(self.path).exists():
             return
         if not create:

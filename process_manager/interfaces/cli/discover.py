@@ -10,6 +10,7 @@ from process_manager.interfaces.cli import output
 from process_manager.interfaces.cli.errors import say
 from process_manager.interfaces.cli.options import command, existing_log, format_option, store_option
 from process_manager.interfaces.cli.times import read_end, read_time
+from process_manager.interfaces.cli.words import counted
 
 if TYPE_CHECKING:
     from process_manager.core.flow import Flow
@@ -44,7 +45,8 @@ def discover_command(
         output.write_rows((asdict(each) for each in flow.follows), COLUMNS, format_, "before")
     else:
         click.echo((mermaid if format_ == "mermaid" else dot)(flow), nl=False)
-    say(f"{flow.cases:,} cases, {sum(node.count for node in flow.nodes):,} messages of {len(flow.nodes):,} types")
+    messages = counted(sum(node.count for node in flow.nodes), "message")
+    say(f"{counted(flow.cases, 'case')}, {messages} of {counted(len(flow.nodes), 'type')}")
 
 
 def _as_json(flow: "Flow") -> dict[str, object]:

@@ -12,6 +12,7 @@ from process_manager.interfaces.cli.errors import DIFFERS, NOT_FOUND, OK, CliErr
 from process_manager.interfaces.cli.options import app_option, command, existing_log, format_option, load_app, store_option
 from process_manager.interfaces.cli.progress import Progress
 from process_manager.interfaces.cli.times import read_time
+from process_manager.interfaces.cli.words import counted
 
 if TYPE_CHECKING:
     from process_manager.interfaces.drifting import Drift, NotCovered
@@ -83,4 +84,5 @@ def _sum_up(drifts: "list[Drift]", not_covered: "list[NotCovered]", seconds: flo
 
 def _count(drifts: "list[Drift]") -> str:
     instances, turns, differing = (sum(getattr(drift, name) for drift in drifts) for name in ("instances", "turns", "differing"))
-    return f"{instances:,} instances, {turns:,} turns judged, {differing:,} instances differ"
+    differ = f"{counted(differing, 'instance')} {'differs' if differing == 1 else 'differ'}"
+    return f"{counted(instances, 'instance')}, {counted(turns, 'turn')} judged, {differ}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
@@ -95,6 +96,7 @@ _LEADS = {
     ("suspended", "retry"): "take it again with the code that runs now, then what is kept behind it",
     ("suspended", "skip"): "leave it out and go on with what is kept behind it",
     ("suspended", "resume"): "let it go on with what is kept",
+    ("suspended", "compensate"): "undo what it has done",
     ("compensation_failed", "retry"): "ask for the undo once more",
     ("compensation_failed", "skip"): "leave undone what could not be undone, and go on with the rest",
 }
@@ -102,7 +104,7 @@ _LEADS = {
 
 def _ways(it: "Explanation", parked: list[str]) -> Iterator[str]:
     for action in it.actions:
-        yield f"  pm {action} {it.instance}: {_LEADS.get((it.status, action), 'end it as it is')}"
+        yield f'  pm {action} {quote(it.instance)} --reason "...": ' + _LEADS.get((it.status, action), "end it as it is")
     for id_ in parked:
         yield f"  pm parked replay {id_}: deliver the parked command to its handler again; its success counts"
 

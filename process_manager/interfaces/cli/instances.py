@@ -18,6 +18,7 @@ from process_manager.interfaces.cli.options import (
     store_option,
 )
 from process_manager.interfaces.cli.views import opened_views, ready, views_option, wait_option
+from process_manager.interfaces.cli.words import counted
 
 if TYPE_CHECKING:
     from process_manager.interfaces.listing import Listing
@@ -62,7 +63,7 @@ def list_command(
     if limit and found.total > limit:
         say(f"{limit:,} of {found.total:,} instances; --limit shows more")
     if found.behind:
-        say(f"the views are {found.behind:,} records behind the log: pm projections run")
+        say(f"the views are {counted(found.behind, 'record')} behind the log: pm projections run")
 
 
 def _listing(store: "EventStore", url: str, views_url: str | None, process: str, status: str, limit: int | None, lag: int) -> "Listing":

@@ -11,6 +11,7 @@ import click
 from process_manager.interfaces.cli.errors import ERROR, NOT_FOUND, OK, REFUSED, CliError, say
 from process_manager.interfaces.cli.instances import STATUSES
 from process_manager.interfaces.cli.options import command, confirm, existing_store, known_process, store_option, stream_of
+from process_manager.interfaces.cli.words import counted
 
 if TYPE_CHECKING:
     from process_manager.core.signals import Action, OperatorAction
@@ -109,12 +110,12 @@ def _act(store: "EventStore", asked: "list[OperatorAction]", seconds: float, *, 
         raise CliError(*left_out[0])
     _say_left_out([text for text, _ in left_out] if by_name else [])
     if len(asked) != 1:
-        say(f"it applies to {len(possible):,} of {len(asked):,} instances")
+        say(f"it applies to {len(possible):,} of {counted(len(asked), 'instance')}")
     if dry_run:
         click.echo("".join(f"{each.instance}\n" for each in possible), nl=False)
         return OK
     if possible and not by_name:
-        confirm(f"{possible[0].action} {len(possible):,} instances?", yes=yes)
+        confirm(f"{possible[0].action} {counted(len(possible), 'instance')}?", yes=yes)
     return max(carry_out(store, possible, seconds), ERROR if by_name and left_out else OK)
 
 

@@ -10,6 +10,7 @@ import click
 from process_manager.errors import NotAStore
 from process_manager.interfaces import bootstrap, loading
 from process_manager.interfaces.cli.errors import NOT_FOUND, REFUSED, CliError
+from process_manager.interfaces.cli.words import there
 
 if TYPE_CHECKING:
     from process_manager.core.definition import Definition
@@ -48,7 +49,7 @@ def store_option(function: F) -> F:
     """`--store URL`."""
     return click.option(
         "--store", "url", callback=check_url, metavar="URL", envvar="PM_STORE", default=DEFAULT_STORE, show_default=True, show_envvar=True,
-        help="Where the events are: sqlite:///file.db, esdb://host:2113?tls=false, or memory: for a trial.",
+        help="Where the events are: sqlite:///shop.db or shop.db, esdb://host:2113?tls=false, or memory: for a trial.",
     )(function)  # fmt: skip
 
 
@@ -111,8 +112,8 @@ def _stream(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> st
 
 def stream_of(words: Sequence[str]) -> str:
     """The stream of an instance that is named in one word or two."""
-    if len(words) > 2 or "-" not in "-".join(words):
-        raise click.UsageError("name the instance as PROCESS-KEY, or as PROCESS KEY")
+    if len(words) > 2 or "-" not in "-".join(words) or (len(words) == 2 and "-" in words[0]):
+        raise click.UsageError("name one instance, as PROCESS-KEY or as PROCESS KEY")
     return "-".join(words)
 
 
@@ -141,7 +142,7 @@ def known_process(store: "EventStore", process: str) -> None:
 
     names = sorted({stream.partition("-")[0] for stream in instances(store)})
     if process and process not in names:
-        raise CliError(f"there is no process {process!r} in this store: there are {', '.join(names) or 'none'}", NOT_FOUND)
+        raise CliError(f"there is no process {process!r} in this store: {there(names)}", NOT_FOUND)
 
 
 def format_option(*formats: str) -> Callable[[F], F]:

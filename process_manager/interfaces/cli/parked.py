@@ -11,6 +11,7 @@ from process_manager.interfaces.cli import output
 from process_manager.interfaces.cli.errors import NOT_FOUND, CliError, say
 from process_manager.interfaces.cli.operate import signing_options
 from process_manager.interfaces.cli.options import command, confirm, existing_store, format_option, group, store_option
+from process_manager.interfaces.cli.words import counted, there
 
 if TYPE_CHECKING:
     from process_manager.ports import EventStore, Parked
@@ -85,7 +86,7 @@ def drop_parked(ids: tuple[str, ...], group_name: str, reason: str, actor: str, 
         chosen = _chosen(store, ids, group_name, everything=everything, verb="drop")
         count = sum(map(len, chosen.values()))
         if count:
-            confirm(f"drop {count:,} parked records?", yes=yes)
+            confirm(f"drop {counted(count, 'parked record')}?", yes=yes)
         dropped = sum(drop(store, name, parked, actor, reason) for name, parked in chosen.items() if parked)
     say(f"{dropped:,} dropped")
 
@@ -114,7 +115,7 @@ def _groups(store: "EventStore", name: str) -> list[str]:
     names = store.group_names()
     found = [each for each in names if not name or each == name or each.startswith(f"{name}.")]
     if name and not found:
-        raise CliError(f"there is no group {name!r}: there are {', '.join(names) or 'none'}", NOT_FOUND)
+        raise CliError(f"there is no group {name!r}: {there(names)}", NOT_FOUND)
     return found
 
 

@@ -9,6 +9,7 @@ from process_manager.interfaces.cli import output
 from process_manager.interfaces.cli.errors import NOT_FOUND, CliError, say
 from process_manager.interfaces.cli.options import command, existing_log, format_option, group, store_option
 from process_manager.interfaces.cli.views import opened_views, ready, views_option, wait_option
+from process_manager.interfaces.cli.words import counted, there
 
 if TYPE_CHECKING:
     from process_manager.ports import EventStore
@@ -91,7 +92,7 @@ def rebuild(names: tuple[str, ...], own: str | None, views_url: str | None, url:
 
     known = {each.name: each for each in load_projections(own)}
     if missing := [name for name in names if name not in known]:
-        raise CliError(f"there is no projection {', '.join(missing)}: there are {', '.join(known)}", NOT_FOUND)
+        raise CliError(f"there is no projection {', '.join(missing)}: {there(known)}", NOT_FOUND)
     chosen = [each for name, each in known.items() if everything or name in names]
     _run(url, views_url, chosen, rebuild=True, until_idle=True)
 
@@ -139,7 +140,7 @@ def _run(url: str, views_url: str | None, projections: "Any", *, rebuild: bool, 
 def _say_where(views: "Views", projections: "Sequence[Projection]") -> None:
     if projections:
         places = views.places()
-        say(f"{len(projections)} projections, at position {min(places[each.name].position for each in projections):,}")
+        say(f"{counted(len(projections), 'projection')}, at position {min(places[each.name].position for each in projections):,}")
 
 
 for _each in (list_projections, status, rebuild, run):

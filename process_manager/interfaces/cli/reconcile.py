@@ -10,6 +10,7 @@ from process_manager.interfaces.cli import output
 from process_manager.interfaces.cli.errors import NOT_FOUND, REFUSED, CliError, say
 from process_manager.interfaces.cli.options import app_option, check_start, command, existing_store, format_option, load_app, store_option
 from process_manager.interfaces.cli.progress import Progress
+from process_manager.interfaces.cli.words import counted, there
 
 if TYPE_CHECKING:
     from process_manager.core.records import Record
@@ -56,7 +57,7 @@ def reconcile_command(app_name: str, url: str, since: str | None, types: tuple[s
 def _check_types(types: tuple[str, ...], handled: set[str]) -> None:
     unknown = [type_ for type_ in types if type_ not in handled]
     if unknown:
-        raise CliError(f"no process takes {', '.join(unknown)}: there are {', '.join(sorted(handled))}", NOT_FOUND)
+        raise CliError(f"no process takes {', '.join(unknown)}: {there(sorted(handled))}", NOT_FOUND)
 
 
 def _as_json(found: "Found") -> output.Row:
@@ -76,7 +77,7 @@ def _row(record: "Record") -> output.Row:
 
 
 def _tell(found: "Found") -> None:
-    click.echo(f"{found.offered:,} events offered, {found.missed:,} had been missed and were taken now")
+    click.echo(f"{counted(found.offered, 'event')} offered, {found.missed:,} of them missed before and taken now")
     for record in found.named[:SHOWN]:
         click.echo(f"  {record.type} {record.id} in {record.stream}")
     if found.missed > SHOWN:

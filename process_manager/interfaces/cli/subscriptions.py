@@ -24,6 +24,7 @@ from process_manager.interfaces.cli.options import (
     start_option,
     store_option,
 )
+from process_manager.interfaces.cli.words import counted, there
 
 if TYPE_CHECKING:
     from process_manager.ports import EventStore, GroupInfo, GroupSettings
@@ -116,7 +117,7 @@ def update_group(name: str, url: str, *, yes: bool, **given: Any) -> None:
         raise click.UsageError("say what is to change: --message-timeout, --strategy, --in-flight or --max-retries")
     with closing(existing_store(url)) as store:
         info = _find(store, name)
-        confirm(f"change {info.name}, in which {info.consumers} consumers work?", yes=yes)
+        confirm(f"change {info.name}, which has {counted(info.consumers, 'consumer')}?", yes=yes)
         store.update_group(info.name, _changed(info.settings, given))
     say(f"{info.name} is changed")
 
@@ -133,8 +134,8 @@ def delete_group(name: str, url: str, *, yes: bool) -> None:
     with closing(existing_store(url)) as store:
         info = _find(store, name)
         if info.consumers and not yes:
-            raise CliError(f"{info.consumers} consumers work in {info.name}: stop them, or say --yes", REFUSED)
-        confirm(f"delete {info.name}, with {info.lag:,} records that wait and {info.parked:,} that are parked?", yes=yes)
+            raise CliError(f"{info.name} has {counted(info.consumers, 'consumer')}: stop them, or say --yes", REFUSED)
+        confirm(f"delete {info.name}, with {counted(info.lag, 'record')} to come and {info.parked:,} parked?", yes=yes)
         store.delete_group(info.name)
     say(f"{info.name} is deleted")
 
@@ -149,8 +150,7 @@ def _find(store: "EventStore", name: str) -> "GroupInfo":
     found = [each for each in names if each == name] or [each for each in names if each.startswith(f"{name}.")]
     if len(found) == 1:
         return store.group(found[0])
-    told = ", ".join(found or names) or "none"
-    raise CliError(f"{'several groups are' if found else 'no group is'} called {name!r}: there are {told}", NOT_FOUND)
+    raise CliError(f"{'several groups are' if found else 'no group is'} called {name!r}: {there(found or names)}", NOT_FOUND)
 
 
 def _changed(settings: "GroupSettings", given: dict[str, Any]) -> "GroupSettings":

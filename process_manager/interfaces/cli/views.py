@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from process_manager.interfaces.cli.errors import NOT_FOUND, CliError, say
+from process_manager.interfaces.cli.words import counted
 
 if TYPE_CHECKING:
     from process_manager.ports import EventStore
@@ -62,6 +63,6 @@ def ready(store: "EventStore", views: "Views", needed: "Sequence[Projection]", *
     behind = max(lag(store, each, places[each.name].position) for each in needed)
     if not behind:
         return ""
-    count = f"more than {COUNTED:,}" if behind == COUNTED else f"{behind:,}"
-    say(f"the views are at position {position:,}, {count} records behind the log: pm projections run")
+    count = f"{'more than ' if behind == COUNTED else ''}{counted(behind, 'record')}"
+    say(f"the views are at position {position:,}, {count} behind the log: pm projections run")
     return count

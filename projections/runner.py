@@ -137,7 +137,7 @@ class Runner:
 
     def _build(self, projections: Sequence[Projection]) -> None:
         self.close()
-        with self._views.begin() as connection:
+        with self._views.begin_alone() as connection:
             for each in projections:
                 database.create(connection, each, BESIDE, BEFORE_ALL)
         left, position = list(projections), BEFORE_ALL
@@ -161,7 +161,7 @@ class Runner:
 
     def _give_up(self, projections: Sequence[Projection]) -> None:
         """Drop the new tables of projections that cannot be built."""
-        with self._views.begin() as connection:
+        with self._views.begin_alone() as connection:
             for each in projections:
                 database.discard(connection, each, BESIDE)
 
@@ -186,8 +186,9 @@ class Runner:
     def _swapped(self, follower: Follower) -> bool:
         """Take the place of the live tables, unless these have moved further on in the meantime."""
         log = first_id(self._store)
-        with self._views.begin() as connection:
+        with self._views.begin_alone() as connection:
             follower.lock(connection)
+            database.hold(connection, follower.projections)
             live = database.places(connection)
             for each in follower.projections:
                 place = live.get(each.name)

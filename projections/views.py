@@ -46,6 +46,9 @@ CATALOG = Table(
 BESIDE = "rebuild_"
 """What a table is called until it takes the place of the live one."""
 
+ALONE = 0x706D5F7669657773
+"""The lock of those that change tables."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -86,6 +89,14 @@ class Views:
     def begin(self) -> Iterator[Connection]:
         """One transaction that writes."""
         with _explained(), self.engine.connect().execution_options(writes=True) as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def begin_alone(self) -> Iterator[Connection]:
+        """One that makes, drops or renames tables: there is one at a time."""
+        with self.begin() as connection:
+            if self.engine.dialect.name == "postgresql":  # where several may write at once
+                connection.execute(text("SELECT pg_advisory_xact_lock(:tables)"), {"tables": ALONE})
             yield connection
 
     @contextmanager
@@ -136,6 +147,12 @@ def move(connection: Connection, projections: Iterable[Projection], prefix: str,
             raise Overtaken(f"another process has moved the projection {each.name} on from {old}, or has rebuilt it")
 
 
+def hold(connection: Connection, projections: Iterable[Projection]) -> None:
+    """Keep whoever follows the log from beginning another batch of live tables, until the transaction ends."""
+    names = [each.name for each in projections]
+    connection.execute(update(CATALOG).where(CATALOG.c.name.in_(names)).values(position=CATALOG.c.position))
+
+
 def create(connection: Connection, projection: Projection, prefix: str, position: int) -> None:
     """Create empty tables. With a prefix they stand beside the live ones, and have no indexes yet."""
     _create_catalog(connection)
@@ -155,9 +172,9 @@ def _create_catalog(connection: Connection) -> None:
 
 def discard(connection: Connection, projection: Projection, prefix: str) -> None:
     """Drop the tables of a projection, if it has any."""
+    connection.execute(delete(CATALOG).where(CATALOG.c.name == prefix + projection.name))  # first: who writes to the tables holds it
     for table in actual(projection, prefix).values():
         table.drop(connection, checkfirst=True)
-    connection.execute(delete(CATALOG).where(CATALOG.c.name == prefix + projection.name))
 
 
 def swap(connection: Connection, projection: Projection) -> None:

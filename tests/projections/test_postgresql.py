@@ -3,6 +3,7 @@
 import os
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -74,6 +75,16 @@ def test_what_is_killed_and_rebuilt_there_is_row_for_row_the_same(log: MemorySto
     assert contents(there, SHIPPED) == rebuilt(log, tmp_path / "rebuilt.db")
     Runner(log, there, SHIPPED).rebuild(SHIPPED)
     assert contents(there, SHIPPED) == rebuilt(log, tmp_path / "again.db")
+
+
+def test_several_may_build_at_once(log: MemoryStore, there: Views, tmp_path: Path) -> None:
+    def run(_: int) -> None:
+        with closing(Views(there.engine.url.render_as_string(hide_password=False))) as own:
+            Runner(log, own, SHIPPED, batch=200).run(until_idle=True)
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(run, range(3)))
+    assert contents(there, SHIPPED) == rebuilt(log, tmp_path / "rebuilt.db")
 
 
 def test_all_queries_of_a_report_see_the_same_state(log: MemoryStore, there: Views) -> None:

@@ -24,7 +24,7 @@ from process_manager.testing.contract.support import PATIENCE, eventually, forge
 from tests.adapters.esdb_proxy import Proxy
 from tests.adapters.esdb_server import is_cluster, server_place, server_url, through as proxied
 from tests.adapters.esdb_status import Status
-from tests.adapters.test_esdb_connections import free_port, reachable, serving
+from tests.adapters.server_processes import free_port, reachable, serving
 
 
 @pytest.fixture

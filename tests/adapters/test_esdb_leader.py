@@ -18,7 +18,7 @@ from process_manager.adapters.memory import MemoryStore
 from process_manager.errors import StoreUnavailable
 from process_manager.interfaces.devserver import DevServer, serve
 from process_manager.testing.contract.support import PATIENCE, ids, only, put, some, take, unique
-from tests.adapters.test_esdb_connections import free_port
+from tests.adapters.server_processes import free_port
 
 LEADER, UNKNOWN = gossip_pb2.MemberInfo.VNodeState.Leader, gossip_pb2.MemberInfo.VNodeState.Unknown
 

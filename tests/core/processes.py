@@ -312,3 +312,17 @@ class Patient(Sale, key="id", name="sale"):
     @on
     def noticed(self, notice: Noticed) -> Effects:
         yield Decision("heard", notice.text, because="it was said")
+
+
+class Paying(ProcessManager, key="id"):
+    """Begins, pays, is done."""
+
+    paying = Step(Pay, done=Paid, within=FOREVER, needs_undo=False)
+
+    @starts
+    def begin(self, event: Began) -> Effects[Pay]:
+        yield Pay(id=event.id)
+
+    @on
+    def paid(self, _: Paid) -> Effects[Complete]:
+        yield Complete("paid")

@@ -22,10 +22,10 @@ from process_manager.interfaces.instances import scan
 from process_manager.interfaces.metrics import SILENCE, health, serve_metrics
 from process_manager.ports import EventStore
 from process_manager.runtime.worker import Worker
+from tests.core.processes import Paying
 from tests.core.samples import Began
 from tests.proof.test_long_life import put
 from tests.runtime.answered_shop import place
-from tests.testing.test_crash_points import Paying
 
 APP = "process_manager.examples.order_fulfilment:app"
 LINES = [{"sku": "tea", "quantity": 1}]

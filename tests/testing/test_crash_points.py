@@ -13,21 +13,8 @@ from process_manager.ports import Consumer, Delivery
 from process_manager.testing.crash_points import Published, Race, survives
 from process_manager.testing.faults import Faults
 from process_manager.testing.trial import Trial
+from tests.core.processes import Paying
 from tests.core.samples import Began, Closed, GiveBack, GivenBack, Noticed, Paid, Pay, Take, Taken
-
-
-class Paying(ProcessManager, key="id"):
-    """Begins, pays, is done."""
-
-    paying = Step(Pay, done=Paid, within=FOREVER, needs_undo=False)
-
-    @starts
-    def begin(self, event: Began) -> Effects[Pay]:
-        yield Pay(id=event.id)
-
-    @on
-    def paid(self, _: Paid) -> Effects[Complete]:
-        yield Complete("paid")
 
 
 class Stamped(Event, type="t.stamped"):

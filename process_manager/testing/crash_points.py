@@ -9,13 +9,15 @@
   other way round;
 - with `unanswered`, every append and acknowledgement whose answer is an error, though it was done, not done, or done in part.
 
-Each run must come to the same commands, events and states as an undisturbed one. Handlers must do the same for the same command, so
+Each run must come to the same commands, events and states as an undisturbed one; where two inputs came in another order that are
+declared a `Race`, the instance must come to one of its ends instead. Handlers must do the same for the same command, so
 let the test hand them fakes of what is outside.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import combinations, count
+from typing import NamedTuple
 
 from process_manager.adapters.memory import MemoryStore
 from process_manager.core.messages import Message
@@ -24,21 +26,10 @@ from process_manager.errors import StoreUnavailable
 from process_manager.ports import EventStore
 from process_manager.runtime.app import App
 from process_manager.testing.faults import Again, Crash, FailAt, Faults, HeldBack, Seen, Twice
+from process_manager.testing.races import Orders, Pair, Race, allowed, told
 from process_manager.testing.trial import Outcome, Published, Trial, surviving, type_of
 
 __all__ = ["OperatorAction", "Published", "Race", "Walked", "survives"]
-
-
-@dataclass(frozen=True)
-class Race:
-    """Two inputs whose order may decide: whichever comes first, the instance ends in one of `ends` (its status or outcome)."""
-
-    first: type[Message] | type[OperatorAction]
-    second: type[Message] | type[OperatorAction]
-    ends: frozenset[str]
-
-    def between(self, one: str, other: str) -> bool:
-        return {one, other} == {type_of(self.first), type_of(self.second)}
 
 
 @dataclass
@@ -76,8 +67,8 @@ class _Walk:
         self._store = store
         self._races = races
         self._seen = Seen()
-        self._expected: Outcome | None = None
-        self._expected = self._tried(self._seen, "undisturbed", self._inputs)
+        self._undisturbed: _Result | None = None
+        self._undisturbed = self._tried(self._seen, "undisturbed", self._inputs)
         if not self._seen.deliveries:
             raise AssertionError("nothing was tried: no process and no handler of the app takes any of these inputs")
 
@@ -107,7 +98,7 @@ class _Walk:
         for first, second in combinations(range(len(inputs)), 2):
             one, other = inputs[first][1].record, inputs[second][1].record
             holding = HeldBack(first, second)
-            self._swapped(holding, f"{one.type} delivered after {other.type}", self._inputs, one.type, other.type)
+            self._tried(holding, f"{one.type} delivered after {other.type}", self._inputs, frozenset({one.type, other.type}))
             swapped += holding.swapped
         return swapped
 
@@ -117,40 +108,50 @@ class _Walk:
             inputs = list(self._inputs)
             inputs[first], inputs[second] = inputs[second], inputs[first]
             one, other = (type_of(type(inputs[each][1].message)) for each in (second, first))
-            self._swapped(Faults(), f"{one} published after {other}", inputs, one, other)
+            self._tried(Faults(), f"{one} published after {other}", inputs, frozenset({one, other}))
         return len(pairs)
-
-    def _swapped(self, faults: Faults, what: str, inputs: list[tuple[int, Published]], one: str, other: str) -> None:
-        race = next((each for each in self._races if each.between(one, other)), None)
-        self._tried(faults, what, inputs, race=race)
 
     # -- one run ------------------------------------------------------------------------------------------------
 
-    def _tried(self, faults: Faults, what: str, inputs: list[tuple[int, Published]], *, race: Race | None = None) -> Outcome:
+    def _tried(self, faults: Faults, what: str, inputs: list[tuple[int, Published]], exchanged: Pair | None = None) -> "_Result":
         store = self._store()
         try:
             trial = Trial(self._app, inputs, store)
             surviving(trial, faults)
             if (another := faults.another()) is not None:
                 trial.run(another)
-            outcome = trial.outcome()
-            wrong = trial.broken() + (_ends(trial, race) if race else _differences(self._expected, outcome))
-            if wrong:
+            result = _Result(trial.outcome(), trial.orders())
+            if wrong := trial.broken() + self._unexpected(trial, result, exchanged):
                 _fail(f"{what} {faults.where}" if isinstance(faults, FailAt) else what, wrong, trial)
-            return outcome
+            return result
         finally:
             store.close()
 
+    def _unexpected(self, trial: Trial, result: "_Result", exchanged: Pair | None) -> list[str]:
+        """Where the order of a race has changed, ends that are not allowed; else all that is not as in the undisturbed run."""
+        expected = self._undisturbed
+        if expected is None:
+            return []
+        if ends := allowed(self._races, expected.orders, result.orders, exchanged):
+            return _other_ends(trial, ends)
+        differences = _differences(expected.outcome, result.outcome)
+        return differences and [*differences, *told(expected.orders, result.orders)]
 
-def _differences(expected: Outcome | None, found: Outcome) -> list[str]:
-    if expected is None:
-        return []
+
+class _Result(NamedTuple):
+    """What a run came to, and the types of each instance's inputs, in the order in which they came to it."""
+
+    outcome: Outcome
+    orders: Orders
+
+
+def _differences(expected: Outcome, found: Outcome) -> list[str]:
     return [f"missing: {line}" for line in (expected - found).elements()] + [f"surplus: {line}" for line in (found - expected).elements()]
 
 
-def _ends(trial: Trial, race: Race) -> list[str]:
-    instances = map(trial.instance, trial.instances())
-    return [f"{it.stream} ended {it.status}: {it.outcome}" for it in instances if not {it.status, it.outcome} & race.ends]
+def _other_ends(trial: Trial, ends: Mapping[str, Set[str]]) -> list[str]:
+    instances = map(trial.instance, ends)
+    return [f"{it.stream} ended {it.status}: {it.outcome}" for it in instances if not {it.status, it.outcome} & ends[it.stream]]
 
 
 def _fail(what: str, wrong: list[str], trial: Trial) -> None:

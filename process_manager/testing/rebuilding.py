@@ -13,13 +13,18 @@ from process_manager.core.snapshot import references, restore, snapshot
 
 def rebuilding(definition: Definition, instance: Instance, records: list[Record]) -> Iterator[tuple[str, list[str]]]:
     """What is wrong, with the fields that differ; nothing when all is well."""
-    recorded = [(read_fact(record), record.revision) for record in records]
-    folded = fold(Instance(instance.process, instance.key), recorded, definition.evolve)
+    folded = rebuilt(definition, instance, records)
     if folded != instance:
         yield "the recorded facts fold to another instance", _differences(instance, folded)
     restored = _restored(definition, folded, records)
     if restored is not None and restored != folded:
         yield "a snapshot restores another instance: does its state survive JSON?", _differences(folded, restored)
+
+
+def rebuilt(definition: Definition, instance: Instance, records: list[Record]) -> Instance:
+    """The instance as its records fold to it, read by this definition."""
+    recorded = [(read_fact(record), record.revision) for record in records]
+    return fold(Instance(instance.process, instance.key), recorded, definition.evolve)
 
 
 def _restored(definition: Definition, instance: Instance, records: list[Record]) -> Instance | None:

@@ -32,7 +32,7 @@ from process_manager.core.steps import AnyStep
 from process_manager.core.story import story
 from process_manager.core.turn import Turn, take
 from process_manager.testing.answering import Delivery, answer, command_answered, unsolicited
-from process_manager.testing.rebuilding import rebuilding
+from process_manager.testing.rebuilding import rebuilding, rebuilt
 
 __all__ = ["START", "Scenario", "answer", "scenario", "unsolicited"]
 
@@ -63,7 +63,7 @@ class Scenario:
     # what is delivered
 
     def given(self, *events: Event | Delivery) -> Self:
-        """These events happened."""
+        """These events happened. What is asserted right after it, before a `when`, is asserted of what they led to."""
         return self.when(*events)
 
     def when(self, *events: Event | Delivery) -> Self:
@@ -113,8 +113,9 @@ class Scenario:
         return self
 
     def deployed(self, process: type[ProcessManager[Any]]) -> Self:
-        """From here on this class takes the inputs, as after a deploy of newer code."""
+        """From here on this class takes the inputs, as after a deploy of newer code: it reads the instance from what is recorded."""
         self.definition = process.definition
+        self.instance = rebuilt(self.definition, self.instance, self.records)
         return self
 
     # what is asserted

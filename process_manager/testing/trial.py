@@ -10,9 +10,10 @@ import orjson
 
 from process_manager.adapters.clock import DrivenClock
 from process_manager.adapters.deadline_index import SqliteDeadlineIndex
+from process_manager.core.block import read_fact
 from process_manager.core.codec import dumps, encode
 from process_manager.core.definition import Definition
-from process_manager.core.facts import FACTS
+from process_manager.core.facts import FACTS, Receipt
 from process_manager.core.identity import derive
 from process_manager.core.instance import Instance
 from process_manager.core.messages import Message
@@ -123,6 +124,10 @@ class Trial:
                 found.setdefault(record.stream, []).append(record)
         return found
 
+    def orders(self) -> dict[str, list[str]]:
+        """The types of each instance's inputs, in the order in which they came to it."""
+        return {stream: list(_arrivals(records)) for stream, records in self.instances().items()}
+
     def instance(self, stream: str) -> Instance:
         return load(self.store, *self._named(stream))
 
@@ -143,6 +148,12 @@ def _pass_time(worker: Worker, driver: TimeDriver, faults: Faults, until: dateti
         driver.pass_to(due)
     if until is not None:
         driver.pass_to(until)
+
+
+def _arrivals(records: Sequence[Record]) -> Iterator[str]:
+    for fact in map(read_fact, records):
+        if isinstance(fact, Receipt) and not fact.kept:
+            yield fact.input.type
 
 
 def _state(instance: Instance) -> Iterator[str]:

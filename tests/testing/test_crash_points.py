@@ -181,6 +181,73 @@ def test_a_trial_comes_in_the_same_order_again() -> None:
     assert called == [("t.pay", here), ("t.take", here), ("t.give-back", here)]
 
 
+class Claim(ProcessManager, key="id"):
+    """A notice has it paid, unless it was closed before."""
+
+    paying = Step(Pay, done=Paid, within=FOREVER, needs_undo=False)
+
+    @starts
+    def begin(self, _: Began) -> Effects[Complete]:
+        yield from ()
+
+    @on
+    def noticed(self, event: Noticed) -> Effects[Pay]:
+        yield Pay(id=event.id)
+
+    @on
+    def closed(self, _: Closed) -> Effects[Complete]:
+        if not self.find(Noticed):
+            yield Complete("closed")
+
+    @on
+    def paid(self, _: Paid) -> Effects[Complete]:
+        yield Complete("paid")
+
+
+CLAIM = App("claims", processes=[Claim], handlers=[pay])
+
+
+def test_a_race_is_one_too_where_its_order_changes_for_another_reason() -> None:
+    """Held back until its own effect has come, a notice comes after what closes the claim."""
+    assert survives(CLAIM, RACE, races=[Race(Noticed, Closed, {"paid", "closed"})]).swaps == 3
+    with pytest.raises(AssertionError, match=r"after this: t.noticed delivered after .*\n  claim-1 ended completed: closed"):
+        survives(CLAIM, RACE, races=[Race(Noticed, Closed, {"paid"})])
+
+
+def test_a_race_that_is_not_declared_is_named() -> None:
+    with pytest.raises(AssertionError, match=r"claim-1 took t\.closed and t\.noticed in another order: declare a Race"):
+        survives(CLAIM, RACE)
+
+
+def test_a_race_is_of_the_instance_whose_inputs_came_in_another_order() -> None:
+    """The other claim stays open, which is no end of the race."""
+    both = [*RACE, Published(Began(id="2"), hours(5))]
+    assert survives(CLAIM, both, races=[Race(Noticed, Closed, {"paid", "closed"})]).swaps == 3
+
+
+class _Forgetting(_AtMostOnce):
+    """A member whose store loses what closes a claim when it is delivered again."""
+
+    def fetch(self, limit: int, timeout: float = 0.0) -> Sequence[Delivery]:
+        found = self._inner.fetch(limit, timeout)
+        lost = [each for each in found if each.retries and each.record.type == Closed.message_type]
+        self._inner.ack(lost)
+        return [each for each in found if each not in lost]
+
+
+class ForgettingStore(MemoryStore):
+    def join(self, group: str, member: str) -> Any:
+        return _Forgetting(super().join(group, member))
+
+
+def test_an_input_that_is_lost_is_no_race() -> None:
+    with pytest.raises(AssertionError, match="after this: Crash"):
+        survives(App("racing", processes=[FirstWins]), [*RACE[:1], *RACE[:0:-1]], store=ForgettingStore, races=[ANY_END])
+
+
+ANY_END = Race(Noticed, Closed, {"noticed", "closed"})
+
+
 class Counting(Faults):
     """Counts the points of an undisturbed run."""
 

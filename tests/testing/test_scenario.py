@@ -1,10 +1,11 @@
 """The test kit itself: that it fails when it should, and says why."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from process_manager import Complete, Effects, ProcessManager, State, applies, days, hours, starts
+from process_manager import Complete, Effects, ProcessManager, State, applies, days, hours, on, starts
 from process_manager.testing.scenario import START, Scenario, answer, scenario
 from tests.core.processes import Flow, Waiting
 from tests.core.samples import CLOSED, NOTICED, PAID, PAY, Began, Noticed, began, take, taken
@@ -62,6 +63,10 @@ def test_an_answer_may_name_its_command() -> None:
     assert {run.key: run.status for run in case.instance.runs.values()} == {"a": "open", "b": "done"}
 
 
+def test_what_is_asserted_right_after_what_was_given_is_about_that() -> None:
+    flow("a").then(take("a"))
+
+
 def test_the_clock_moves_only_when_it_is_told_to() -> None:
     case = scenario(Waiting).given(began())
     assert case.now == START
@@ -92,3 +97,34 @@ class Leaky(ProcessManager[Forgetful], key="id"):
 def test_a_state_that_does_not_survive_a_snapshot_fails() -> None:
     with pytest.raises(AssertionError, match="does its state survive JSON"):
         scenario(Leaky).given(began("a", "b"))
+
+
+def counting(price: int) -> type[ProcessManager[Any]]:
+    """A version of a process, with a state class of its own."""
+
+    class Bill(State):
+        total: int = 0
+
+        @applies
+        def noticed(self, _: Noticed) -> State:
+            return self.but(total=self.total + price)
+
+    class Billing(ProcessManager[Bill], key="id", name="billing"):
+        @starts
+        def begin(self, _: Began) -> Effects[Complete]:
+            yield from ()
+
+        @on
+        def notice(self, _: Noticed) -> Effects[Complete]:
+            if self.state.total >= 4:
+                yield Complete(f"billed {self.state.total}")
+
+    return Billing
+
+
+def test_a_copy_of_a_class_goes_on_with_the_state() -> None:
+    scenario(counting(2)).given(began(), NOTICED).deployed(counting(2)).when(NOTICED).then_completed("billed 4")
+
+
+def test_deployed_code_reads_the_state_from_what_is_recorded() -> None:
+    scenario(counting(1)).given(began(), NOTICED).deployed(counting(3)).when(NOTICED).then_completed("billed 6")

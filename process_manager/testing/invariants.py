@@ -108,12 +108,17 @@ def a_life_ends_once(recorded: Facts) -> Iterator[str]:
 
 
 def a_later_life_takes_nothing_from_before_it(recorded: Facts) -> Iterator[str]:
-    """What stands in the log before the input that ended a life neither begins nor moves the next one."""
+    """What stands in the log before the input that ended a life neither begins nor moves the next one. Where an operator only let it go
+    on to its end, that is the newest input before."""
     positions: dict[str, int] = {}
-    ended = before = -1
+    ended = before = moved = -1
     for fact, record in recorded:
-        if isinstance(fact, Receipt):
+        if isinstance(fact, facts.OperatorActed) and fact.action not in {"cancel", "compensate"}:
+            positions[fact.input.id] = moved
+        elif isinstance(fact, Receipt):
             positions[fact.input.id] = fact.input.position
+            if not isinstance(fact, facts.InputKept | facts.InputIgnored | facts.Suspended):
+                moved = max(moved, fact.input.position)
         if isinstance(fact, facts.Ended):
             ended = positions.get(orjson.loads(record.metadata)["$causationId"], -1)
         elif isinstance(fact, facts.Started):

@@ -10,7 +10,9 @@ from process_manager.core.records import Record
 from process_manager.examples.order_fulfilment import messages as m
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.testing.invariants import broken_promises
-from process_manager.testing.scenario import scenario
+from process_manager.testing.scenario import scenario, unsolicited
+from tests.core.samples import Noticed, Stuck, began, take, taken
+from tests.proof.errand import Errand
 
 PLACED = m.OrderPlaced(order_id="1", lines=(m.Line(sku="a", quantity=1),), total=Decimal(50), card="c")
 RESERVED = m.StockReserved(order_id="1", sku="a", quantity=1)
@@ -85,3 +87,12 @@ def test_a_compensation_that_does_not_wait_for_what_is_out_is_named() -> None:
     found = broken_promises(OrderFulfilment.definition, "1", numbered([*begun, release, answered, release_too]))
 
     assert any("before reserve_stock is settled" in each for each in found), found
+
+
+def test_a_start_that_was_kept_until_an_operator_skipped_a_failed_undo_begins_the_next_life() -> None:
+    """It stands in the log before the action, and behind all that the life before it went on by."""
+    case = scenario(Errand).given(began("a"), taken("a"), Noticed(id="1", text="undo"), Stuck(id="1", item="a")).then_compensation_failed()
+    case.given(unsolicited(began("b"))).operator("skip").then(take("b")).then_running()
+
+    assert case.instance.life == 2
+    assert broken_promises(Errand.definition, "1", case.records) == []

@@ -11,6 +11,10 @@ ALIKE = 0.85
 """How alike two types are (0 to 1) for one to be taken for the other, mistyped."""
 
 
+OPERATION = b'"operation":'
+"""Stands in the metadata of what handlers record."""
+
+
 class Astray:
     """Counts them as they are looked at."""
 
@@ -33,9 +37,9 @@ class Astray:
 
 
 def astray(store: EventStore, app: App) -> Astray:
-    """Those of a log, which is read from its beginning to its end."""
+    """Those of a log, which is read from its beginning to its end. What the app's own handlers recorded needs nobody to take it."""
     found = Astray(app)
     for record in store.read_all():
-        if not record.type.startswith("pm.") and not is_command(record):
+        if not record.type.startswith("pm.") and not is_command(record) and OPERATION not in record.metadata:
             found.look(record.type, record.stream)
     return found

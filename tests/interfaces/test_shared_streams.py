@@ -86,6 +86,13 @@ def test_whoever_names_the_app_is_warned_of_events_in_streams_of_its_instances(c
     assert "warning: 2 events in 2 streams such as claim-1, where instances keep what they know" in check.err
 
 
+def test_what_handlers_record_needs_nobody_to_take_it(pm: Pm, recorded: Path) -> None:
+    """The demo's reviews record that they were asked for."""
+    check = pm("check", "--app", "process_manager.examples.order_fulfilment:app", "--store", str(recorded))
+    assert "warning: 1 event of type demo.planned" in check.err
+    assert check.err.count("warning") == 1
+
+
 def test_a_check_of_the_store_names_the_types_that_the_app_does_not_take(claims: Pm) -> None:
     lines = [event("claims.field", "filing-1"), event("claims.field", "filing-2"), event("claims.filed", "filing-3")]
     assert claims("publish", "-", input="\n".join(lines)).code == 0

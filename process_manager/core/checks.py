@@ -198,6 +198,11 @@ def _joins(definition: Definition) -> None:
 
 
 def _keys(definition: Definition) -> None:
+    fields = [set(handled.event.model_fields) for handled in definition.handled.values()]
+    if definition.key and not definition.routes and fields:
+        shared = ", ".join(map(repr, sorted(set.intersection(*fields))))
+        mend = f"name one that they all have: {shared}" if shared else "name one, or say keys=(by(...), ...)"
+        raise _fail(definition, "", f"none of its events has the field {definition.key!r}, which key= names", mend)
     for type_, handled in definition.handled.items():
         if type_ not in definition.routes:
             event = handled.event.__name__

@@ -272,7 +272,7 @@ CASES: dict[str, tuple[Callable[[], Any], str, str]] = {
     "an async reaction": (lambda: made(later=on(_async)), "Wrong.later", "write a plain generator"),
     "a version that is no number": (lambda: made(class_arguments={"version": "1"}), "Wrong", "write version=1"),
     "a class argument that there is none of": (lambda: made(class_arguments={"nmae": "x"}), "Wrong: unknown class argument nmae", "name,"),
-    "a key that no event has": (lambda: made(class_arguments={"key": "oder_id"}), "Wrong", "it has no field 'oder_id'"),
+    "a key that no event has": (lambda: made(class_arguments={"key": "oder_id"}), "Wrong", "none of its events has the field 'oder_id'"),
     "a message's class argument that there is none of": (
         lambda: type("Bad", (Event,), {"__module__": __name__}, tpye="t.bad"),
         "Bad: unknown class argument tpye",

@@ -105,6 +105,10 @@ def test_what_waits_and_fits_new_code_is_taken_before_a_deadline() -> None:
     waiting().deployed(Asking).after(days(3)).then_completed("approved")
 
 
+def test_what_waits_and_fits_new_code_is_taken_at_once_by_suspend_and_resume() -> None:
+    waiting().deployed(Asking).operator("suspend").operator("resume").then_completed("approved")
+
+
 def test_what_waits_and_fits_new_code_is_taken_before_what_comes_later() -> None:
     waiting().deployed(Asking).when(unsolicited(Declined(id="1"))).then_completed("approved")
 

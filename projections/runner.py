@@ -102,11 +102,7 @@ class Runner:
         Of several processes that build the same, the one that began last does; the others wait for it.
         """
         while outdated := self._outdated():
-            try:
-                self._build(outdated)
-            except Overtaken:
-                logger.warning("another process builds %s: waiting for it", ", ".join(each.name for each in outdated))
-                self._wait_while_built(outdated)
+            self._built_or_waited(outdated)
 
     def _outdated(self) -> list[Projection]:
         places = self._views.places()
@@ -130,10 +126,22 @@ class Runner:
     def rebuild(self, projections: Sequence[Projection]) -> None:
         """Build tables beside the live ones from the whole log, then put them in their place in one transaction.
 
+        Where another process begins to build them later, it is waited for first.
         Raises ProjectionFailed for one that cannot be built, when the others are.
         """
-        self._build(projections)
+        while not self._built_or_waited(projections):
+            pass
         self._raise_failed()
+
+    def _built_or_waited(self, projections: Sequence[Projection]) -> bool:
+        """Whether they were built here; if not, another process has built them, or has ended before it was through."""
+        try:
+            self._build(projections)
+        except Overtaken:
+            logger.warning("another process builds %s: waiting for it", ", ".join(each.name for each in projections))
+            self._wait_while_built(projections)
+            return False
+        return True
 
     def _build(self, projections: Sequence[Projection]) -> None:
         self.close()

@@ -129,6 +129,22 @@ def test_readers_see_the_old_tables_until_the_new_ones_are_whole(orders: MemoryS
     assert contents(views, [Instances()]) == before
 
 
+def test_a_rebuild_that_another_process_overtakes_is_done_when_that_one_is_through(
+    orders: MemoryStore, views: Views, caplog: pytest.LogCaptureFixture
+) -> None:
+    others = iter([Runner(orders, views, [Instances()])])
+
+    def overtake(_position: int) -> None:
+        for other in others:
+            other.rebuild([Instances()])
+
+    Runner(orders, views, [Instances()], batch=100, progress=overtake).rebuild([Instances()])
+    assert "another process builds instances" in caplog.text
+    assert len(contents(views, [Instances()])["instances"]) == 60
+    assert views.places()["instances"].position == orders.last_position()
+    assert set(views.places()) == {"instances"}
+
+
 def test_a_rebuild_that_was_killed_leaves_the_live_tables_and_can_be_repeated(orders: MemoryStore, views: Views) -> None:
     Runner(orders, views, SHIPPED).run(until_idle=True)
     before = contents(views, SHIPPED)

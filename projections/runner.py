@@ -21,7 +21,7 @@ IDLE = 0.5
 """Seconds between two looks at what else is to be done, where the log stands still."""
 
 STANDS_STILL = 10.0
-"""Seconds without a batch after which nobody builds any more."""
+"""Seconds without a batch after which nobody builds any more; twice as many each time, lest two that are slow begin in turn for ever."""
 
 Progress = Callable[[int], None]
 """Is told the position now and then."""
@@ -47,6 +47,7 @@ class Runner:
         self._batch = batch
         self._progress = progress
         self._followers: list[Follower] = []
+        self._stands_still = STANDS_STILL
 
     def run(self, *, until_idle: bool = False) -> None:
         """Build what is missing or outdated, then follow the log for ever, or to its end.
@@ -118,8 +119,9 @@ class Runner:
         seen, until = list[Place](), 0.0
         while beside := [place for name, place in self._views.places().items() if name in names]:
             if beside != seen:
-                seen, until = beside, time.monotonic() + STANDS_STILL
+                seen, until = beside, time.monotonic() + self._stands_still
             elif time.monotonic() >= until:
+                self._stands_still *= 2
                 return
             time.sleep(IDLE)
 

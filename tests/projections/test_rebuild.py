@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
@@ -215,6 +216,32 @@ def test_who_waits_builds_itself_when_the_other_has_died(orders: MemoryStore, vi
     Runner(orders, views, SHIPPED, batch=300, progress=begin_and_die).run(until_idle=True)
     assert begun
     assert {place.position for place in views.places().values()} == {orders.last_position()}
+
+
+def test_slow_builders_do_not_begin_in_turn_for_ever(orders: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes the other one, whose batches take longer than it waits, for dead."""
+    monkeypatch.setattr("projections.runner.STANDS_STILL", 0.01)
+    monkeypatch.setattr("projections.runner.IDLE", 0.005)
+
+    def pace(_position: int) -> None:
+        ended.wait(0.05)
+
+    def build(views: Views) -> None:
+        Runner(orders, views, SHIPPED, batch=100, progress=pace).run(until_idle=True)
+
+    ended = Event()
+    with closing(Views(f"sqlite:///{tmp_path}/views.db")) as one, closing(Views(f"sqlite:///{tmp_path}/views.db")) as other:
+        builders = [Thread(target=build, args=(views,), daemon=True) for views in (one, other)]
+        for each in builders:
+            each.start()
+        for each in builders:
+            each.join(60)
+        in_time = not any(each.is_alive() for each in builders)
+        ended.set()
+        for each in builders:
+            each.join()
+        assert in_time
+        assert {place.position for place in one.places().values()} == {orders.last_position()}
 
 
 def test_a_batch_that_another_process_has_written_is_refused_whole(orders: MemoryStore, views: Views) -> None:

@@ -6,6 +6,7 @@ from process_manager.core.draft import Draft
 from process_manager.core.instance import Run
 from process_manager.core.joins import undecided
 from process_manager.core.messages import Message
+from process_manager.core.retry import Retry
 from process_manager.core.signals import CommandParked, DeadlinePassed
 from process_manager.errors import ReactionError
 
@@ -36,7 +37,7 @@ def _follow_success(draft: Draft, run: Run) -> None:
 def failed(draft: Draft, verdict: Verdict, message: Message | None) -> None:
     """The input is the refusal of a run."""
     run = _run_of(verdict)
-    retry = draft.definition.retry_of(draft.definition.step(run.step))
+    retry = _retry(draft, run)
     again = retry.refusals and run.attempt < retry.attempts and _may_try(draft, run)
     draft.receive(
         facts.StepFailed(
@@ -64,13 +65,14 @@ def parked(draft: Draft, signal: CommandParked) -> None:
         draft.ignore("the step of the parked command was answered before")
     elif run.command_id != signal.command_id:
         draft.ignore("a newer attempt is under way")
+    elif run.status == "waiting":
+        draft.ignore("its attempt has ended, and the next one is planned")
     else:
         _no_answer(draft, run, f"parked: {signal.reason}", in_vain=signal.unread)
 
 
 def _no_answer(draft: Draft, run: Run, reason: str, *, in_vain: bool = False) -> None:
-    retry = draft.definition.retry_of(draft.definition.step(run.step))
-    again = not in_vain and run.attempt < retry.attempts and _may_try(draft, run)
+    again = not in_vain and _may_try(draft, run) and run.attempt < _retry(draft, run).attempts
     draft.receive(
         facts.StepOverdue(
             **draft.about(), step=run.step, run=run.key, operation=run.operation, attempt=run.attempt, retrying=again, reason=reason
@@ -89,8 +91,12 @@ def _may_try(draft: Draft, run: Run) -> bool:
     return run.is_open and (run.fate != "ignore" if run.undoes else draft.state.status == "running" and run.fate == "react")
 
 
+def _retry(draft: Draft, run: Run) -> Retry:
+    return draft.definition.retry_of(draft.definition.step(run.step))
+
+
 def _try_again(draft: Draft, run: Run) -> None:
-    delay = draft.definition.retry_of(draft.definition.step(run.step)).delay(run.attempt)
+    delay = _retry(draft, run).delay(run.attempt)
     if delay:
         due = draft.now + delay
         draft.record(facts.RetryPlanned(step=run.step, run=run.key, operation=run.operation, attempt=run.attempt + 1, due=due))

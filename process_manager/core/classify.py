@@ -23,6 +23,7 @@ class Verdict(NamedTuple):
     matched_by: str = "causation"
     reason: str = ""
     policy: Early = DEFAULT_EARLY
+    error: Exception | None = None  # why it fails, where that was raised
 
 
 def classify(definition: Definition, instance: Instance, taken: Input) -> Verdict:
@@ -72,11 +73,17 @@ def _answer(definition: Definition, handled: Handled, instance: Instance, taken:
         return Verdict(verdict.meaning, run=verdict.run, matched_by="only one open", reason=verdict.reason)
     if len(open_runs) > 1:
         return _late(handled, f"it names no command and {len(open_runs)} operations are open")
-    return _answer_to_the_missing(definition, instance)
+    return _answer_to_the_missing(definition, instance, taken)
 
 
-def _answer_to_the_missing(definition: Definition, instance: Instance) -> Verdict | None:
-    """What an answer without causation may be where the class has lost, or renamed, a step that waits for one."""
+def _answer_to_the_missing(definition: Definition, instance: Instance, taken: Input) -> Verdict | None:
+    """What an answer without causation may be where the class has lost, or renamed, a step that waits for one.
+
+    What was early while the class had the step has not answered it.
+    """
+    kept = instance.kept.get(taken.id)
+    if kept is not None and kept.until is not None:
+        return None
     for run in instance.runs.values():
         if run.is_open and run.fate != "ignore" and run.life == instance.life and run.step not in definition.steps:
             return Verdict("fail", reason=f"it may answer {run.step}, a step that the class has no more: put it back and retry")

@@ -117,8 +117,15 @@ def _still_early(kept: Kept, verdict: Verdict | None) -> bool:
 
 
 def _verdict(draft: Draft, taken: Input) -> Verdict | None:
-    """What an event means; None for a signal."""
-    return None if taken.type in ADDRESSED else classify(draft.definition, draft.state, taken)
+    """What an event means; None for a signal. What raises here is that event's own failure, not that of the input whose turn it is."""
+    if taken.type in ADDRESSED:
+        return None
+    try:
+        return classify(draft.definition, draft.state, taken)
+    except NewerFact:
+        raise
+    except Exception as error:  # noqa: BLE001  an event that cannot be decoded any more, a join's own function
+        return Verdict("fail", error=error)
 
 
 def _take_one(draft: Draft, verdict: Verdict | None, message: Message | None) -> None:
@@ -177,7 +184,7 @@ def _event(draft: Draft, verdict: Verdict, message: Message | None) -> None:
         case "ignore":
             draft.ignore(verdict.reason)
         case "fail":
-            raise ReactionError(verdict.reason)
+            raise verdict.error or ReactionError(verdict.reason)
 
 
 def _start(draft: Draft, verdict: Verdict, message: Message | None) -> None:

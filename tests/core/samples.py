@@ -3,8 +3,12 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+
 from process_manager import Command, Event
 from process_manager.core.facts import Input
+from process_manager.core.signals import COMMAND_PARKED, CommandParked
+from process_manager.testing.scenario import Scenario
 
 
 class Began(Event, type="t.began"):
@@ -110,3 +114,9 @@ def input_of(event: Event, number: int = 1) -> Input:
     """An event as the input at position `number`."""
     data = event.model_dump_json().encode()
     return Input(f"00000000-0000-4000-8000-{number:012}", event.message_type, 1, data, b"{}", "s", 0, number, NOW)
+
+
+def park(case: Scenario, command_id: str, *, unread: bool = False) -> None:
+    """The handler of a command gives up."""
+    data = orjson.dumps(CommandParked(case.instance.stream, command_id, "it crashed", unread))
+    case._take(Input(f"park-{command_id}", COMMAND_PARKED, 1, data, b"{}", "s", 0, 10**6 + len(case.records), case.now))

@@ -18,6 +18,7 @@ from process_manager import (
     ProcessManager,
     Step,
     days,
+    n_of,
     on,
     starts,
     undo,
@@ -43,6 +44,7 @@ from tests.core.samples import (
     Take,
     Taken,
     began,
+    by_item,
     given_back,
     input_of,
     taken,
@@ -214,3 +216,38 @@ def test_the_same_event_from_after_the_start_does(event: Event) -> None:
 
 def test_an_event_between_the_end_and_the_next_start_belongs_to_the_next_life() -> None:
     assert second_life((55, NOTICED)).status == "aborted"
+
+
+class Counting(ProcessManager, key="id"):
+    """Closes when as many are taken as it was told, and cannot count before."""
+
+    taking = Step(Take, done=Taken, each=by_item, within=FOREVER, needs_undo=False, then=CONTINUE)
+
+    @starts
+    def begin(self, event: Began) -> Effects[Take]:
+        yield from (Take(id=event.id, item=item) for item in event.items)
+
+    @on
+    def noticed(self, _: Noticed) -> Effects[Take]:
+        yield from ()
+
+    @on(after=n_of(lambda self: int(self.event(Noticed).text), taking))
+    def closed(self, _: Closed) -> Effects[Complete]:
+        yield Complete("closed")
+
+
+def blamed() -> Scenario:
+    """What waits cannot be judged any more once the process has begun."""
+    case = scenario(Counting, key="1").when(CLOSED).then_waits("not started").when(began("a")).then_suspended("Noticed was not taken yet")
+    assert case.instance.kept[case.instance.culprit].input.type == Closed.message_type
+    return case
+
+
+def test_what_waits_and_cannot_be_judged_is_blamed_itself() -> None:
+    blamed().operator("skip").then_running().when(taken("a")).then_open()
+
+
+def test_what_waits_and_cannot_be_judged_is_tried_again() -> None:
+    blamed().when(Noticed(id="1", text="1")).operator("retry").then_suspended("Noticed was not taken yet").operator(
+        "cancel"
+    ).then_cancelled()

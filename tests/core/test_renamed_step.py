@@ -4,7 +4,7 @@ from process_manager import CONTINUE, Complete, Effects, ProcessManager, Step, d
 from process_manager.core.facts import InputExpired, StepCompleted
 from process_manager.core.turn import take
 from process_manager.testing.scenario import Scenario, scenario, unsolicited
-from tests.core.samples import CLOSED, NOW, PAID, Began, Closed, Declined, Noticed, Paid, Pay, Take, Taken, began, input_of, taken
+from tests.core.samples import CLOSED, NOW, PAID, Began, Closed, Declined, Noticed, Paid, Pay, Take, Taken, began, input_of, park, taken
 
 
 class Asking(ProcessManager, key="id", name="asking"):
@@ -66,6 +66,30 @@ class Hasty(Cautious, key="id", name="asking"):
         yield Complete("approved")
 
 
+class Shorter(ProcessManager, key="id", name="shy"):
+    """Takes once it is told to."""
+
+    take = Step(Take, done=Taken, within=hours(1), needs_undo=False, then=Complete("taken"), otherwise=CONTINUE)
+
+    @starts
+    def begin(self, _: Began) -> Effects[Take]:
+        yield from ()
+
+    @on
+    def noticed(self, event: Noticed) -> Effects[Take]:
+        yield Take(id=event.id)
+
+
+class Shy(Shorter, key="id", name="shy"):
+    """Asks as well."""
+
+    ask = Step(Pay, done=Paid, within=days(3), needs_undo=False, then=CONTINUE, otherwise=CONTINUE)
+
+    @on
+    def closed(self, event: Closed) -> Effects[Pay]:
+        yield Pay(id=event.id)
+
+
 APPROVAL = unsolicited(PAID)
 
 
@@ -94,6 +118,21 @@ def test_what_is_answered_by_a_step_that_the_class_has_goes_on() -> None:
 def test_an_ended_process_whose_step_is_gone_takes_no_notice() -> None:
     case = asked().operator("cancel").deployed(Renamed).when(APPROVAL).then_ignored("late")
     case.then_cancelled()
+
+
+def test_the_deadline_of_a_step_that_is_gone_suspends_no_process_that_needs_it_no_more() -> None:
+    asked().operator("cancel").deployed(Renamed).after(days(3)).then_cancelled()
+
+
+def test_a_command_parked_of_a_step_that_is_gone_suspends_no_process_that_needs_it_no_more() -> None:
+    case = asked().operator("cancel").deployed(Renamed)
+    park(case, next(iter(case.instance.commands)))
+    case.then_cancelled()
+
+
+def test_an_answer_that_was_early_while_the_class_had_the_step_is_none_to_it() -> None:
+    case = scenario(Shy).given(began(), CLOSED).when(unsolicited(taken())).then_waits("has not started")
+    case.deployed(Shorter).when(Noticed(id="1")).then_completed("taken")
 
 
 def waiting() -> Scenario:

@@ -8,8 +8,6 @@ import pytest
 from process_manager import Compensate, Complete, Effects, ProcessManager, Retry, Step, hours, minutes, on, overdue, starts, undo
 from process_manager.core import facts
 from process_manager.core.deadlines import pending
-from process_manager.core.facts import Input
-from process_manager.core.signals import COMMAND_PARKED, CommandParked
 from process_manager.testing.scenario import Scenario, answer, scenario
 from tests.core.samples import (
     CLOSED,
@@ -23,6 +21,7 @@ from tests.core.samples import (
     began,
     give_back,
     given_back,
+    park,
     refused,
     take,
     taken,
@@ -72,11 +71,6 @@ def operations(case: Scenario) -> list[str]:
         if metadata.get("step") == "taking":
             found.append(metadata.get("operation") or record.id)
     return found
-
-
-def park(case: Scenario, command_id: str, *, unread: bool = False) -> None:
-    data = orjson.dumps(CommandParked(case.instance.stream, command_id, "it crashed", unread))
-    case._take(Input(f"park-{command_id}", COMMAND_PARKED, 1, data, b"{}", "s", 0, 10**6 + len(case.records), case.now))
 
 
 def test_an_attempt_after_overdue_is_the_same_operation() -> None:
@@ -158,6 +152,19 @@ def test_a_parked_earlier_attempt_does_not_end_the_newer_one() -> None:
     case.after(hours(1)).after(minutes(1)).then(take())
     park(case, first)
     case.then_running().when(taken()).then_completed()
+
+
+def test_an_attempt_that_is_overdue_and_then_parked_has_one_outcome() -> None:
+    case = patient().after(hours(1)).then_open(Patient.taking)
+    park(case, next(iter(case.instance.commands)))
+    case.then_ignored("the next one is planned").after(minutes(1)).then(take())
+
+
+def test_an_attempt_that_is_refused_and_then_parked_was_not_done() -> None:
+    """Its handler was called again, in vain, because its acknowledgement was lost."""
+    case = patient().when(refused())
+    park(case, next(iter(case.instance.commands)), unread=True)
+    case.then_ignored("the next one is planned").then_running().after(minutes(1)).then(take())
 
 
 def test_an_undo_is_tried_again_and_then_reported() -> None:

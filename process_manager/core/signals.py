@@ -1,9 +1,9 @@
 """Messages of the library itself that reach instances through the log."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import orjson
 
@@ -17,6 +17,7 @@ TIME_PASSED = "pm.time-passed"
 class DeadlinePassed:
     """A deadline of an instance was due. Appended at `no_stream` to `stream`, so that it is written once."""
 
+    version: ClassVar[int] = 1
     instance: str  # its stream
     name: str
     generation: int
@@ -37,6 +38,7 @@ class CommandParked:
     """A command's handler has given up: this attempt gets no answer. `unread` when no handler could be called at all, or the call
     ended its workers; the same command would fare no better, so there is no further attempt."""
 
+    version: ClassVar[int] = 2  # 1 had no `unread`
     instance: str
     command_id: str
     reason: str
@@ -58,6 +60,7 @@ Action = Literal["retry", "skip", "cancel", "suspend", "resume", "compensate", "
 class OperatorAction:
     """What somebody does to an instance by hand. Appended at `no_stream` to `stream`: one request is one action."""
 
+    version: ClassVar[int] = 1
     instance: str  # its stream
     request: str
     action: Action
@@ -91,12 +94,12 @@ def _in_utc(text: str) -> datetime:
         raise ValueError(f"{text} is beyond all calendars") from error
 
 
-ADDRESSED: Mapping[str, Callable[[bytes], DeadlinePassed | CommandParked | OperatorAction]] = {
-    DEADLINE_PASSED: DeadlinePassed.read,
-    COMMAND_PARKED: CommandParked.read,
-    OPERATOR_ACTION: OperatorAction.read,
+ADDRESSED: Mapping[str, type[DeadlinePassed] | type[CommandParked] | type[OperatorAction]] = {
+    DEADLINE_PASSED: DeadlinePassed,
+    COMMAND_PARKED: CommandParked,
+    OPERATOR_ACTION: OperatorAction,
 }
-"""The signals that name the instance that they are for, and how they are read."""
+"""The signals that name the instance that they are for; `version` is the one that is written, and the newest that is read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ def ask(store: EventStore, actions: Iterable[OperatorAction]) -> Iterator[Asked]
 
 def _block(store: EventStore, action: OperatorAction, now: datetime) -> Block:
     data = dumps(action)
-    metadata = dumps({"$correlationId": current(store, action.instance).correlation, "time": now, "version": 1})
+    metadata = dumps({"$correlationId": current(store, action.instance).correlation, "time": now, "version": action.version})
     record = new_record(action.stream, action.request, "", OPERATOR_ACTION, data, metadata)
     return Block(action.stream, [record], StreamState.NO_STREAM)
 

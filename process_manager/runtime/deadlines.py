@@ -138,7 +138,7 @@ class DeadlineRunner:
                 "$correlationId": pending.correlation,
                 "$causationId": pending.cause,
                 "time": self._clock.now(pending.due),
-                "version": 1,
+                "version": passed.version,
             }
         )
         record = new_record(passed.stream, pending.cause, "", DEADLINE_PASSED, data, metadata)

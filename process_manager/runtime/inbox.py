@@ -316,7 +316,7 @@ class Inbox:
                 "$correlationId": metadata.get("$correlationId") or record.id,
                 "$causationId": record.id,
                 "time": self._clock.now(readable_time(record)),
-                "version": 1,
+                "version": parked.version,
             }
         )
         signal = new_record(parked.stream, parked.command_id, "", COMMAND_PARKED, data, raw)

@@ -120,10 +120,11 @@ class Router:
         return handled is not None and handled.starts is not None and not handled.starts.mark.again
 
     def _addressed(self, taken: Input) -> list[Target]:
-        if taken.version > 1:
-            raise NewerFact(taken.type, taken.version, 1)
+        signal = ADDRESSED[taken.type]
+        if taken.version > signal.version:
+            raise NewerFact(taken.type, taken.version, signal.version)
         try:
-            process, _, key = ADDRESSED[taken.type](taken.data).instance.partition("-")
+            process, _, key = signal.read(taken.data).instance.partition("-")
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise UndecodableMessage(taken.type, f"{type(error).__name__}: {error}") from error
         return [Target(self._definitions[process], key)] if process in self._definitions else []

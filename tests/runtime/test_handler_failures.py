@@ -70,6 +70,19 @@ def test_a_command_that_fails_too_often_is_parked_and_its_instance_is_told(desk:
     assert desk.counters.parked == 1
 
 
+def test_a_parked_command_is_told_in_a_version_that_workers_without_unread_leave_to_others(desk: Desk) -> None:
+    runner = desk.runner(breaking(Trouble()))
+    id_ = desk.send(Break(box="1"), instance="process-7")
+    for _ in range(3):
+        runner.step()
+        desk.now += 60
+
+    (signal,) = desk.records(f"pm.parked-{id_}")
+    assert orjson.loads(signal.metadata)["version"] == 2
+    first = orjson.dumps({"instance": "process-7", "command_id": id_, "reason": "no"})
+    assert not CommandParked.read(first).unread
+
+
 def test_each_attempt_that_fails_is_logged_and_the_same_trace_once(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     trouble = Trouble()
     runner = desk.runner(breaking(trouble))

@@ -30,7 +30,7 @@ def classify(definition: Definition, instance: Instance, taken: Input) -> Verdic
     """The answer for a domain event."""
     handled = definition.handled.get(taken.type)
     asked = _asked(instance, taken)
-    if asked is not None and asked.step not in definition.steps and asked.status != "done":
+    if asked is not None and _missed(definition, asked) and asked.status != "done":
         return Verdict("fail", reason=f"it answers {asked.step}, a step that the class has no more: put it back and retry")
     if handled is None:
         return Verdict("ignore", reason="this version of the definition has no use for it")
@@ -85,9 +85,14 @@ def _answer_to_the_missing(definition: Definition, instance: Instance, taken: In
     if kept is not None and kept.until is not None:
         return None
     for run in instance.runs.values():
-        if run.is_open and run.fate != "ignore" and run.life == instance.life and run.step not in definition.steps:
+        if run.is_open and run.life == instance.life and _missed(definition, run):
             return Verdict("fail", reason=f"it may answer {run.step}, a step that the class has no more: put it back and retry")
     return None
+
+
+def _missed(definition: Definition, run: Run) -> bool:
+    """Whether the class has lost the step of a run whose answer something may follow from."""
+    return run.step not in definition.steps and run.fate != "ignore"
 
 
 def _asked(instance: Instance, taken: Input) -> Run | None:

@@ -120,6 +120,12 @@ def test_an_ended_process_whose_step_is_gone_takes_no_notice() -> None:
     case.then_cancelled()
 
 
+def test_a_late_answer_to_a_step_that_is_gone_suspends_no_process_that_needs_it_no_more() -> None:
+    case = asked().operator("cancel").deployed(Renamed)
+    late = unsolicited(PAID, causation=next(iter(case.instance.commands)))
+    case.when(late).then_ignored("no answer to the step ask").then_cancelled()
+
+
 def test_the_deadline_of_a_step_that_is_gone_suspends_no_process_that_needs_it_no_more() -> None:
     asked().operator("cancel").deployed(Renamed).after(days(3)).then_cancelled()
 

@@ -1,8 +1,10 @@
 """What follows what in a log, counted and timed; and how that is drawn."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from process_manager.core.diagram import html, quoted
+from process_manager.core.readable import span
 
 START, END = "(start)", "(end)"
 """Stand before the first message of a case, and behind the last one."""
@@ -75,12 +77,4 @@ def _borders(flow: Flow) -> list[str]:
 
 
 def _label(follows: Follows) -> str:
-    return f"{follows.count:,}" + ("" if follows.median is None else f", {span(follows.median)}")
-
-
-def span(seconds: float) -> str:
-    """A length of time in the largest unit of which there is one, to two digits or so."""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if abs(seconds) >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds:.3g} s"
+    return f"{follows.count:,}" + ("" if follows.median is None else f", {span(timedelta(seconds=follows.median))}")

@@ -11,7 +11,6 @@ import orjson
 import pytest
 
 from process_manager.adapters.sqlite import SqliteStore
-from process_manager.core.flow import span
 from process_manager.core.identity import derive
 from process_manager.core.records import NewRecord
 from process_manager.ports import Block, StreamState
@@ -120,8 +119,3 @@ def test_commands_of_a_process_manager_are_told_from_events(pm: Pm, recorded: Pa
     assert "orders.order-placed" not in commands
     assert not any(each["type"].startswith("pm.") for each in found["types"])
     assert follows(pm, "--min-count", "40")["payments.card-charged", "shipping.ship-order"] > 40
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(0, "0 s"), (90, "1.5 min"), (7200, "2 h"), (5_184_000, "60 d")])
-def test_spans_are_written_for_people(seconds: float, text: str) -> None:
-    assert span(seconds) == text

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from process_manager.interfaces import readable
+from process_manager.core import readable
 from process_manager.interfaces.cli import output
 from process_manager.interfaces.cli.errors import CliError, say
 from process_manager.interfaces.cli.instances import STATUSES

@@ -7,7 +7,7 @@ from typing import Any
 import vl_convert
 from markupsafe import Markup
 
-from process_manager.interfaces import readable
+from process_manager.core import readable
 from projections.reports.durations import Duration
 from projections.reports.timeline import Period
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import graphlay
 
-from process_manager.interfaces import readable
+from process_manager.core import readable
 from process_manager.interfaces.html_report.colors import color
 from projections.reports.flow import START, Follows
 

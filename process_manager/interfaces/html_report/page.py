@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from process_manager.interfaces import readable
+from process_manager.core import readable
 from process_manager.interfaces.html_report.colors import color
 from process_manager.interfaces.html_report.sections import KINDS, Rows, Section, section
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from process_manager.interfaces import readable
+from process_manager.core import readable
 from process_manager.interfaces.html_report import charts
 from process_manager.interfaces.html_report.colors import color
 from process_manager.interfaces.html_report.diagram import SHARE, Diagram, diagram

@@ -11,7 +11,6 @@ messages of one BatchAppend call; and the time from an event to its command is t
 import argparse
 import shutil
 import socket
-import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -19,10 +18,8 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from decimal import Decimal
-from itertools import count as counter
 from pathlib import Path
-from threading import BoundedSemaphore, Thread
-from typing import Any
+from threading import Thread
 from uuid import uuid4
 
 import orjson
@@ -44,9 +41,8 @@ from process_manager.interfaces.drifting import Drift
 from process_manager.ports import Block, EventStore, Filter, StreamState
 from process_manager.runtime.wiring import build_worker
 from process_manager.runtime.worker import Worker
+from scripts.raw_limits import BATCH, raw_appends, raw_limit
 
-BATCH = 512
-WINDOW = 128  # unanswered appends of the raw limit
 SAMPLES = 100  # of the time from an event to its command
 
 
@@ -138,35 +134,6 @@ def timed(store: EventStore, worker: Worker, placed: list[Block], after: int, ru
     ended = sum(run in record.stream for record in store.read_all(after=after, where=Filter(types=frozenset({"pm.ended"}))))
     if ended != len(placed):
         raise SystemExit(f"{ended} of {len(placed)} orders ended")
-    return seconds
-
-
-def raw_limit(folder: Path, source: Path, units: int) -> float:
-    """Seconds to insert the rows of a finished run, which were `units` appends, into empty tables of the same shape.
-
-    As in the run, `BATCH` appends are one transaction.
-    """
-    rows_of = sqlite3.connect(source)
-    tables = ("streams", "messages")
-    schema = [sql for sql, table in rows_of.execute("select sql, tbl_name from sqlite_master where sql is not null") if table in tables]
-    prepared = {table: rows_of.execute(f"select * from {table}").fetchall() for table in tables}  # noqa: S608  our own names
-    rows_of.close()
-    target = sqlite3.connect(folder / "raw.db", isolation_level=None)
-    target.execute("pragma journal_mode = wal")
-    target.execute("pragma synchronous = full")
-    for sql in schema:
-        target.execute(sql)
-    transactions = -(-units // BATCH)
-    start = time.perf_counter()
-    for number in range(transactions):
-        target.execute("begin immediate")
-        for table, rows in prepared.items():
-            part = rows[number * len(rows) // transactions : (number + 1) * len(rows) // transactions]
-            if part:
-                target.executemany(f"insert into {table} values ({', '.join('?' * len(part[0]))})", part)  # noqa: S608  our own names
-        target.execute("commit")
-    seconds = time.perf_counter() - start
-    target.close()
     return seconds
 
 
@@ -276,35 +243,6 @@ def event_to_command(store: EventStore, worker: Worker, placed: list[Block]) -> 
     worker.stop()
     working.join()
     commands.close()
-
-
-def raw_appends(url: str, count: int) -> float:
-    """Appends a second of two records of 350 bytes, each to a stream of its own, as messages of one BatchAppend call."""
-    from process_manager.adapters.esdb.address import read_server  # noqa: PLC0415  the esdb extra may be absent
-    from process_manager.adapters.esdb.client import connect  # noqa: PLC0415
-    from process_manager.adapters.esdb.records import append_request  # noqa: PLC0415
-
-    def block(number: int) -> Block:
-        records = [NewRecord(str(uuid4()), "bench.raw", b'{"a":"%s"}' % (b"x" * 200), b'{"b":"%s"}' % (b"x" * 130)) for _ in range(2)]
-        return Block(f"raw-{uuid4().hex}-{number}", records, StreamState.NO_STREAM)
-
-    prepared = [append_request(block(number), str(uuid4())) for number in range(count)]
-    window, client = BoundedSemaphore(WINDOW), connect(read_server(url), "bench")
-
-    def requests() -> Iterator[Any]:
-        for request in prepared:
-            window.acquire()
-            yield request
-
-    start = time.perf_counter()
-    with closing(client):
-        for number, answer in zip(counter(1), client.batch_append(requests()), strict=False):
-            if not answer.HasField("success"):
-                raise SystemExit(f"a raw append was refused: {answer.error}")
-            window.release()
-            if number == count:
-                break
-        return count / (time.perf_counter() - start)
 
 
 @contextmanager

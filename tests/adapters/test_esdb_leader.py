@@ -86,6 +86,14 @@ def test_everything_goes_to_the_leader(follower: Follower) -> None:
     assert len(follower.refused) >= 4  # the queries, the appends, the member and the subscription each have a connection
 
 
+def test_a_node_that_leads_no_more_does_not_say_that_there_are_no_groups(follower: Follower) -> None:
+    name = unique("group")
+    with closing(EsdbStore(f"esdb://127.0.0.1:{follower.port},127.0.0.1:{follower.port}?tls=false")) as store:
+        store.create_group(name, where=only(unique("test.Happened")))
+        store._reading._client.reconnect(f"127.0.0.1:{follower.port}")
+        assert store.group_names() == [name]
+
+
 def test_who_names_one_node_is_told_to_name_more(follower: Follower) -> None:
     with pytest.raises(StoreUnavailable, match=r"not the leader.*esdb\+discover"):
         EsdbStore(f"esdb://127.0.0.1:{follower.port}?tls=false", patience=0.3)

@@ -5,7 +5,7 @@
 - `_construct_esdb_connection`, `_construct_cluster_members`, `_discover_preferred_node` and `_targets`: gossip goes on naming a leader that
   has died, which esdbclient takes for one, and it asks the same node first each time, though that may be the one which is cut off;
 - `streams._stub` and `persistent_subscriptions._stub` with the headers and credentials of a call: BatchAppend as one long-lived call,
-  a group's Read without a thread that batches acks by a clock, GetInfo with the connections it tells, reads with a window of our own;
+  a group's Read without a thread that batches acks by a clock, GetInfo with the connections it tells, List, reads with a window of our own;
 - `_get_next_read_resp` of a read: what the server sends as it is, for a quarter of the CPU time of esdbclient's own events.
 """
 
@@ -144,6 +144,14 @@ class Client(EventStoreDBClient):
         request = persistent_pb2.GetInfoReq(options=options)
         answer = service._stub.GetInfo(request, timeout=QUERY_DEADLINE, metadata=metadata, credentials=self._call_credentials)
         return answer.subscription_info
+
+    def group_names(self) -> list[str]:
+        """The groups on $all. esdbclient's own list is empty where a node says that it is not the leader."""
+        service = self.persistent_subscriptions
+        request = persistent_pb2.ListReq(options=persistent_pb2.ListReq.Options(list_all_subscriptions=shared_pb2.Empty()))
+        metadata = service._metadata(self._call_metadata, requires_leader=True)
+        answer = service._stub.List(request, timeout=QUERY_DEADLINE, metadata=metadata, credentials=self._call_credentials)
+        return [it.group_name for it in answer.subscriptions if it.event_source == "$all"]
 
     def close(self) -> None:
         self._ended = True

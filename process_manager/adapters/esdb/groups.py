@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-from process_manager.adapters.esdb.client import LOOKED_AT, QUERY_DEADLINE
+from process_manager.adapters.esdb.client import LOOKED_AT
 from process_manager.adapters.esdb.filtering import ServerFilter, passes, server_filter
 from process_manager.adapters.esdb.group_records import GroupRecord, GroupRecords
 from process_manager.adapters.esdb.parking import Parking, marker_of, stream_of
@@ -117,11 +117,10 @@ class Groups:
 
     def names(self) -> Sequence[str]:
         """Groups that are ours, by name; others on the same server have no record of ours."""
-        listed: Sequence[Any] = ()
-        with suppress(StreamNotFound):
-            listed = self._reading.ask(lambda it: it.list_subscriptions(timeout=QUERY_DEADLINE))
-        named = sorted(it.group_name for it in listed if it.event_source == "$all")
-        return [name for name in named if (record := self._records.find(name)) and not record.deleted]
+        listed: Sequence[str] = ()
+        with suppress(StreamNotFound):  # the server has none at all
+            listed = self._reading.ask(lambda it: it.group_names())
+        return [name for name in sorted(listed) if (record := self._records.find(name)) and not record.deleted]
 
     def info(self, name: str) -> GroupInfo:
         group = self._records.get(name)

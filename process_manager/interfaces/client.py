@@ -27,7 +27,8 @@ NO_METADATA: Mapping[str, str] = MappingProxyType({})
 
 
 class Client:
-    """An open store, for a web service or a script; workers run the processes. Any thread may use it. Close it, or use `with`."""
+    """An open store, for a web service or a script; workers run the processes. Any thread may use it, and no process that was forked
+    since: open one there. Its calls wait for the store. Close it, or use `with`."""
 
     def __init__(self, store: str) -> None:
         """Open the store at an address such as `pm --store` takes.
@@ -42,7 +43,7 @@ class Client:
             raise
 
     def publish(self, stream: str, *events: Event, request: str = "", metadata: Mapping[str, str] = NO_METADATA) -> None:
-        """Append events to a stream of your domain, as one append.
+        """Append events to a stream of your domain, as one append; as several, in their order, where they come to more than 1 MiB.
 
         With your own id of the `request`, the same request published again, after an error or by a second process, changes nothing.
         The stream's records are read for that: keep a stream for each order or claim, not one for all. `metadata` may name the

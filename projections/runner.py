@@ -194,15 +194,18 @@ class Runner:
             raise first
 
     def _swapped(self, follower: Follower) -> bool:
-        """Take the place of the live tables, unless these have moved further on in the meantime."""
-        log = first_id(self._store)
+        """Take the place of the live tables, unless these have moved further on in the meantime.
+
+        Those that are beyond the log's end were made before it was put back to an earlier one.
+        """
+        log, last = first_id(self._store), self._store.last_position()
         with self._views.begin_alone() as connection:
             follower.lock(connection)
             database.hold(connection, follower.projections)
             live = database.places(connection)
             for each in follower.projections:
                 place = live.get(each.name)
-                if place is not None and place.log == log and place.version == each.version and place.position > follower.position:
+                if place is not None and (place.log, place.version) == (log, each.version) and follower.position < place.position <= last:
                     return False
             for each in follower.projections:
                 database.swap(connection, each)

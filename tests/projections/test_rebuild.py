@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from threading import Event, Thread
 
@@ -12,8 +13,9 @@ from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, event
 
 from process_manager.adapters.memory import MemoryStore
 from process_manager.core.facts import Ended, Started
-from process_manager.core.records import Record
+from process_manager.core.records import NewRecord, Record
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
+from process_manager.ports import Block, StreamState
 from process_manager.testing.scenario import scenario
 from projections import Message, Projection, Rows, reads, views as database
 from projections.errors import Overtaken, ProjectionError, ProjectionFailed
@@ -216,6 +218,17 @@ def test_who_waits_builds_itself_when_the_other_has_died(orders: MemoryStore, vi
     Runner(orders, views, SHIPPED, batch=300, progress=begin_and_die).run(until_idle=True)
     assert begun
     assert {place.position for place in views.places().values()} == {orders.last_position()}
+
+
+def test_a_rebuild_from_a_log_that_was_put_back_takes_the_place_of_the_live_tables(orders: MemoryStore, views: Views) -> None:
+    """As from a backup: it begins as before, and the live tables hold what it does not have."""
+    Runner(orders, views, [Instances()]).run(until_idle=True)
+    earlier = MemoryStore()
+    for record in islice(orders.read_all(), 200):
+        new = NewRecord(record.id, record.type, record.data, record.metadata)
+        earlier.append(Block(record.stream, [new], StreamState.ANY))
+    Runner(earlier, views, [Instances()]).rebuild([Instances()])
+    assert views.places()["instances"].position == earlier.last_position() < orders.last_position()
 
 
 def test_slow_builders_do_not_begin_in_turn_for_ever(orders: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,7 +122,7 @@ def _answer_to(handled: Handled, run: Run) -> Verdict:
     done = any(step.name == run.step for step in handled.done)
     if not done and not any(step.name == run.step for step in handled.failed):
         return Verdict("ignore", reason=f"it is no answer to the step {run.step}")
-    if run.status == "done" or (run.status == "failed" and not done):
+    if run.status == "done" or (run.outcome is not None and not done):
         return Verdict("ignore", reason=f"the step {run.step} was answered before")
     return Verdict("done" if done else "failed", run=run)
 

@@ -95,6 +95,19 @@ def an_attempt_after_a_refusal_is_a_new_operation(recorded: Facts) -> Iterator[s
             yield f"attempt {fact.attempt} of {fact.step} at revision {record.revision} is of the wrong operation"
 
 
+def an_attempt_fails_once(recorded: Facts) -> Iterator[str]:
+    """By a refusal, or by no answer, after which the refusal may come late."""
+    unanswered: set[tuple[str, int]] = set()
+    refused: set[tuple[str, int]] = set()
+    for fact, record in recorded:
+        if not isinstance(fact, facts.StepFailed | facts.StepOverdue):
+            continue
+        attempt = (fact.operation, fact.attempt)
+        if attempt in refused or (attempt in unanswered and isinstance(fact, facts.StepOverdue)):
+            yield f"attempt {fact.attempt} of {fact.step} ({fact.operation}) fails once more at revision {record.revision}"
+        (refused if isinstance(fact, facts.StepFailed) else unanswered).add(attempt)
+
+
 def a_life_ends_once(recorded: Facts) -> Iterator[str]:
     """Only a new life, or a compensation that had failed, leads to another end."""
     ended = False
@@ -212,15 +225,20 @@ class _Todo:
 
 
 def outstanding_is_started_minus_answered(recorded: Facts, instance: Instance) -> Iterator[str]:
-    """What is open in the state is what was started and not answered in the log, counted without the fold."""
+    """What this life has open in the state is what it started and was not answered in the log, counted without the fold. An undo that
+    an earlier life has asked for may be tried again in this one."""
     outstanding: set[str] = set()
+    started: set[str] = set()
+    earlier: set[str] = set()
     for fact, _ in recorded:
         match fact:
             case facts.Started():
                 outstanding.clear()
-            case facts.StepStarted():
+                earlier |= started
+            case facts.StepStarted() if (operation := fact.operation or fact.id) not in earlier:
                 outstanding.discard(fact.replaces)
-                outstanding.add(fact.operation or fact.id)
+                outstanding.add(operation)
+                started.add(operation)
             case facts.AttemptEnded():
                 outstanding.discard(fact.operation)
             case _:
@@ -246,6 +264,7 @@ STREAM: list[Callable[[Facts], Iterator[str]]] = [
     every_record_has_its_receipt,
     no_command_is_given_twice,
     an_attempt_after_a_refusal_is_a_new_operation,
+    an_attempt_fails_once,
     a_life_ends_once,
     a_later_life_takes_nothing_from_before_it,
     no_step_starts_after_the_end,

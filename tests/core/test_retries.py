@@ -5,10 +5,10 @@ from collections.abc import Callable
 import orjson
 import pytest
 
-from process_manager import Compensate, Complete, Effects, ProcessManager, Retry, Step, hours, minutes, on, overdue, starts, undo
+from process_manager import Compensate, Complete, Effects, ProcessManager, Retry, Step, hours, minutes, on, overdue, seconds, starts, undo
 from process_manager.core import facts
 from process_manager.core.deadlines import pending
-from process_manager.testing.scenario import Scenario, answer, scenario
+from process_manager.testing.scenario import START, Scenario, answer, scenario
 from tests.core.samples import (
     CLOSED,
     Began,
@@ -152,6 +152,11 @@ def test_a_parked_earlier_attempt_does_not_end_the_newer_one() -> None:
     case.after(hours(1)).after(minutes(1)).then(take())
     park(case, first)
     case.then_running().when(taken()).then_completed()
+
+
+def test_a_refusal_that_comes_twice_does_not_begin_the_wait_again() -> None:
+    case = patient().when(refused()).at(START + seconds(30)).when(refused()).then_ignored("answered before")
+    case.at(START + minutes(1)).then(take())
 
 
 def test_an_attempt_that_is_overdue_and_then_parked_has_one_outcome() -> None:

@@ -11,7 +11,7 @@ from process_manager.examples.order_fulfilment import messages as m
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.testing.invariants import broken_promises
 from process_manager.testing.scenario import scenario, unsolicited
-from tests.core.samples import Noticed, Stuck, began, take, taken
+from tests.core.samples import PAID as PAID_FOR, Noticed, Stuck, began, give_back, take, taken
 from tests.proof.errand import Errand
 
 PLACED = m.OrderPlaced(order_id="1", lines=(m.Line(sku="a", quantity=1),), total=Decimal(50), card="c")
@@ -54,6 +54,7 @@ BROKEN: dict[str, Callable[[], list[Record]]] = {
     "an_attempt_after_a_refusal_is_a_new_operation": lambda: [
         record._replace(metadata=record.metadata.replace(b'"operation":"', b'"replaces":"')) for record in TRIED_AGAIN
     ],
+    "an_attempt_fails_once": lambda: again(UNDONE, "pm.step-failed"),
     "a_later_life_takes_nothing_from_before_it": lambda: again(UNDONE, "pm.started"),
     "a_life_ends_once": lambda: again(UNDONE, "pm.ended"),
     "no_step_starts_after_the_end": lambda: again(UNDONE, "payments.charge-card"),
@@ -95,4 +96,17 @@ def test_a_start_that_was_kept_until_an_operator_skipped_a_failed_undo_begins_th
     case.given(unsolicited(began("b"))).operator("skip").then(take("b")).then_running()
 
     assert case.instance.life == 2
+    assert broken_promises(Errand.definition, "1", case.records) == []
+
+
+def test_an_undo_of_an_earlier_life_that_is_tried_again_in_the_next_one_is_not_of_that_life() -> None:
+    case = (
+        scenario(Errand)
+        .given(began("a", "b"), taken("a"), Noticed(id="1"), PAID_FOR)
+        .then_completed()
+        .when(taken("b"))
+        .then(give_back("b"))
+    )
+    case.given(began("c")).after(timedelta(hours=1)).then(give_back("b"))
+
     assert broken_promises(Errand.definition, "1", case.records) == []

@@ -13,7 +13,6 @@
 
 import os
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote
 
@@ -85,8 +84,11 @@ class Client(EventStoreDBClient):
     def _discover_preferred_node(self) -> ESDBConnection:
         """Every node of the URL may be the first to answer: one that is cut off knows of no leader, or of an old one."""
         for _ in self.connection_spec.targets[1:]:
-            with suppress(DiscoveryFailed):
+            try:
                 return self._discover()
+            except DiscoveryFailed as failed:
+                if not isinstance(translate(failed), StoreUnavailable):
+                    raise
         return self._discover()
 
     def _discover(self) -> ESDBConnection:

@@ -119,9 +119,6 @@ class Reading:
 
         return self.ask(newest, patience=patience)
 
-    def close(self) -> None:
-        self._client.close()
-
 
 def _found(message: Any) -> Found | None:
     return found(message.event) if message.HasField("event") else None

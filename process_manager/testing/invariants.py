@@ -179,7 +179,7 @@ class _Todo:
         self._steps: dict[str, str] = {}  # by operation of this life, of those that have an undo
         self._out: set[str] = set()  # those of them that wait for an answer
         self._answered: dict[str, int] = {}  # operations that were done, or may have been, and are not undone
-        self._undos: dict[str, str] = {}  # operation of an undo -> what it undoes
+        self._undos: dict[str, tuple[str, int]] = {}  # operation of an undo -> what it undoes, and where it was asked for
         self._open: set[str] = set()  # undos without an answer
 
     def before(self, target: str) -> str:
@@ -187,7 +187,7 @@ class _Todo:
         if not self._compensating or target not in self._answered:
             return ""
         last = self._steps[max(self._answered, key=self._answered.__getitem__)]
-        first = {last} | {self._steps.get(self._undos[undo], last) for undo in self._open}
+        first = {last} | {self._steps.get(self._undos[undo][0], last) for undo in self._open}
         return " and ".join(sorted((first - {self._steps[target]}) | {self._steps[each] for each in self._out}))
 
     def take(self, fact: Fact, number: int) -> None:
@@ -197,31 +197,34 @@ class _Todo:
             case facts.CompensationStarted() | facts.Ended() | facts.CompensationFailed():
                 self._compensating = isinstance(fact, facts.CompensationStarted)
             case facts.StepStarted():
-                self._start(fact, fact.operation or fact.id)
+                self._start(fact, fact.operation or fact.id, number)
             case facts.NothingToUndo() | facts.UndoSkipped():
                 self._answered.pop(fact.operation, None)
             case facts.StepFailed(retrying=True) | facts.StepOverdue(retrying=True):
                 self._out.discard(fact.operation)
             case facts.AttemptEnded():
-                self._answer(fact.operation, number, refused=isinstance(fact, facts.StepFailed))
+                self._answer(fact, number)
             case _:
                 pass
 
-    def _start(self, fact: facts.StepStarted, operation: str) -> None:
+    def _start(self, fact: facts.StepStarted, operation: str, number: int) -> None:
         if fact.undoes:
-            self._undos[operation] = fact.undoes
+            self._undos.setdefault(operation, (fact.undoes, number))
             self._open = self._open - {fact.replaces} | {operation}
         elif fact.undoable:
             self._steps[operation] = fact.step
             self._out.add(operation)
 
-    def _answer(self, operation: str, number: int, *, refused: bool) -> None:
-        """An undo that was given up is to be undone no more, until somebody asks for it again."""
-        self._open.discard(operation)
-        self._out.discard(operation)
-        self._answered.pop(self._undos.get(operation, ""), None)
-        if operation in self._steps and not refused:
-            self._answered[operation] = number
+    def _answer(self, fact: facts.AttemptEnded, number: int) -> None:
+        """What an undo has given up is to be undone no more, until somebody asks for it again; what it has done is, where it was done
+        once more after it was asked for."""
+        self._open.discard(fact.operation)
+        self._out.discard(fact.operation)
+        target, asked = self._undos.get(fact.operation, ("", number))
+        if self._answered.get(target, number) < asked or not isinstance(fact, facts.StepCompleted):
+            self._answered.pop(target, None)
+        if fact.operation in self._steps and not isinstance(fact, facts.StepFailed):
+            self._answered[fact.operation] = number
 
 
 def outstanding_is_started_minus_answered(recorded: Facts, instance: Instance) -> Iterator[str]:

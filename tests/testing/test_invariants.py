@@ -6,12 +6,34 @@ from decimal import Decimal
 
 import pytest
 
+from process_manager import CONTINUE, FOREVER, Compensate, Effects, ProcessManager, Step, hours, n_of, on, starts, undo
 from process_manager.core.records import Record
 from process_manager.examples.order_fulfilment import messages as m
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.testing.invariants import broken_promises
 from process_manager.testing.scenario import scenario, unsolicited
-from tests.core.samples import PAID as PAID_FOR, Noticed, Stuck, began, give_back, take, taken
+from tests.core.samples import (
+    CLOSED,
+    PAID as PAID_FOR,
+    Began,
+    Closed,
+    GiveBack,
+    GivenBack,
+    Noticed,
+    Paid,
+    Pay,
+    Refund,
+    Refunded,
+    Stuck,
+    Take,
+    Taken,
+    began,
+    by_item,
+    give_back,
+    given_back,
+    take,
+    taken,
+)
 from tests.proof.errand import Errand
 
 PLACED = m.OrderPlaced(order_id="1", lines=(m.Line(sku="a", quantity=1),), total=Decimal(50), card="c")
@@ -110,3 +132,39 @@ def test_an_undo_of_an_earlier_life_that_is_tried_again_in_the_next_one_is_not_o
     case.given(began("c")).after(timedelta(hours=1)).then(give_back("b"))
 
     assert broken_promises(Errand.definition, "1", case.records) == []
+
+
+class Spare(ProcessManager, key="id"):
+    """Takes what comes first of several, and pays for it."""
+
+    taking = Step(Take, each=by_item, done=Taken, within=hours(1), then=CONTINUE, otherwise=CONTINUE)
+    giving_back = Step(GiveBack, each=by_item, done=GivenBack, within=FOREVER, needs_undo=False)
+    paying = Step(Pay, done=Paid, within=FOREVER, then=CONTINUE)
+    refunding = Step(Refund, done=Refunded, within=FOREVER, needs_undo=False)
+
+    @starts
+    def begin(self, event: Began) -> Effects[Take]:
+        yield from (Take(id=event.id, item=item) for item in event.items)
+
+    @on(n_of(1, taking))
+    def enough(self) -> Effects[Pay]:
+        yield Pay(id=self.key)
+
+    @on
+    def closed(self, _: Closed) -> Effects[Compensate]:
+        yield Compensate("closed")
+
+    @undo(taking)
+    def give_back(self, c: Take) -> Effects[GiveBack]:
+        yield GiveBack(id=c.id, item=c.item)
+
+    @undo(paying)
+    def refund(self, c: Pay) -> Effects[Refund]:
+        yield Refund(id=c.id)
+
+
+def test_an_undo_that_was_asked_for_before_a_late_success_does_not_undo_it() -> None:
+    case = scenario(Spare).given(began("a", "b"), taken("a")).after(hours(1)).then(give_back("b")).given(PAID_FOR, CLOSED, taken("b"))
+    case.when(given_back("b")).then(give_back("a"), give_back("b"))
+
+    assert broken_promises(Spare.definition, "1", case.records) == []

@@ -8,7 +8,7 @@ from contextlib import suppress
 from process_manager.core import facts
 from process_manager.core.definition import Definition
 from process_manager.core.records import Record
-from process_manager.errors import MessageError, StoreError
+from process_manager.errors import MessageError, StoreError, StreamDeleted
 from process_manager.ports import BEFORE_ALL, EventStore, Filter, Subscription
 from process_manager.runtime.instances import load
 
@@ -67,7 +67,7 @@ class Standstill:
     def _look(self, stream: str) -> None:
         process, _, key = stream.partition("-")
         self._known.pop(stream, None)
-        with suppress(MessageError):  # a newer version's
+        with suppress(MessageError, StreamDeleted):  # a newer version's, or one that is gone
             instance = load(self._store, self._definitions[process], key)
             status = "suspended" if instance.suspended else instance.status
             if status in STATUSES:

@@ -14,13 +14,16 @@ from typing import Any
 import pytest
 
 from process_manager import App
+from process_manager.core.definition import Definition
+from process_manager.core.instance import Instance
 from process_manager.core.signals import Action, OperatorAction
-from process_manager.errors import StoreUnavailable
+from process_manager.errors import StoreUnavailable, StreamDeleted
 from process_manager.examples.order_fulfilment import app
 from process_manager.interfaces import bootstrap, operating
 from process_manager.interfaces.instances import scan
 from process_manager.interfaces.metrics import SILENCE, health, serve_metrics
 from process_manager.ports import EventStore
+from process_manager.runtime.instances import load
 from process_manager.runtime.worker import Worker
 from tests.core.processes import Paying
 from tests.core.samples import Began
@@ -110,6 +113,27 @@ def test_instances_that_wait_for_an_operator_are_counted_until_they_go_on(store:
         act("suspend", "2")
         assert standing(port) == {"suspended": 2, "compensation_failed": 0}
         act("cancel", "1")
+        assert standing(port) == {"suspended": 1, "compensation_failed": 0}
+
+
+def test_an_instance_whose_stream_was_deleted_hides_no_figures(store: EventStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As somebody with the right to do so may do on a server."""
+    suspend = [OperatorAction(f"paying-{key}", key, "suspend", "ada", "because") for key in "12"]
+
+    def loaded(store: EventStore, definition: Definition, key: str) -> Instance:
+        if key == "1":
+            raise StreamDeleted("paying-1")
+        return load(store, definition, key)
+
+    monkeypatch.setattr("process_manager.interfaces.standstill.load", loaded)
+    idle = App("idle", processes=[Paying])
+    paying = bootstrap.build(idle, f"sqlite:///{tmp_path}/a.db", store)
+    with closing(paying), serve_metrics(paying, store, idle.definitions, 0) as port:
+        for number in (1, 2):
+            put(store, number, Began(id=str(number)))
+        paying.run(until_idle=True)
+        list(operating.ask(store, suspend))
+        paying.run(until_idle=True)
         assert standing(port) == {"suspended": 1, "compensation_failed": 0}
 
 

@@ -121,23 +121,28 @@ def a_life_ends_once(recorded: Facts) -> Iterator[str]:
 
 
 def a_later_life_takes_nothing_from_before_it(recorded: Facts) -> Iterator[str]:
-    """What stands in the log before the input that ended a life neither begins nor moves the next one. Where an operator only let it go
-    on to its end, that is the newest input before."""
-    positions: dict[str, int] = {}
-    ended = before = moved = -1
+    """What stands in the log before the newest input that a life has gone on by neither begins nor moves the next one."""
+    ended = before = newest = -1
     for fact, record in recorded:
-        if isinstance(fact, facts.OperatorActed) and fact.action not in {"cancel", "compensate"}:
-            positions[fact.input.id] = moved
-        elif isinstance(fact, Receipt):
-            positions[fact.input.id] = fact.input.position
-            if not isinstance(fact, facts.InputKept | facts.InputIgnored | facts.Suspended):
-                moved = max(moved, fact.input.position)
+        if isinstance(fact, Receipt) and _goes_on_by(fact):
+            newest = max(newest, fact.input.position)
         if isinstance(fact, facts.Ended):
-            ended = positions.get(orjson.loads(record.metadata)["$causationId"], -1)
+            ended = newest
         elif isinstance(fact, facts.Started):
             before = ended
         if isinstance(fact, facts.Started | facts.EventTaken) and fact.input.position <= before:
             yield f"{fact.input.type} {fact.input.id} is from before this life, at revision {record.revision}"
+
+
+def _goes_on_by(fact: Receipt) -> bool:
+    """Not by what is put aside, nor by what only lets go on what had been."""
+    match fact:
+        case facts.InputKept() | facts.InputIgnored() | facts.Suspended() | facts.DeadlineReached(name="pm/kept"):
+            return False
+        case facts.OperatorActed(action=action):
+            return action in {"cancel", "compensate"}
+        case _:
+            return True
 
 
 def no_step_starts_after_the_end(recorded: Facts) -> Iterator[str]:

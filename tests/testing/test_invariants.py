@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from process_manager import CONTINUE, FOREVER, Compensate, Effects, ProcessManager, Step, hours, n_of, on, starts, undo
+from process_manager import CONTINUE, FOREVER, Compensate, Complete, Effects, ProcessManager, Step, hours, n_of, on, starts, undo
 from process_manager.core.records import Record
 from process_manager.examples.order_fulfilment import messages as m
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
@@ -132,6 +132,21 @@ def test_an_undo_of_an_earlier_life_that_is_tried_again_in_the_next_one_is_not_o
     case.given(began("c")).after(timedelta(hours=1)).then(give_back("b"))
 
     assert broken_promises(Errand.definition, "1", case.records) == []
+
+
+class Content(Errand, key="id", name="errand"):
+    """Ends as soon as anything is taken."""
+
+    @on(n_of(1, Errand.taking))
+    def content(self) -> Effects[Complete]:
+        yield Complete("content")
+
+
+def test_a_start_in_whose_turn_newer_code_ends_the_life_begins_the_next() -> None:
+    case = scenario(Errand).given(began("a", "c", need=2), taken("a")).then_running().deployed(Content).given(unsolicited(began("b")))
+
+    assert (case.instance.life, case.instance.status) == (2, "running")
+    assert broken_promises(Content.definition, "1", case.records) == []
 
 
 class Spare(ProcessManager, key="id"):

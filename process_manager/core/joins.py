@@ -4,24 +4,27 @@ from datetime import UTC, datetime
 
 from process_manager.core.definition import Definition, join_of
 from process_manager.core.instance import Instance, Run
+from process_manager.core.reactions import Reaction
 from process_manager.core.steps import Join
 
 
 def evaluate(definition: Definition, instance: Instance, join: Join, now: datetime) -> bool | None:
     """True: reached. False: it can no longer be. None: open.
 
-    Without any runs it is open until a reaction that announces the step has run, and holds from then on.
+    It is open while one of its steps has no run and may still get one.
     """
-    runs = [run for step in join.steps for run in instance.runs_of(step.name) if not run.undoes]
+    by_step = {step.name: [run for run in instance.runs_of(step.name) if not run.undoes] for step in join.steps}
+    runs = [run for each in by_step.values() for run in each]
     done = sum(run.status == "done" for run in runs)
     possible = done + sum(run.is_open for run in runs)
-    complete = announced(definition, instance, join)
+    to_come = any(not each and _may_start(definition, instance, step, frozenset()) for step, each in by_step.items())
+    complete = announced(definition, instance, join) and not to_come
     if join.count is None:
         if possible < len(runs):
             return False
         return True if complete and done == len(runs) else None
-    if not runs:
-        return True if complete else None
+    if not runs and not complete:
+        return None
     count = join.count if isinstance(join.count, int) else join.count(definition.cls(instance, now))
     if done >= count:
         return True
@@ -42,6 +45,34 @@ def surplus_at_end(definition: Definition, instance: Instance, run: Run) -> bool
 def holds(definition: Definition, instance: Instance, join: Join) -> bool:
     """Whether the condition of an `@on(after=...)` is met."""
     return evaluate(definition, instance, join, instance.taken_at or datetime.min.replace(tzinfo=UTC)) is True
+
+
+def _may_start(definition: Definition, instance: Instance, step: str, passed: frozenset[str]) -> bool:
+    """Whether a reaction that announces the step may still run; steps that were `passed` on the way here are being looked at."""
+    if step in passed:
+        return False
+    reactions = [definition.reaction(name) for name in definition.announcing.get(step, ())]
+    return any(_may_run(definition, instance, reaction, passed | {step}) for reaction in reactions)
+
+
+def _may_run(definition: Definition, instance: Instance, reaction: Reaction, passed: frozenset[str]) -> bool:
+    """A reaction to an answer runs again for each; one to an event that answers nothing is expected once."""
+
+    def answered(step: str) -> bool:
+        return any(run.is_open for run in instance.runs_of(step)) or _may_start(definition, instance, step, passed)
+
+    mark = reaction.mark
+    if mark.kind == "join":
+        steps = join_of(reaction).steps
+        return join_of(reaction).name not in instance.joins and any(instance.runs_of(each.name) or answered(each.name) for each in steps)
+    if mark.kind == "due":
+        return any(timer.due is not None and definition.due.get(name) is reaction for name, timer in instance.timers.items())
+    if mark.kind == "overdue":
+        return mark.step is not None and answered(mark.step.name)
+    if mark.kind != "on":
+        return False
+    steps_of = [(*handled.done, *handled.failed) for event in reaction.events if (handled := definition.handled.get(event.message_type))]
+    return any(any(answered(step.name) for step in steps) if steps else reaction.name not in instance.reactions for steps in steps_of)
 
 
 def announced(definition: Definition, instance: Instance, join: Join) -> bool:

@@ -130,17 +130,17 @@ class Join:
 
 
 def all_of(*steps: AnyStep) -> Join:
-    """Every run of these steps is done; over no runs at all it holds at once."""
+    """Every run of these steps is done. A step without runs is waited for while a reaction may still start one, then no longer."""
     return _join(steps, None)
 
 
 def any_of(*steps: AnyStep) -> Join:
-    """One run of these steps is done."""
+    """One run of these steps is done. Where none was started, and none can be any more, it fails as a step does."""
     return _join(steps, 1)
 
 
 def n_of(count: Count, *steps: AnyStep) -> Join:
-    """So many runs of these steps are done; `count` may be a function of the process manager."""
+    """So many runs of these steps are done; `count` may be a function of the process manager. Too few runs fail as a step does."""
     if isinstance(count, int) and count < 1:
         raise DefinitionError("n_of", "", f"{count} runs are always done", "ask for at least one")
     return _join(steps, count)

@@ -21,6 +21,9 @@ class Retry:
     refusals: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("wait", "longest"):
+            if not isinstance(given := getattr(self, name), timedelta):
+                raise DefinitionError("Retry", name, f"{given!r} is no length of time", f"write {name}=seconds(20)")
         if self.attempts < 1 or self.wait < timedelta(0) or self.factor < 1:
             raise DefinitionError("Retry", "", f"{self} makes no sense", "give at least 1 attempt, no negative wait, a factor of 1 or more")
 

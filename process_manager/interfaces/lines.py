@@ -8,16 +8,17 @@ its other attributes stand in the metadata as `ce-<name>`.
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import orjson
 
-from process_manager.core.codec import decode_json
+from process_manager.core.codec import decode, decode_json
 from process_manager.core.identity import derive
-from process_manager.core.messages import Json
+from process_manager.core.messages import Command, Json, Message
 from process_manager.core.records import NewRecord
-from process_manager.errors import BadEvent, UndecodableMessage
+from process_manager.errors import BadEvent, NewerFact, UndecodableMessage
 from process_manager.ports import MAX_APPEND
 
 LONGEST = 4 * MAX_APPEND
@@ -25,6 +26,8 @@ LONGEST = 4 * MAX_APPEND
 
 MAX_EVENT = MAX_APPEND // 2
 """Bytes of an event. An instance's receipt embeds its input and goes into one append with the commands that answer it: half is for them."""
+
+COMMAND = "is a command: only an instance gives commands; publish events"
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -52,6 +55,23 @@ def checked(addressed: Addressed) -> Addressed:
         raise BadEvent(f"its type, data and metadata come to {addressed.record.size:,} bytes, an event may have {MAX_EVENT:,}")
     if addressed.stream.startswith(("pm.", "$")):
         raise BadEvent(f"the stream {addressed.stream!r} is reserved")
+    return addressed
+
+
+def fitting(addressed: Addressed, messages: Mapping[str, type[Message]]) -> Addressed:
+    """The same. Raises BadEvent where it is a command, or its data is not what its class, if it is one of these, takes."""
+    record = addressed.record
+    cls = messages.get(record.type)
+    if cls is None:
+        return addressed
+    if issubclass(cls, Command):
+        raise BadEvent(f"{record.type} {COMMAND}")
+    try:
+        decode(cls, orjson.loads(record.metadata)["version"], record.data)
+    except UndecodableMessage as error:
+        raise BadEvent(f"its data is no {record.type}: {error.reason}") from error
+    except NewerFact as error:
+        raise BadEvent(str(error)) from error
     return addressed
 
 

@@ -1,7 +1,7 @@
 """Records into streams so that twice is once: read a stream, leave out what it holds, append at the exact version."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 
 import orjson
@@ -10,7 +10,7 @@ from process_manager.core.codec import encode
 from process_manager.core.facts import FACTS
 from process_manager.core.identity import new_record
 from process_manager.core.messages import Message
-from process_manager.core.records import NewRecord
+from process_manager.core.records import NewRecord, Record
 from process_manager.errors import StoreError, StreamNotFound, WrongExpectedVersion
 from process_manager.interfaces.lines import Addressed
 from process_manager.ports import MAX_APPEND, Block, EventStore, StreamState
@@ -49,14 +49,15 @@ class Publisher:
     """Publishes batches so that the log keeps their order; memory is bounded by the batch and by `REMEMBERED`.
 
     A stream that comes back after another one begins a new `append_many`, for the order's sake: many streams are quick, a few that take
-    turns are not.
+    turns are not. What a stream holds is read through `looked_at`, which may refuse it.
     """
 
-    def __init__(self, store: EventStore) -> None:
+    def __init__(self, store: EventStore, looked_at: Callable[[Iterable[Record]], Iterable[Record]] = iter) -> None:
         self.published = 0
         self.known = 0  # events that their streams held already
         self.misplaced: Counter[str] = Counter()  # events published into streams of instances, by stream
         self._store = store
+        self._looked_at = looked_at
         self._streams: dict[str, _Stream] = {}
         self._remembered = 0
 
@@ -118,7 +119,7 @@ class Publisher:
         if state is None:
             state = _Stream()
             try:
-                for record in self._store.read_stream(stream):
+                for record in self._looked_at(self._store.read_stream(stream)):
                     self._note(state, record.revision, [record.id])
                     state.of_instance = state.of_instance or record.type in FACTS
             except StreamNotFound:

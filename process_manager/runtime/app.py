@@ -47,6 +47,13 @@ class App:
         taken = (each.handled for each in self.definitions.values())
         return frozenset(self.handled_commands).union(*taken, *(each.events for each in self._aggregates()))
 
+    @property
+    def messages(self) -> dict[str, type[Message]]:
+        """The classes that its handlers, aggregates and processes name, by type name."""
+        events = (event for aggregate in self._aggregates() for event in aggregate.events.values())
+        named = (message for definition in self.definitions.values() for message in messages_of(definition))
+        return {each.message_type: each for each in (*self.handled_commands.values(), *events, *named)}
+
     def _aggregates(self) -> list[type[Aggregate]]:
         """Those that its handlers edit."""
         handlers = bind_handlers(self.handlers, self.resources)

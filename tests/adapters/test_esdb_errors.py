@@ -109,9 +109,12 @@ class TestTable:
         [
             (
                 f"{TRIED} UNKNOWN: ipv4:127.0.0.1:9: Failed to connect to remote host: connect: Connection refused (111)",
-                "Connection refused (111)",
+                "Connection refused (111) (is the server running?)",
             ),
-            (f"{TRIED} UNAVAILABLE: ipv4:127.0.0.2:9: Connection refused (111)", "127.0.0.2:9: Connection refused (111)"),
+            (
+                f"{TRIED} UNAVAILABLE: ipv4:127.0.0.2:9: Connection refused (111)",
+                "127.0.0.2:9: Connection refused (111) (is the server running?)",
+            ),
             (
                 f"{TRIED} UNAVAILABLE: ipv4:127.0.0.1:9: Socket closed",
                 "Socket closed (does the server speak TLS? then leave tls=false out)",

@@ -8,6 +8,7 @@ import pytest
 from process_manager import Compensate, Complete, Effects, ProcessManager, Retry, Step, hours, minutes, on, overdue, seconds, starts, undo
 from process_manager.core import facts
 from process_manager.core.deadlines import pending
+from process_manager.errors import DefinitionError
 from process_manager.testing.scenario import START, Scenario, answer, scenario
 from tests.core.samples import (
     CLOSED,
@@ -203,3 +204,10 @@ def test_a_wait_that_an_ending_makes_moot_is_cancelled(ending: Callable[[Scenari
     assert [fact.name.partition("/")[0] for fact in case.facts if isinstance(fact, facts.DeadlineCancelled)] == ["taking"]
     assert "taking is not tried again" in case.story
     assert set(case._pending.values()) == set(pending(case.instance))
+
+
+def test_a_wait_that_is_a_number_is_refused_with_what_to_write() -> None:
+    with pytest.raises(DefinitionError, match=r"write wait=seconds\(20\)"):
+        Retry(5, wait=20)  # type: ignore[arg-type]
+    with pytest.raises(DefinitionError, match=r"write longest=seconds\(20\)"):
+        Retry(5, longest=20)  # type: ignore[arg-type]

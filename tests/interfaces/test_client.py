@@ -4,16 +4,17 @@ import threading
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from process_manager import Client
+from process_manager import Client, Event
 from process_manager.adapters.clock import RealClock
 from process_manager.adapters.deadline_index import SqliteDeadlineIndex
 from process_manager.adapters.sqlite import SqliteStore
 from process_manager.core.identity import derive
 from process_manager.core.records import NewRecord
-from process_manager.errors import BadAddress, BadEvent, StoreReadOnly
+from process_manager.errors import BadAddress, BadEvent, NotAStore, StoreReadOnly, StoreUnavailable
 from process_manager.examples.order_fulfilment import messages as m
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.interfaces.histories import IMPORTED
@@ -23,6 +24,9 @@ from process_manager.runtime.wiring import build_worker
 from tests.runtime.answered_shop import app
 
 PLACED = m.OrderPlaced(order_id="1", lines=(m.Line(sku="a", quantity=1),), total=Decimal(900), card="4000")
+
+
+OTHER = PLACED.model_copy(update={"card": "5000"})
 
 
 @pytest.fixture
@@ -121,3 +125,56 @@ def test_a_store_that_is_none_and_imported_histories_are_refused(file: Path, sto
     store.append(Block("pm.import", [NewRecord(derive("import"), IMPORTED, b"{}", b"{}")], StreamState.NO_STREAM))
     with pytest.raises(StoreReadOnly, match="imported histories"):
         Client(f"sqlite:///{file}")
+
+
+def test_commands_and_what_are_no_events_are_refused(tmp_path: Path) -> None:
+    charge = m.ChargeCard(order_id="1", card="4000", amount=Decimal(900))
+    file = tmp_path / "new.db"
+    wrong: list[tuple[type[Exception], str, tuple[Any, ...]]] = [
+        (BadEvent, "ChargeCard is a command: only an instance gives commands; publish events", ("order-1", PLACED, charge)),
+        (BadEvent, "Event has no written name", ("order-1", Event())),
+        (TypeError, "is no event", ("order-1", {"a": 1})),
+        (TypeError, "is no event", ("order-1", m.OrderPlaced)),
+        (TypeError, "is no name of a stream", (PLACED,)),
+        (ValueError, "no event to publish", ("order-1",)),
+    ]
+    with Client(f"sqlite:///{file}") as client:
+        for kind, why, args in wrong:
+            with pytest.raises(kind, match=why):
+                client.publish(*args)
+        with pytest.raises(TypeError, match="'loan' is no ProcessManager class"):
+            client.explain("loan", "1")  # type: ignore[arg-type]
+    assert not file.exists()
+
+
+def test_who_only_asks_creates_no_store(tmp_path: Path) -> None:
+    file = tmp_path / "mistyped.db"
+    with Client(f"sqlite:///{file}") as client:
+        with pytest.raises(NotAStore, match=r"mistyped\.db"):
+            client.explain(OrderFulfilment, "1")
+        assert not file.exists()
+        client.publish("order-1", PLACED)
+        assert client.explain(OrderFulfilment, "1") is None
+    with Client(f"sqlite:///{file.with_name('other.db')}") as closed:
+        pass
+    with pytest.raises(StoreUnavailable, match="closed"):
+        closed.publish("order-1", PLACED)
+
+
+@pytest.mark.parametrize("others", [(PLACED,), (PLACED, PLACED, PLACED), (PLACED, OTHER), (OTHER, PLACED)])
+def test_a_request_that_comes_again_with_other_events_is_refused(client: Client, store: EventStore, others: tuple[Event, ...]) -> None:
+    client.publish("order-1", PLACED, PLACED, request="a")
+    client.publish("order-1", OTHER, request="b")
+    before = list(store.read_all())
+    with pytest.raises(BadEvent, match="'a' was published with other events before"):
+        client.publish("order-1", *others, request="a")
+    assert list(store.read_all()) == before
+
+
+def test_a_request_of_several_appends_goes_on_where_it_was_interrupted(client: Client, store: EventStore) -> None:
+    large = [PLACED.model_copy(update={"card": str(digit) * (MAX_EVENT - 1000)}) for digit in range(3)]
+    client.publish("order-2", *large, request="a")
+    first = next(store.read_stream("order-2"))
+    store.append(Block("order-1", [NewRecord(derive("order-1", "a", "0"), *first[1:4])], StreamState.NO_STREAM))
+    client.publish("order-1", *large, request="a")
+    assert [record.data for record in store.read_stream("order-1")] == [record.data for record in store.read_stream("order-2")]

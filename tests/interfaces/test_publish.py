@@ -8,9 +8,10 @@ import pytest
 
 from process_manager.adapters.sqlite import SqliteStore
 from process_manager.core.identity import derive
+from process_manager.core.messages import Event
 from process_manager.core.records import NewRecord
 from process_manager.errors import BadEvent
-from process_manager.interfaces.lines import MAX_EVENT, read_line
+from process_manager.interfaces.lines import MAX_EVENT, fitting, read_line
 from process_manager.interfaces.publishing import Publisher
 from process_manager.ports import Block, StreamState
 
@@ -179,7 +180,8 @@ def test_a_file_without_one_good_line_leaves_no_store_behind(pm: Any, place: Pat
 
 def test_who_names_the_app_is_warned_of_types_that_it_does_not_take(pm: Any, place: Path) -> None:
     types = ["orders.order-place", "shop.thing-happened", "inventory.stock-received", "orders.order-placed"]
-    lines = "\n".join(line(id=type_, type=type_, stream=f"{number}-1") for number, type_ in enumerate(types))
+    data = {"sku": "a", "quantity": 1, "order_id": "1", "lines": [{"sku": "a", "quantity": 1}], "total": "100", "card": "x"}
+    lines = "\n".join(line(id=type_, type=type_, stream=f"{number}-1", data=data) for number, type_ in enumerate(types))
     answer = pm("publish", "-", "--app", "process_manager.examples.order_fulfilment:app", input=lines)
 
     assert answer.code == 0
@@ -188,3 +190,48 @@ def test_who_names_the_app_is_warned_of_types_that_it_does_not_take(pm: Any, pla
         "warning: 1 event of type orders.order-place, which no process or aggregate of the app takes: did you mean orders.order-placed?",
         "warning: 1 event of type shop.thing-happened, which no process or aggregate of the app takes",
     ]
+
+
+APP = "process_manager.examples.order_fulfilment:app"
+
+
+def test_who_names_the_app_is_told_of_commands_and_of_data_that_do_not_fit(pm: Any, place: Path) -> None:
+    """Types that the app does not know are none of its business."""
+    order = {"order_id": "1", "lines": [{"sku": "a", "quantity": 1}], "total": "100", "card": "x"}
+    lines = [
+        line(id="1", type="payments.charge-card", data={}),
+        line(id="2", type="orders.order-placed", data=order | {"total": "much"}),
+        line(id="3", type="orders.order-placed", data=order, metadata={"version": 9}),
+        line(id="4", type="orders.order-placed", data=order),
+        line(id="5"),
+    ]
+    answer = pm("publish", "-", "--app", APP, input="\n".join(lines))
+
+    assert answer.code == 1
+    assert "line 1: payments.charge-card is a command: only an instance gives commands; publish events" in answer.err
+    assert "line 2: its data is no orders.order-placed: total: " in answer.err
+    assert "line 3: orders.order-placed is version 9, this process knows up to " in answer.err
+    assert "2 events published, 3 bad lines left out" in answer.err
+
+
+class Moved(Event, type="moves.moved", version=2, upcasters=(lambda data: {"to": data["place"]},)):
+    to: str
+
+
+def test_an_older_version_is_checked_as_a_worker_decodes_it() -> None:
+    old = read_line(line(type="moves.moved", data={"place": "Turin"}).encode())
+    assert fitting(old, {"moves.moved": Moved}) == old
+    with pytest.raises(BadEvent, match=r"its data is no moves\.moved"):
+        fitting(read_line(line(type="moves.moved", data={"to": "Turin"}).encode()), {"moves.moved": Moved})
+
+
+def test_a_file_that_is_none_of_events_is_given_up(pm: Any, place: Path) -> None:
+    answer = pm("publish", "-", input="no JSON\n" * 1_000)
+    assert (answer.code, answer.err.count("\nline ")) == (1, 19)
+    assert "20 bad lines and no good one" in answer.err
+    assert "20 bad lines left out" in pm("publish", "-", input=line() + "\nno JSON" * 20).err
+
+
+def test_an_address_that_is_none_is_reported_with_where_it_was_written(pm: Any) -> None:
+    assert "PM_STORE" not in pm("list", "--store", "mysql://x").err
+    assert "'--store' (env var: 'PM_STORE')" in pm("list", PM_STORE="mysql://x").err

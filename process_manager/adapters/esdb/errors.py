@@ -78,6 +78,10 @@ _NOT_CONNECTED = (
     re.compile(r"failed to connect to all addresses; last error: \w+: (?:ipv[46]:)?(?P<node>\S+): (?:.*: )?(?P<why>[^:]+)"),
     re.compile(r"DNS resolution failed for (?P<node>\S+): (?:.*: )?(?P<why>[^:]+)"),
 )
+_HINTS = {
+    "Socket closed": " (does the server speak TLS? then leave tls=false out)",
+    "Connection refused": " (is the server running?)",
+}
 _BAD_VALUES = (
     ("closed channel", "closed channel"),
     ("Channel closed", "closed channel"),
@@ -169,9 +173,7 @@ def _why_not_connected(text: str, where: str) -> str:
     """gRPC's texts about a connection that it could not make, without what they say twice; any other text as it is."""
     for form in _NOT_CONNECTED:
         if found := form.fullmatch(text):
-            why = (
-                f"{found['why']} (does the server speak TLS? then leave tls=false out)" if found["why"] == "Socket closed" else found["why"]
-            )
+            why = found["why"] + next((hint for start, hint in _HINTS.items() if found["why"].startswith(start)), "")
             return why if where.endswith(f"//{found['node']}") else f"{found['node']}: {why}"
     return text
 

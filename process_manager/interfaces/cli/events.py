@@ -1,7 +1,7 @@
 """Files of events: good lines are read, bad ones reported by number."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -10,8 +10,13 @@ from process_manager.interfaces.cli.progress import Progress
 from process_manager.interfaces.cli.words import counted
 
 if TYPE_CHECKING:
+    from process_manager.core.messages import Message
     from process_manager.interfaces.lines import Addressed
     from process_manager.interfaces.publishing import Publisher
+
+
+HOPELESS = 20
+"""Bad lines at the beginning, without a good one, after which a file is taken for something else."""
 
 
 def opened(file: str) -> IO[bytes]:
@@ -25,27 +30,37 @@ def opened(file: str) -> IO[bytes]:
 
 
 class Events:
-    """The events of a source with the numbers of their lines; `line` is where it is, and `bad` counts the lines that are none."""
+    """The events of a source with the numbers of their lines; `line` is where it is, and `bad` counts the lines that are none.
 
-    def __init__(self, source: IO[bytes], progress: Progress) -> None:
+    A line whose type is one of these `messages` has to be an event as its class takes it.
+    """
+
+    def __init__(self, source: IO[bytes], progress: Progress, messages: "Mapping[str, type[Message]]") -> None:
         self.line = self.bad = 0
+        self._good = False
         self._source = source
         self._progress = progress
+        self._messages = messages
 
     def read(self, *, report: bool = True) -> Iterator[tuple[int, "Addressed"]]:
         """From where the source stands; bad lines are left out, and said and counted with `report`."""
         from process_manager.errors import BadEvent
-        from process_manager.interfaces.lines import read_line
+        from process_manager.interfaces.lines import fitting, read_line
 
         for number, line in _lines(self._source):
             self.line = number
             try:
-                yield number, read_line(line)
+                event = fitting(read_line(line), self._messages)
             except BadEvent as error:
                 if report:
                     self._progress.clear()
                     say(f"line {number}: {error}")
                     self.bad += 1
+                    if self.bad == HOPELESS and not self._good:
+                        raise CliError(f"{HOPELESS} bad lines and no good one: this is no file of events, one JSON object a line") from None
+            else:
+                self._good = True
+                yield number, event
 
     def count(self, publisher: "Publisher | None") -> str:
         """What became of them; of no good line there was nobody to publish it."""

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from process_manager.errors import NotAStore
 from process_manager.interfaces import bootstrap, loading
@@ -41,7 +42,8 @@ def check_url(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     try:
         bootstrap.read_address(value)
     except NotAStore as error:
-        raise click.BadParameter(str(error), ctx, param) from error
+        variable = ctx.get_parameter_source(param.name or "") is ParameterSource.ENVIRONMENT
+        raise click.BadParameter(str(error), ctx, param, None if variable else f"'{param.opts[0]}'") from error
     return value
 
 

@@ -118,7 +118,7 @@ def _run_worker(app: "App", asked: Asked) -> int:
     progress = Progress(alone=not asked.number)
     name = f"worker {asked.number}: " if asked.number else ""
     with ExitStack() as stack:
-        events = None if asked.feed is None else _ordered(stack.enter_context(opened(asked.feed)), asked.feed, progress)
+        events = None if asked.feed is None else _ordered(stack.enter_context(opened(asked.feed)), asked.feed, progress, app)
         store = stack.enter_context(closing(bootstrap.open_store(asked.url)))
         worker = bootstrap.build(
             app, asked.url, store, clock=asked.clock, only=asked.only, start=asked.start, take_over=asked.take_over,
@@ -204,13 +204,13 @@ def _observed(worker: "Worker", store: "EventStore", app: "App", port: int | Non
         yield
 
 
-def _ordered(source: IO[bytes], file: str, progress: Progress) -> Events:
+def _ordered(source: IO[bytes], file: str, progress: Progress, app: "App") -> Events:
     """The events of a file that was read once to the end, so that one that is out of order is refused before anything is published."""
     from process_manager.interfaces.feeding import NotInOrder, in_order
 
     if not source.seekable():
         raise CliError(f"{file} cannot be read twice, once to check the order: feed a file", REFUSED)
-    events = Events(source, progress)
+    events = Events(source, progress, app.messages)
     try:
         for _ in in_order(events.read()):
             pass

@@ -105,7 +105,9 @@ class Explainer:
         answered = {run.operation for kept in instance.kept.values() if (run := _answers(instance, kept.input))}
         for run in instance.runs.values():
             if run.is_open and run.operation not in answered:
-                what = f"{called(run)}: {'an answer to' if run.status == 'open' else 'the next attempt of'} {run.command.type}"
+                asked = "an answer to" if run.status == "open" else "the next attempt of"
+                attempt = f" (attempt {run.attempt})" if run.status == "open" and run.attempt > 1 else ""
+                what = f"{called(run)}: {asked} {run.command.type}{attempt}"
                 expected = answers(self._definition, run) if self._definition else []
                 yield Waiting(what, self._since.get(run.operation), run.due, expected)
         for name, timer in instance.timers.items():

@@ -1,6 +1,7 @@
 """What can still happen to an instance, by its definition: which events it would take now, and what may follow from each."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from process_manager.core.definition import Definition, Handled, join_of
 from process_manager.core.effects import Abort, Compensate, Complete
@@ -11,7 +12,7 @@ from process_manager.core.steps import AnyStep
 
 
 def outlook(definition: Definition, instance: Instance) -> dict[str, list[str]]:
-    """By event type what may follow: types of commands, endings, joins that it may decide. []: it is only noted."""
+    """By event type what may follow: types of commands, endings, joins that it may decide, a suspension. []: it is only noted."""
     found = {type_: _follows(definition, instance, handled) for type_, handled in definition.handled.items()}
     return {type_: sorted(set(follows)) for type_, follows in found.items() if follows is not None}
 
@@ -35,7 +36,7 @@ def _follows(definition: Definition, instance: Instance, handled: Handled) -> li
     if handled.answers or handled.on is None or instance.status != "running":
         return None
     after = handled.on.mark.after
-    return _announced(handled.on) if after is None or holds(definition, instance, after) else None
+    return _yielded(definition, instance, handled.on) if after is None or holds(definition, instance, after) else None
 
 
 def _late(instance: Instance, handled: Handled) -> list[str]:
@@ -54,11 +55,29 @@ def _after_answer(definition: Definition, instance: Instance, handled: Handled, 
     elif instance.status != "running":
         return
     elif step in handled.done and undecided(definition, instance, step.name):
-        yield from (f"{join_of(join).name}: {' or '.join(_announced(join))}" for join in definition.joins_of(step.name))
+        yield from (
+            f"{join_of(join).name}: {' or '.join(_yielded(definition, instance, join, step.name))}"
+            for join in definition.joins_of(step.name)
+        )
     if handled.reaction is not None:
-        yield from _announced(handled.reaction)
+        yield from _yielded(definition, instance, handled.reaction, step.name)
     elif isinstance(default := step.then if step in handled.done else step.otherwise, Complete | Compensate | Abort):
         yield type(default).__name__.lower()
+
+
+def _yielded(definition: Definition, instance: Instance, reaction: Reaction, answered: str = "") -> list[str]:
+    """What a reaction leads to: what it may yield, or a suspension, where that is a step with one run that is open and not the answered."""
+    running = {
+        step.command: step.name
+        for step in definition.steps.values()
+        if step.command in reaction.announces and step.each is None and step.name != answered and _runs(instance, step)
+    }
+    possible = replace(reaction, announces=reaction.announces - running.keys())
+    return [*_announced(possible), *(f"suspended, because the step {name} is already running" for name in running.values())]
+
+
+def _runs(instance: Instance, step: AnyStep) -> bool:
+    return any(run.is_open for run in instance.runs_of(step.name))
 
 
 def _announced(reaction: Reaction) -> list[str]:

@@ -119,15 +119,28 @@ def open_index(url: str) -> "DeadlineIndex":
 
 def hold_to_serve(url: str) -> bool:
     """Keep a store's file from being served by another process as long as this one lives; whether nobody does so already."""
-    path = read_address(url).path
-    if path is None:
+    if (file := _served_lock(url)) is None:
         return True
-    taken = path.resolve()
-    file = taken.with_name(f"{taken.name}.served.lock")
     if (lock := _lock(file)) is None:
         return not file.exists()  # where there can be no lock, nobody is kept out
     _held.append(lock)
     return True
+
+
+def is_served(url: str) -> bool:
+    """Whether a process serves a store's file just now. Nothing is created."""
+    file = _served_lock(url)
+    if file is None or not file.exists():
+        return False
+    if (lock := _lock(file)) is None:
+        return True
+    lock.close()
+    return False
+
+
+def _served_lock(url: str) -> Path | None:
+    path = read_address(url).path
+    return None if path is None else (taken := path.resolve()).with_name(f"{taken.name}.served.lock")
 
 
 def _index_of(address: Address) -> Path | None:

@@ -1,8 +1,10 @@
 """Commands to the outside world: calls that may be slow run in threads, and hold up neither turns nor each other."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -21,10 +23,12 @@ from process_manager.errors import (
 )
 from process_manager.ports import Appended, Block, Clock, Consumer, EventStore, StreamState
 from process_manager.runtime.counters import Counters
-from process_manager.runtime.handlers import THREADS, Handler
+from process_manager.runtime.handlers import SPARE, THREADS, Handler
 from process_manager.runtime.inbox import RETRY, Entry, Inbox
 from process_manager.runtime.received import Received, event_record
 from process_manager.runtime.unit_of_work import UnitOfWork
+
+log = logging.getLogger(__name__)
 
 Ended = tuple[Received, Block | None, BaseException | None]
 """A call that came to its end: what it leads to, nothing because that is recorded already, or what it raised."""
@@ -48,6 +52,7 @@ class CallRunner:
     ) -> None:  # fmt: skip
         self._store = store
         self._clock = clock
+        self._monotonic = monotonic
         self._inbox = Inbox(store, consumer, handlers, clock, counters, rejoin=rejoin, retry=retry, monotonic=monotonic)
         self._threads = Threads(threads, wake) if threads else InTurn()
         self._ready: list[Received] = []
@@ -76,17 +81,31 @@ class CallRunner:
         """
         return self._inbox.guard(self._step, self._ready.clear)
 
-    def close(self, timeout: float = 10.0) -> None:
-        """Let calls under way come to their end, for so many seconds, record what they led to, and leave the group."""
-        until = time.monotonic() + timeout
+    def finish(self) -> None:
+        """Let calls under way come to their end, each for as long as it may take from now on, and record what they lead to.
+
+        Raises StoreUnavailable or StoreFull when the store fails for longer than `inbox.PATIENCE`.
+        """
+        since = self._monotonic()
         ended: list[Ended] = []
-        while len(ended) < len(self._flying) and (left := until - time.monotonic()) > 0:
-            ended += self._threads.ended(left)
-        with suppress(GroupNotFound):  # what comes again is done again, by whoever makes the group anew
-            self._inbox.guard(lambda: self._record(ended), self._ready.clear)
+        while len(ended) < len(self._flying) and (left := since + self._longest() - self._monotonic()) > 0:
+            ended += self._threads.ended(min(left, 1.0))
+            with suppress(GroupNotFound):  # what comes again is done again, by whoever makes the group anew
+                self._inbox.guard(partial(self._record_all, ended), self._ready.clear)
+
+    def close(self) -> None:
+        """Leave the group at once, and say which calls are left behind."""
+        if self._flying:
+            left = ", ".join(f"{each.handler.name}, {each.handler.command.message_type} {each.id}" for each in self._flying.values())
+            log.warning("left behind, another worker will call it again: %s", left, extra={"action": "calls_left"})
+        self._flying.clear()
         self._threads.close()
         self._inbox.leave()
         self._ready.clear()
+
+    def _longest(self) -> float:
+        """Seconds that the longest of the calls under way may take."""
+        return max((each.handler.takes or SPARE for each in self._flying.values()), default=timedelta(0)).total_seconds()
 
     def _step(self) -> None:
         self._inbox.flush(leased=False)
@@ -157,6 +176,11 @@ class CallRunner:
         return outcome
 
     # -- recording ----------------------------------------------------------------------------------------------
+
+    def _record_all(self, ended: list[Ended]) -> None:
+        taken = ended.copy()
+        ended.clear()
+        self._record(taken)
 
     def _record(self, ended: Sequence[Ended]) -> None:
         entries: list[Entry] = []

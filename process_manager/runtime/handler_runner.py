@@ -60,6 +60,9 @@ class HandlerRunner:
         """
         return self._inbox.guard(self._step, self._start_over)
 
+    def finish(self) -> None:
+        """Nothing is under way between two steps."""
+
     def close(self) -> None:
         """Leave the group; what is not settled goes to the others at once."""
         self._inbox.leave()

@@ -107,6 +107,9 @@ class TurnRunner:
     def consumer(self) -> Consumer:
         return self._consumer
 
+    def finish(self) -> None:
+        """Nothing outlasts a step."""
+
     def close(self) -> None:
         self._consumer.leave()
 

@@ -44,7 +44,11 @@ class Role(Protocol):
     @property
     def consumer(self) -> Consumer: ...
 
-    def close(self) -> None: ...
+    def finish(self) -> None:
+        """Let what is under way come to its end, for as long as it may take."""
+
+    def close(self) -> None:
+        """Leave the group at once; may be called twice."""
 
 
 class Worker:
@@ -210,8 +214,17 @@ class Worker:
         standby = not all(role.consumer.active for role in self._roles.values())
         self._store.wait(seen, 0.02 if self.busy else 0.1 if standby else 0.05 if until_idle else SWEEP)
 
+    def finish(self) -> None:
+        """Leave every group, as soon as the calls under way have come to their end or have had the time that they may take.
+
+        Raises StoreUnavailable or StoreFull when the store fails for longer than `inbox.PATIENCE`.
+        """
+        for role in self._roles.values():
+            role.finish()
+            role.close()
+
     def close(self) -> None:
-        """Leave every group; may be called twice."""
+        """Leave every group at once, whatever is under way; may be called twice."""
         for role in self._roles.values():
             role.close()
         if self.deadlines is not None:

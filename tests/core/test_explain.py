@@ -2,7 +2,7 @@
 
 import re
 
-from process_manager import hours, minutes
+from process_manager import CONTINUE, FOREVER, Abort, Effects, ProcessManager, Step, hours, minutes, on, starts
 from process_manager.core.block import read_fact
 from process_manager.core.definition import Definition
 from process_manager.core.explain import Explainer, Explanation
@@ -11,7 +11,7 @@ from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.testing.scenario import START, Scenario, scenario
 from tests.core.processes import Broken, Patient, Purchase, Sale, suspended
 from tests.core.random_lives import order, reserved
-from tests.core.samples import DECLINED, NOTICED, PAID, Noticed, Stuck, began, taken
+from tests.core.samples import DECLINED, NOTICED, PAID, Began, Noticed, Paid, Pay, Stuck, began, taken
 
 
 def explained(case: Scenario, definition: Definition | None = None) -> Explanation:
@@ -52,6 +52,43 @@ def test_the_definition_says_what_happens_if_nothing_comes_and_what_can_still_ha
 def test_what_is_answered_is_waited_for_no_more() -> None:
     found = explained(reviewed().when(ReviewApproved(order_id="1", reviewer="ada")))
     assert [each.what for each in found.waiting] == ["charge_card: an answer to payments.charge-card"]
+
+
+def test_a_later_attempt_is_named_and_waits_since_the_first() -> None:
+    case = scenario(OrderFulfilment).given(order(("a",))).after(minutes(10))
+    attempts = [run.attempt for run in case.instance.runs.values() if run.status == "open"]
+    (waits,) = explained(case).waiting
+    assert attempts == [2]
+    assert (waits.what, waits.since) == ("reserve_stock [a]: an answer to inventory.reserve-stock (attempt 2)", START)
+
+
+class Insistent(ProcessManager, key="id"):
+    """Pays at once, whenever somebody notices, and once more for each payment."""
+
+    paying = Step(Pay, done=Paid, within=FOREVER, needs_undo=False, otherwise=CONTINUE)
+
+    @starts
+    def begun(self, event: Began) -> Effects[Pay]:
+        yield Pay(id=event.id)
+
+    @on
+    def noticed(self, notice: Noticed) -> Effects[Pay | Abort]:
+        yield Pay(id=notice.id)
+
+    @on
+    def paid(self, paid: Paid) -> Effects[Pay]:
+        yield Pay(id=paid.id)
+
+
+def test_a_step_that_is_running_already_is_not_said_to_start_but_to_suspend() -> None:
+    """Nor is it running any more once it is answered."""
+    case = scenario(Insistent).given(began())
+    assert explained(case, Insistent.definition).possible == {
+        "t.noticed": ["abort", "suspended, because the step paying is already running"],
+        "t.paid": ["t.pay"],
+    }
+    assert explained(case.given(PAID), Insistent.definition).status == "running"
+    assert "the step paying is already running" in explained(case.given(NOTICED)).outcome
 
 
 def test_what_is_being_undone_waits_for_its_confirmation() -> None:

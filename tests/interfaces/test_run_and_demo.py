@@ -72,6 +72,26 @@ def test_ctrl_c_while_a_handler_is_at_work_says_that_it_is_waited_for(pm: Any, s
     assert (process.returncode, err) == (130, "1 turn, 1 command, 1 handled\n")  # and that once
 
 
+def test_a_second_ctrl_c_ends_at_once_and_names_what_is_left_behind(pm: Any, start: Any, place: Path) -> None:
+    """And the next worker calls it again."""
+    Path("slow.py").write_text(SLOW)
+    assert pm("publish", "-", input='{"id": 1, "type": "slow.begun", "stream": "begin-1", "data": {"id": "1"}}').code == 0
+    process = start("run", "--app", "slow:app", "--store", "process-manager.db")
+    eventually(Path("under-way").exists)
+    process.send_signal(signal.SIGINT)
+    while "finishing what is under way" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=100)
+    assert process.returncode == 130
+    left = "left behind, another worker will call it again: taking, slow.take [0-9a-f-]{36}"
+    assert re.search(left, err), err
+
+    Path("go-on").touch()
+    again = pm("run", "--app", "slow:app", "--store", "process-manager.db", "--until-idle")
+    assert "1 handled" in again.err
+
+
 def test_a_worker_that_ends_by_itself_says_what_it_did(pm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("process_manager.interfaces.cli.progress.QUIET", 0.0)
     lines = pm("run", "--app", APP, "--until-idle").err.splitlines()

@@ -1,17 +1,19 @@
 """What becomes of a command to the outside world: called until there is an outcome, which is recorded once."""
 
 import threading
+from collections.abc import Callable
 from uuid import uuid4
 
 import orjson
+import pytest
 
 from process_manager import Repository, handles, seconds
 from process_manager.core.codec import encode
 from process_manager.core.records import NewRecord
 from process_manager.core.signals import COMMAND_PARKED
 from process_manager.ports import Block, StreamState
-from process_manager.testing.contract.support import PATIENCE
-from tests.runtime.desk import GROUP, Answered, Box, Busy, Desk, Filled, Phone, Put, Ring
+from process_manager.testing.contract.support import PATIENCE, eventually
+from tests.runtime.desk import GROUP, Answered, Box, Busy, Desk, Filled, Phone, Put, Ring, ring
 
 
 def test_the_outcome_of_a_call_stands_in_a_stream_of_its_operation(desk: Desk) -> None:
@@ -160,7 +162,82 @@ def test_the_outcome_of_a_call_is_kept_when_the_lease_was_lost_meanwhile(desk: D
     assert not runner.busy
 
 
-def test_closing_lets_a_call_under_way_come_to_its_end(desk: Desk) -> None:
+@handles(Ring)
+def ring_shortly(command: Ring, phone: Phone) -> Answered:
+    """Does not say how long it takes."""
+    return Answered(by=phone.ring(command.number, ""))
+
+
+def stopped_after(desk: Desk, phone: Phone, seconds_: float) -> Callable[[], float]:
+    """A clock that stands still, but for the look after the first one of `finish`: then so many seconds have gone by, and the phone is
+    answered."""
+    looks = iter(range(10_000))
+
+    def now() -> float:
+        if next(looks) == 1:
+            desk.now += seconds_
+            phone.answered.set()
+        return desk.now
+
+    return now
+
+
+@pytest.mark.parametrize(("handler", "within"), [(ring, 59.0), (ring_shortly, 29.0)])
+def test_a_worker_that_stops_waits_for_a_call_as_long_as_it_may_take(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, handler: Callable[..., object], within: float
+) -> None:
+    """What its handler says, else SPARE."""
+    phone = Phone()
+    phone.keep_ringing()
+    runner = desk.calls(phone, handler)
+    id_ = desk.send(Ring(number="1"))
+    runner.step()
+    monkeypatch.setattr(runner, "_monotonic", stopped_after(desk, phone, within))
+    runner.finish()
+    runner.close()
+
+    assert desk.types(f"pm.outcome-{id_}") == ["test.answered"]
+    assert desk.store.group(GROUP).lag == 0
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(("handler", "after"), [(ring, 60.0), (ring_shortly, 30.0)])
+def test_a_call_that_takes_longer_than_it_may_is_left_behind_and_named(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, handler: Callable[..., object], after: float
+) -> None:
+    """Its command is delivered again."""
+    phone = Phone()
+    phone.keep_ringing()
+    runner = desk.calls(phone, handler)
+    id_ = desk.send(Ring(number="1"))
+    runner.step()
+    monkeypatch.setattr(runner, "_monotonic", stopped_after(desk, phone, after))
+    runner.finish()
+    runner.close()
+    runner.close()
+
+    assert desk.types(f"pm.outcome-{id_}") == []
+    assert caplog.messages == [f"left behind, another worker will call it again: {handler.__name__}, test.ring {id_}"]
+    assert [delivery.record.id for delivery in desk.join().fetch(10)] == [id_]
+
+
+def test_what_ends_while_others_are_waited_for_is_recorded_at_once(desk: Desk) -> None:
+    """A worker may be killed before the last one ends."""
+    phone = Phone()
+    phone.keep_ringing("slow")
+    runner = desk.calls(phone)
+    slow, quick = desk.send(Ring(number="slow")), desk.send(Ring(number="1"))
+    runner.step()
+    finishing = threading.Thread(target=runner.finish)
+    finishing.start()
+    eventually(lambda: desk.types(f"pm.outcome-{quick}") == ["test.answered"])
+    assert desk.types(f"pm.outcome-{slow}") == []
+    phone.answered.set()
+    finishing.join(PATIENCE)
+    assert desk.types(f"pm.outcome-{slow}") == ["test.answered"]
+
+
+def test_finishing_lets_a_call_under_way_come_to_its_end(desk: Desk) -> None:
     """Its outcome is recorded and its command acknowledged before the worker leaves."""
     phone = Phone()
     phone.keep_ringing()
@@ -168,7 +245,7 @@ def test_closing_lets_a_call_under_way_come_to_its_end(desk: Desk) -> None:
     id_ = desk.send(Ring(number="1"))
     runner.step()
     threading.Timer(0.05, phone.answered.set).start()
-    runner.close()
+    runner.finish()
 
     assert desk.types(f"pm.outcome-{id_}") == ["test.answered"]
     assert desk.store.group(GROUP).lag == 0

@@ -223,6 +223,8 @@ class Idle:
     def step(self) -> int:
         return 0
 
+    def finish(self) -> None: ...
+
     def close(self) -> None:
         self.consumer.leave()
 

@@ -68,6 +68,7 @@ def _run(orders: int, seed: int, url: str, store: "EventStore") -> int | None:
     try:
         with stopped_by_signals(worker) as got:
             Demo(Plan(orders, seed), store, worker, show).run()
+            worker.finish()
     except OtherDemo as error:
         raise CliError(str(error), REFUSED) from error
     finally:

@@ -59,7 +59,8 @@ LAST_PORT = 65535
 def run_command(**given: Any) -> int:
     """Run the processes, handlers and deadlines of an app.
 
-    Ctrl-C and SIGTERM finish the batch and leave. Start it again at any time, after a kill too: it goes on where it was.
+    Ctrl-C and SIGTERM finish the batch and the calls under way, each for as long as it may take, and leave; a second Ctrl-C leaves
+    at once. What is left behind is named, and called again. Start it again at any time, after a kill too: it goes on where it was.
     Any number of workers may run on one store: where several can be active they compete, on a file the others stand by.
     """
     asked = Asked(**given)
@@ -131,6 +132,7 @@ def _run_worker(app: "App", asked: Asked) -> int:
                 _say_start(app, asked)
             try:
                 _work(worker, store, asked, events)
+                worker.finish()
             finally:
                 worker.close()
                 progress.clear()
@@ -155,6 +157,8 @@ def metrics_of(port: int | None, number: int) -> list[str]:
 
 def _say_start(app: "App", asked: Asked) -> None:
     """Without a word a worker that waits for events would look like one that hangs."""
+    if bootstrap.is_served(asked.url):
+        say(f"{bootstrap.shown(asked.url)} is served by pm store serve just now: give workers the server's URL, or stop it first")
     if asked.until_idle or asked.feed is not None:
         return
     parts = {

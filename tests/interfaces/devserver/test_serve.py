@@ -95,6 +95,23 @@ def test_a_port_that_is_taken_is_named(server: DevServer, pm: Pm, place: Path) -
     assert list(place.iterdir()) == []
 
 
+def test_a_worker_on_a_file_that_is_served_says_so(start: Start, place: Path) -> None:
+    """It works all the same."""
+    app = ("run", "--app", "process_manager.examples.order_fulfilment:app", "--store", "sqlite:///shop.db")
+    with serving(start, "--store", "sqlite:///shop.db"):
+        assert "shop.db is served by pm store serve just now" in _first_line(start(*app))
+    assert _first_line(start(*app)).startswith("running ")
+
+
+def _first_line(process: subprocess.Popen[str]) -> str:
+    assert process.stderr
+    try:
+        return process.stderr.readline()
+    finally:
+        process.kill()
+        process.communicate(timeout=100)
+
+
 def test_a_file_is_served_once(start: Start, pm: Pm, place: Path) -> None:
     """By whatever name; when its server has ended another one may."""
     Path("folder").mkdir()

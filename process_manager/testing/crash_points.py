@@ -5,8 +5,9 @@
 
 - every **crash**: before, within and after each append, acknowledgement and group that is created, followed by a new worker;
 - every **redelivery**: each delivery once more, in the same batch, in the next one, and to a new worker at the end;
-- every **swap**: each input of the processes held back until a later one was taken, and each two inputs from outside published the
-  other way round;
+- every **swap**: each input of the processes held back until a later one was taken, unless time moves before; and of the inputs from
+  outside each two of one time, and each two that come to one instance, themselves or as what follows from them, published in each
+  other's place, at each other's time;
 - with `unanswered`, every append and acknowledgement whose answer is an error, though it was done, not done, or done in part.
 
 Each run must come to the same commands, events and states as an undisturbed one; where two inputs came in another order that are
@@ -15,11 +16,13 @@ let the test hand them fakes of what is outside.
 """
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, count
 from typing import NamedTuple
 
 from process_manager.adapters.memory import MemoryStore
+from process_manager.core.inputs import Input
+from process_manager.core.instance import Instance
 from process_manager.core.messages import Message
 from process_manager.core.signals import OperatorAction
 from process_manager.errors import StoreUnavailable
@@ -27,7 +30,7 @@ from process_manager.ports import EventStore
 from process_manager.runtime.app import App
 from process_manager.testing.faults import Again, Crash, FailAt, Faults, HeldBack, Seen, Twice
 from process_manager.testing.races import Orders, Pair, Race, allowed, told
-from process_manager.testing.trial import Outcome, Published, Trial, surviving, type_of
+from process_manager.testing.trial import Outcome, Published, Trial, published_id, surviving, type_of
 
 __all__ = ["OperatorAction", "Published", "Race", "Walked", "survives"]
 
@@ -56,7 +59,7 @@ def survives(
     Raises AssertionError that names the point and tells what differs, or that says that nothing of the app takes any of the inputs.
     """
     published = [each if isinstance(each, Published) else Published(each) for each in inputs]
-    walk = _Walk(app, list(enumerate(published)), store, races)
+    walk = _Walk(app, sorted(enumerate(published), key=lambda each: each[1].after), store, races)
     return Walked(walk.failures(Crash), walk.redeliveries(), walk.swaps(), walk.failures(StoreUnavailable) if unanswered else 0)
 
 
@@ -68,7 +71,9 @@ class _Walk:
         self._races = races
         self._seen = Seen()
         self._undisturbed: _Result | None = None
+        self._orders: Orders = {}
         self._undisturbed = self._tried(self._seen, "undisturbed", self._inputs)
+        self._orders, self._together = self._undisturbed.orders, self._undisturbed.published
         if not self._seen.deliveries:
             raise AssertionError("nothing was tried: no process and no handler of the app takes any of these inputs")
 
@@ -103,13 +108,17 @@ class _Walk:
         return swapped
 
     def _published_otherwise(self) -> int:
-        pairs = [pair for pair in combinations(range(len(self._inputs)), 2) if len({self._inputs[each][1].after for each in pair}) == 1]
+        pairs = [pair for pair in combinations(range(len(self._inputs)), 2) if self._exchangeable(*pair)]
         for first, second in pairs:
-            inputs = list(self._inputs)
-            inputs[first], inputs[second] = inputs[second], inputs[first]
-            one, other = (type_of(type(inputs[each][1].message)) for each in (second, first))
-            self._tried(Faults(), f"{one} published after {other}", inputs, frozenset({one, other}))
+            one, other = self._inputs[first][1].message, self._inputs[second][1].message
+            exchanged = frozenset({type_of(type(one)), type_of(type(other))})
+            self._tried(Faults(), f"{_name(one)} published after {_name(other)}", _exchanged(self._inputs, first, second), exchanged)
         return len(pairs)
+
+    def _exchangeable(self, first: int, second: int) -> bool:
+        """Of one time, or of one instance: the exchange of others says only that something came at another time."""
+        ids = {published_id(self._inputs[each][0]) for each in (first, second)}
+        return self._inputs[first][1].after == self._inputs[second][1].after or any(ids <= each for each in self._together)
 
     # -- one run ------------------------------------------------------------------------------------------------
 
@@ -120,29 +129,51 @@ class _Walk:
             surviving(trial, faults)
             if (another := faults.another()) is not None:
                 trial.run(another)
-            result = _Result(trial.outcome(), trial.orders())
-            if wrong := trial.broken() + self._unexpected(trial, result, exchanged):
+            result = _Result(trial.outcome(), trial.arrivals())
+            if isinstance(faults, HeldBack) and not faults.swapped:
+                exchanged = None  # the later one follows from it, or comes at a later time
+            ends = allowed(self._races, self._orders, result.orders, exchanged)
+            if wrong := trial.broken(ends) + (_other_ends(trial, ends) if ends else self._unexpected(result, exchanged)):
                 _fail(f"{what} {faults.where}" if isinstance(faults, FailAt) else what, wrong, trial)
             return result
         finally:
             store.close()
 
-    def _unexpected(self, trial: Trial, result: "_Result", exchanged: Pair | None) -> list[str]:
-        """Where the order of a race has changed, ends that are not allowed; else all that is not as in the undisturbed run."""
+    def _unexpected(self, result: "_Result", exchanged: Pair | None) -> list[str]:
+        """All that is not as in the undisturbed run."""
         expected = self._undisturbed
         if expected is None:
             return []
-        if ends := allowed(self._races, expected.orders, result.orders, exchanged):
-            return _other_ends(trial, ends)
         differences = _differences(expected.outcome, result.outcome)
-        return differences and [*differences, *told(expected.orders, result.orders)]
+        return differences and [*differences, *told(expected.orders, result.orders, exchanged)]
 
 
 class _Result(NamedTuple):
-    """What a run came to, and the types of each instance's inputs, in the order in which they came to it."""
+    """What a run came to, and by instance its inputs, in the order in which they came to it."""
 
     outcome: Outcome
-    orders: Orders
+    arrivals: Mapping[str, Sequence[Input]]
+
+    @property
+    def orders(self) -> Orders:
+        return {stream: [each.type for each in inputs] for stream, inputs in self.arrivals.items()}
+
+    @property
+    def published(self) -> list[set[str]]:
+        """For each instance, the ids of what was published and came to it, itself or as something that followed from it."""
+        return [{each.meta.get("$correlationId") or each.id for each in inputs} for inputs in self.arrivals.values()]
+
+
+def _exchanged(inputs: Sequence[tuple[int, Published]], first: int, second: int) -> list[tuple[int, Published]]:
+    """Each of the two at the other's place and time."""
+    (number, one), (another, other) = inputs[first], inputs[second]
+    found = list(inputs)
+    found[first], found[second] = (another, replace(other, after=one.after)), (number, replace(one, after=other.after))
+    return found
+
+
+def _name(message: Message | OperatorAction) -> str:
+    return type_of(type(message)) + (f" ({message.action})" if isinstance(message, OperatorAction) else "")
 
 
 def _differences(expected: Outcome, found: Outcome) -> list[str]:
@@ -151,7 +182,11 @@ def _differences(expected: Outcome, found: Outcome) -> list[str]:
 
 def _other_ends(trial: Trial, ends: Mapping[str, Set[str]]) -> list[str]:
     instances = map(trial.instance, ends)
-    return [f"{it.stream} ended {it.status}: {it.outcome}" for it in instances if not {it.status, it.outcome} & ends[it.stream]]
+    return [f"{it.stream} ended {it.status}: {it.outcome}" for it in instances if not _ends(it) & ends[it.stream]]
+
+
+def _ends(instance: Instance) -> set[str]:
+    return {instance.status, instance.outcome, *(["suspended"] if instance.suspended else [])}
 
 
 def _fail(what: str, wrong: list[str], trial: Trial) -> None:

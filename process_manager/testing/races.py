@@ -17,7 +17,8 @@ Pair = frozenset[str]
 
 @dataclass(frozen=True)
 class Race:
-    """Two inputs whose order may decide: whichever comes first, the instance ends in one of `ends` (its status or outcome)."""
+    """Two inputs whose order may decide: whichever comes first, the instance ends in one of `ends`: its status, its outcome,
+    or `suspended`."""
 
     first: type[Message] | type[OperatorAction]
     second: type[Message] | type[OperatorAction]
@@ -44,23 +45,28 @@ def _swapped(before: Sequence[str], now: Sequence[str]) -> Iterator[Pair]:
 def allowed(races: Sequence[Race], before: Orders, now: Orders, exchanged: Pair | None) -> dict[str, set[str]]:
     """The ends that instances may come to because inputs that race came in another order; the others come to what they came to before.
 
-    `exchanged` was delivered or published the other way round: where no receipt tells of it, the race is of every instance with either.
+    `exchanged` was delivered or published the other way round: where no receipt tells of it, the race is of every instance with either,
+    or of all of them, where neither comes to an instance itself.
     """
     found: dict[str, set[str]] = {}
     by_instance = swapped(before, now)
     for race in races:
         raced = [stream for stream, pairs in by_instance.items() if race.pair in pairs]
         if not raced and race.pair == exchanged:
-            raced = [stream for stream, types in now.items() if not race.pair.isdisjoint(types)]
+            raced = [stream for stream, types in now.items() if not race.pair.isdisjoint(types)] or list(now)
         for stream in raced:
             found.setdefault(stream, set()).update(race.ends)
     return found
 
 
-def told(before: Orders, now: Orders) -> list[str]:
-    """What came in another order, in sentences that say what to do about it."""
-    return [
+def told(before: Orders, now: Orders, exchanged: Pair | None) -> list[str]:
+    """What came in another order, or was exchanged, in sentences that say what to do about it."""
+    by_instance = swapped(before, now)
+    found = [
         f"{stream} took {' and '.join(sorted(pair))} in another order: declare a Race where that may decide"
-        for stream, pairs in swapped(before, now).items()
+        for stream, pairs in by_instance.items()
         for pair in sorted(pairs, key=sorted)
     ]
+    if exchanged and not any(exchanged in pairs for pairs in by_instance.values()):
+        found.append(f"{' and '.join(sorted(exchanged))} were exchanged: declare a Race where their order, or time, may decide")
+    return found

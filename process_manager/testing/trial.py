@@ -1,7 +1,7 @@
 """One run of an app from its inputs to its end, by workers that may die on the way, and what it came to."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +15,7 @@ from process_manager.core.codec import dumps, encode
 from process_manager.core.definition import Definition
 from process_manager.core.facts import FACTS, Receipt
 from process_manager.core.identity import derive
+from process_manager.core.inputs import Input
 from process_manager.core.instance import Instance
 from process_manager.core.messages import Message
 from process_manager.core.records import NewRecord, Record
@@ -46,6 +47,11 @@ class Published:
 def type_of(kind: type[Message] | type[OperatorAction]) -> str:
     """The type of such messages in the log."""
     return OPERATOR_ACTION if issubclass(kind, OperatorAction) else kind.message_type
+
+
+def published_id(number: int) -> str:
+    """The id of the input with this number."""
+    return derive("published", str(number))
 
 
 Outcome = Counter[str]
@@ -89,7 +95,7 @@ class Trial:
         else:
             version, data = message.message_version, encode(message)
         metadata = orjson.dumps({"time": START + published.after, "version": version})
-        record = NewRecord(derive("published", str(number)), type_of(type(message)), data, metadata)
+        record = NewRecord(published_id(number), type_of(type(message)), data, metadata)
         self.store.append(Block(stream, [record], StreamState.ANY))
 
     # -- what it came to ----------------------------------------------------------------------------------------
@@ -107,12 +113,13 @@ class Trial:
             found.update(f"parked: {each.record.type} {each.record.data.decode()}" for each in self.store.parked(group))
         return found
 
-    def broken(self) -> list[str]:
-        """Promises that do not hold, whatever the outcome is: of each instance's stream, and that nothing is left undone."""
+    def broken(self, ends: Mapping[str, AbstractSet[str]]) -> list[str]:
+        """Promises that do not hold, whatever the outcome is: of each instance's stream, and that nothing is left undone. An instance
+        may be suspended where its `ends` say so."""
         found = [f"the group {each.name} has {each.lag} records left" for each in self.store.groups() if each.lag - each.parked > 0]
         for stream, records in self.instances().items():
             found += broken_promises(*self._named(stream), records)
-            if error := self.instance(stream).suspended:
+            if (error := self.instance(stream).suspended) and "suspended" not in ends.get(stream, ()):
                 found.append(f"{stream} is suspended: {error}")
         return found
 
@@ -124,8 +131,8 @@ class Trial:
                 found.setdefault(record.stream, []).append(record)
         return found
 
-    def orders(self) -> dict[str, list[str]]:
-        """The types of each instance's inputs, in the order in which they came to it."""
+    def arrivals(self) -> dict[str, list[Input]]:
+        """By instance, its inputs in the order in which they came to it."""
         return {stream: list(_arrivals(records)) for stream, records in self.instances().items()}
 
     def instance(self, stream: str) -> Instance:
@@ -150,10 +157,10 @@ def _pass_time(worker: Worker, driver: TimeDriver, faults: Faults, until: dateti
         driver.pass_to(until)
 
 
-def _arrivals(records: Sequence[Record]) -> Iterator[str]:
+def _arrivals(records: Sequence[Record]) -> Iterator[Input]:
     for fact in map(read_fact, records):
         if isinstance(fact, Receipt) and not fact.kept:
-            yield fact.input.type
+            yield fact.input
 
 
 def _state(instance: Instance) -> Iterator[str]:

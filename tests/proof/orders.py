@@ -6,7 +6,7 @@ from decimal import Decimal
 from process_manager import days, hours
 from process_manager.core.signals import Action
 from process_manager.examples.order_fulfilment import messages as m
-from process_manager.testing.crash_points import OperatorAction, Published
+from process_manager.testing.crash_points import OperatorAction, Published, Race
 
 
 def order(key: str = "1", *, skus: str = "ab", total: int = 50, card: str = "card", after: timedelta = timedelta()) -> Published:
@@ -42,4 +42,13 @@ WAYS: dict[str, list[Published]] = {
     ],
     "somebody has it undone": [*stock("ab"), order(total=2000), by_hand("compensate", hours(1))],
     "two at once": [*stock("ab"), order(), order("2", card="declined-")],
+}
+
+RACES: dict[str, list[Race]] = {
+    # settled before it was asked for, the charge is never settled: the order comes to the same end, with nothing to refund
+    "the bank answers after it was given up": [Race(m.OrderPlaced, m.SettleCharge, {"the bank did not answer"})],
+    # resumed before it was suspended, it stays suspended
+    "somebody stops it for a while": [Race(m.OrderPlaced, OperatorAction, {"shipped", "suspended"})],
+    # there is nothing to undo before the order is placed; then it waits for its review
+    "somebody has it undone": [Race(m.OrderPlaced, OperatorAction, {"because", "nobody reviewed the order in time"})],
 }

@@ -98,11 +98,10 @@ class _Walk:
         return self._held_back() + self._published_otherwise()
 
     def _held_back(self) -> int:
-        inputs = [each for each in self._seen.deliveries if ".processes." in each[0]]
+        inputs = [(group, each.record) for group, each in self._seen.deliveries if ".processes." in group]
         swapped = 0
-        for first, second in combinations(range(len(inputs)), 2):
-            one, other = inputs[first][1].record, inputs[second][1].record
-            holding = HeldBack(first, second)
+        for (group, one), (its_group, other) in combinations(inputs, 2):
+            holding = HeldBack((group, one.id), (its_group, other.id))
             self._tried(holding, f"{one.type} delivered after {other.type}", self._inputs, frozenset({one.type, other.type}))
             swapped += holding.swapped
         return swapped

@@ -123,14 +123,13 @@ class _First(Faults):
 
 
 class HeldBack(Faults):
-    """Keeps an input of the processes back, by its number, until a later one was taken (then they are `swapped`) or, where that one
+    """Keeps an input of the processes back, by its group and id, until another was taken (then they are `swapped`) or, where that one
     follows from it, nothing else is left to do."""
 
-    def __init__(self, number: int, until: int) -> None:
-        self._number = number
+    def __init__(self, held: tuple[str, str], until: tuple[str, str]) -> None:
+        self._back = held
         self._until = until
         self.swapped = False
-        self._count = 0
         self._held: list[Delivery] = []
         self._free = False
 
@@ -141,10 +140,10 @@ class HeldBack(Faults):
         if self._free:
             out, self._held = self._held, []
         for delivery in found:
-            (self._held if self._count == self._number else out).append(delivery)
-            self.swapped = self.swapped or (self._count == self._until and bool(self._held))
+            which = (group, delivery.record.id)
+            (self._held if which == self._back and not self._free else out).append(delivery)
+            self.swapped = self.swapped or (which == self._until and bool(self._held))
             self._free = self._free or self.swapped
-            self._count += 1
         return out
 
     def hidden(self, group: str) -> int:

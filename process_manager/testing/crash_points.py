@@ -5,9 +5,9 @@
 
 - every **crash**: before, within and after each append, acknowledgement and group that is created, followed by a new worker;
 - every **redelivery**: each delivery once more, in the same batch, in the next one, and to a new worker at the end;
-- every **swap**: each input of the processes held back until a later one was taken, unless time moves before; and of the inputs from
-  outside each two of one time, and each two that come to one instance, themselves or as what follows from them, published in each
-  other's place, at each other's time;
+- every **swap**: each input of the processes held back until a later one was taken, of the same time or published later for the same
+  instance, unless that one follows from it or a deadline comes first; and of the inputs from outside each two of one time, and each
+  two that come to one instance, themselves or as what follows from them, published in each other's place, at each other's time;
 - with `unanswered`, every append and acknowledgement whose answer is an error, though it was done, not done, or done in part.
 
 Each run must come to the same commands, events and states as an undisturbed one; where two inputs came in another order that are
@@ -37,7 +37,7 @@ __all__ = ["OperatorAction", "Published", "Race", "Walked", "survives"]
 
 @dataclass
 class Walked:
-    """How much was tried; of the swaps only those count whose inputs did not follow from each other."""
+    """How much was tried; of the deliveries held back only those count that were swapped."""
 
     crashes: int = 0
     redeliveries: int = 0
@@ -73,7 +73,7 @@ class _Walk:
         self._undisturbed: _Result | None = None
         self._orders: Orders = {}
         self._undisturbed = self._tried(self._seen, "undisturbed", self._inputs)
-        self._orders, self._together = self._undisturbed.orders, self._undisturbed.published
+        self._arrivals, self._orders, self._together = self._undisturbed.arrivals, self._undisturbed.orders, self._undisturbed.published
         if not self._seen.deliveries:
             raise AssertionError("nothing was tried: no process and no handler of the app takes any of these inputs")
 
@@ -101,10 +101,16 @@ class _Walk:
         inputs = [(group, each.record) for group, each in self._seen.deliveries if ".processes." in group]
         swapped = 0
         for (group, one), (its_group, other) in combinations(inputs, 2):
-            holding = HeldBack((group, one.id), (its_group, other.id))
-            self._tried(holding, f"{one.type} delivered after {other.type}", self._inputs, frozenset({one.type, other.type}))
+            holding = HeldBack((group, one.id), (its_group, other.id), over_time=self._may_be_late(one.id, other.id))
+            what = f"{one.type} of {one.stream} delivered after {other.type} of {other.stream}"
+            self._tried(holding, what, self._inputs, frozenset({one.type, other.type}))
             swapped += holding.swapped
         return swapped
+
+    def _may_be_late(self, one: str, other: str) -> bool:
+        """Whether the other is published, whatever happens before, and one instance takes both."""
+        published = any(published_id(number) == other for number, _ in self._inputs)
+        return published and any({one, other} <= {each.id for each in inputs} for inputs in self._arrivals.values())
 
     def _published_otherwise(self) -> int:
         pairs = [pair for pair in combinations(range(len(self._inputs)), 2) if self._exchangeable(*pair)]
@@ -130,7 +136,7 @@ class _Walk:
                 trial.run(another)
             result = _Result(trial.outcome(), trial.arrivals())
             if isinstance(faults, HeldBack) and not faults.swapped:
-                exchanged = None  # the later one follows from it, or comes at a later time
+                exchanged = None  # the later one follows from it, or comes too late
             ends = allowed(self._races, self._orders, result.orders, exchanged)
             if wrong := trial.broken(ends) + (_other_ends(trial, ends) if ends else self._unexpected(result, exchanged)):
                 _fail(f"{what} {faults.where}" if isinstance(faults, FailAt) else what, wrong, trial)

@@ -33,8 +33,9 @@ class Faults:
         """How many deliveries of a group are held back, as if they were not there."""
         return 0
 
-    def let_go(self) -> bool:
-        """Called when nothing else is left to do: whether anything was held back that now will come."""
+    def let_go(self, *, publishing: bool) -> bool:  # noqa: ARG002  the same
+        """Called when nothing else is left to do before a later input is published, or else a deadline passes or the run ends: whether
+        anything was held back that now will come."""
         return False
 
     def another(self) -> "Faults | None":
@@ -124,9 +125,10 @@ class _First(Faults):
 
 class HeldBack(Faults):
     """Keeps an input of the processes back, by its group and id, until another was taken (then they are `swapped`) or, where that one
-    follows from it, nothing else is left to do."""
+    follows from it, nothing else is left to do; `over_time`, a deadline would pass."""
 
-    def __init__(self, held: tuple[str, str], until: tuple[str, str]) -> None:
+    def __init__(self, held: tuple[str, str], until: tuple[str, str], *, over_time: bool) -> None:
+        self._over_time = over_time
         self._back = held
         self._until = until
         self.swapped = False
@@ -149,9 +151,9 @@ class HeldBack(Faults):
     def hidden(self, group: str) -> int:
         return 0 if self._free or ".processes." not in group else len(self._held)
 
-    def let_go(self) -> bool:
-        self._free = self._free or bool(self._held)
-        return bool(self._held)
+    def let_go(self, *, publishing: bool) -> bool:
+        self._free = self._free or (bool(self._held) and not (publishing and self._over_time))
+        return bool(self._held) and self._free
 
 
 class FaultyStore:

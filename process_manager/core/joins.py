@@ -17,7 +17,7 @@ def evaluate(definition: Definition, instance: Instance, join: Join, now: dateti
     runs = [run for each in by_step.values() for run in each]
     done = sum(run.status == "done" for run in runs)
     possible = done + sum(run.is_open for run in runs)
-    to_come = any(not each and _may_start(definition, instance, step, frozenset()) for step, each in by_step.items())
+    to_come = any(not each and _may_start(definition, instance, step, frozenset({join.name})) for step, each in by_step.items())
     complete = announced(definition, instance, join) and not to_come
     if join.count is None:
         if possible < len(runs):
@@ -48,7 +48,10 @@ def holds(definition: Definition, instance: Instance, join: Join) -> bool:
 
 
 def _may_start(definition: Definition, instance: Instance, step: str, passed: frozenset[str]) -> bool:
-    """Whether a reaction that announces the step may still run; steps that were `passed` on the way here are being looked at."""
+    """Whether a reaction that announces the step may still run; steps and joins that were `passed` on the way here are being looked at.
+
+    So what waits for a join is not what the join waits for.
+    """
     if step in passed:
         return False
     reactions = [definition.reaction(name) for name in definition.announcing.get(step, ())]
@@ -62,6 +65,8 @@ def _may_run(definition: Definition, instance: Instance, reaction: Reaction, pas
         return any(run.is_open for run in instance.runs_of(step)) or _may_start(definition, instance, step, passed)
 
     mark = reaction.mark
+    if (awaited := mark.join or mark.after) and awaited.name in passed:
+        return False
     if mark.kind == "join":
         steps = join_of(reaction).steps
         return join_of(reaction).name not in instance.joins and any(instance.runs_of(each.name) or answered(each.name) for each in steps)

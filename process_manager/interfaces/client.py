@@ -10,14 +10,15 @@ from uuid import uuid4
 
 import orjson
 
-from process_manager.core.codec import encode
+from process_manager.core.codec import decode, encode
 from process_manager.core.definition import Definition
 from process_manager.core.explain import Explainer, Explanation
 from process_manager.core.identity import derive
 from process_manager.core.messages import Command, Event
+from process_manager.core.metadata import read_metadata, version_of
 from process_manager.core.process import ProcessManager
 from process_manager.core.records import NewRecord, Record
-from process_manager.errors import BadEvent, NotAStore, StoreUnavailable, StreamNotFound
+from process_manager.errors import BadEvent, MessageError, NotAStore, StoreUnavailable, StreamNotFound
 from process_manager.interfaces import bootstrap
 from process_manager.interfaces.histories import until
 from process_manager.interfaces.lines import COMMAND, Addressed, checked
@@ -56,7 +57,7 @@ class Client:
         said = {**metadata, "time": datetime.now(UTC)}
         id_ = request or str(uuid4())
         offered = [checked(Addressed(stream, _record(event, derive(stream, id_, str(n)), said))) for n, event in enumerate(events)]
-        same = _same_request(id_, [record for _, record in offered], derive(stream, id_, str(len(events))))
+        same = _same_request(id_, dict(zip((record for _, record in offered), events, strict=True)), derive(stream, id_, str(len(events))))
         publisher = Publisher(self._store(create=True), same)
         publisher.publish(offered)
         for misplaced in publisher.misplaced:
@@ -135,20 +136,19 @@ def _refuse_no_events(stream: object, events: Sequence[object]) -> None:
             raise BadEvent(f"{type(event).__name__} has no written name, so it cannot be published: give its class type=...")
 
 
-def _same_request(request: str, offered: Sequence[NewRecord], beyond: str) -> Callable[[Iterable[Record]], Iterator[Record]]:
+def _same_request(request: str, offered: Mapping[NewRecord, Event], beyond: str) -> Callable[[Iterable[Record]], Iterator[Record]]:
     """Reads a stream through; BadEvent where the request stands there with other events, `beyond` being the id of one more.
 
     Of events that need several appends there may be only the first ones, after an error.
     """
-    expected = {each.id: (each.type, each.data) for each in offered}
+    expected = {record.id: event for record, event in offered.items()}
     in_one_append = sum(each.size for each in offered) <= MAX_APPEND
     other = BadEvent(f"the request {request!r} was published with other events before: give another one an id of its own")
 
     def read(records: Iterable[Record]) -> Iterator[Record]:
         found = 0
         for record in records:
-            stored = (record.type, record.data)
-            if record.id == beyond or expected.get(record.id, stored) != stored:
+            if record.id == beyond or (record.id in expected and not _says(record, expected[record.id])):
                 raise other
             found += record.id in expected
             yield record
@@ -156,3 +156,16 @@ def _same_request(request: str, offered: Sequence[NewRecord], beyond: str) -> Ca
             raise other
 
     return read
+
+
+def _says(record: Record, event: Event) -> bool:
+    """Whether a record is of this event, whatever the order of its sets, the zone of its times, and the version that wrote it."""
+    if record.type != event.message_type:
+        return False
+    if record.data == encode(event):
+        return True
+    try:
+        version = version_of(record, read_metadata(record.type, record.metadata))
+        return decode(type(event), version, record.data) == event
+    except MessageError:
+        return False

@@ -211,3 +211,28 @@ class Some(ProcessManager, key="id"):
 
 def test_some_of_nothing_is_too_few() -> None:
     scenario(Some).when(began()).then_aborted("too few")
+
+
+class Circular(ProcessManager, key="id"):
+    """What follows from its joins may start what they are over."""
+
+    paying = Step(Pay, done=Paid, within=FOREVER, needs_undo=False, then=CONTINUE, otherwise=CONTINUE)
+    taking = Step(Take, done=Taken, within=FOREVER, needs_undo=False, then=CONTINUE, otherwise=CONTINUE)
+    refunding = Step(Refund, done=Refunded, within=FOREVER, needs_undo=False, then=CONTINUE, otherwise=CONTINUE)
+
+    @starts
+    def begin(self, event: Began) -> Effects[Pay | Take | Refund]:
+        yield Pay(id=event.id)
+
+    @on(all_of(paying, taking))
+    def both(self) -> Effects[Take | Complete]:
+        yield Complete("both")
+
+    @on(after=all_of(refunding))
+    def closed(self, _: Closed) -> Effects[Refund | Complete]:
+        yield Complete("closed")
+
+
+def test_what_waits_for_a_join_is_not_what_the_join_waits_for() -> None:
+    scenario(Circular).given(began()).when(PAID).then_completed("both")
+    scenario(Circular).given(began()).when(CLOSED).then_completed("closed")

@@ -2,10 +2,12 @@
 
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from process_manager import Client, Event
@@ -169,6 +171,37 @@ def test_a_request_that_comes_again_with_other_events_is_refused(client: Client,
     with pytest.raises(BadEvent, match="'a' was published with other events before"):
         client.publish("order-1", *others, request="a")
     assert list(store.read_all()) == before
+
+
+class Packed(Event, type="shop.packed", version=2, upcasters=(lambda data: data | {"tags": ["a", "b"]},)):
+    tags: frozenset[str]
+    counts: dict[str, int]
+    at: datetime
+    weight: Decimal = Decimal("1.50")
+
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+PACKED = Packed(tags=frozenset("ab"), counts={"a": 1, "b": 2}, at=NOON)
+
+
+@pytest.mark.parametrize(
+    ("version", "data"),
+    [
+        (2, {"tags": ["b", "a"], "counts": {"a": 1, "b": 2}, "at": "2026-01-01T12:00:00Z", "weight": "1.50"}),
+        (2, {"tags": ["a", "b"], "counts": {"b": 2, "a": 1}, "at": "2026-01-01T14:00:00+02:00", "weight": "1.5"}),
+        (1, {"counts": {"a": 1, "b": 2}, "at": "2026-01-01T12:00:00Z"}),
+    ],
+)
+def test_a_request_is_the_same_however_another_process_wrote_it(
+    client: Client, store: EventStore, version: int, data: dict[str, object]
+) -> None:
+    """A set has no order, a time any zone, and a process of before the last release wrote an older version."""
+    record = NewRecord(derive("packed-1", "a", "0"), "shop.packed", orjson.dumps(data), orjson.dumps({"version": version}))
+    store.append(Block("packed-1", [record], StreamState.NO_STREAM))
+    client.publish("packed-1", PACKED, request="a")
+    with pytest.raises(BadEvent, match="'a' was published with other events before"):
+        client.publish("packed-1", PACKED.model_copy(update={"weight": Decimal(2)}), request="a")
+    assert len(list(store.read_stream("packed-1"))) == 1
 
 
 def test_a_request_of_several_appends_goes_on_where_it_was_interrupted(client: Client, store: EventStore) -> None:

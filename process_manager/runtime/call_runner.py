@@ -86,12 +86,11 @@ class CallRunner:
 
         Raises StoreUnavailable or StoreFull when the store fails for longer than `inbox.PATIENCE`.
         """
-        since = self._monotonic()
+        since, settled = self._monotonic(), not self._inbox.owes
         ended: list[Ended] = []
-        while len(ended) < len(self._flying) and (left := since + self._longest() - self._monotonic()) > 0:
-            ended += self._threads.ended(min(left, 1.0))
-            with suppress(GroupNotFound):  # what comes again is done again, by whoever makes the group anew
-                self._inbox.guard(partial(self._record_all, ended), self._ready.clear)
+        while ((left := since + self._longest() - self._monotonic()) > 0 and len(ended) < len(self._flying)) or not settled:
+            ended += self._threads.ended(min(left, 1.0) if settled else 0.05)
+            settled = self._settle(ended)
 
     def close(self) -> None:
         """Leave the group at once, and say which calls are left behind."""
@@ -176,6 +175,13 @@ class CallRunner:
         return outcome
 
     # -- recording ----------------------------------------------------------------------------------------------
+
+    def _settle(self, ended: list[Ended]) -> bool:
+        """Record these; whether the store has all that it is to have. Without a group it has: what comes again is done again."""
+        with suppress(GroupNotFound):
+            self._inbox.guard(partial(self._record_all, ended), self._ready.clear)
+            return not (ended or self._inbox.owes)
+        return True
 
     def _record_all(self, ended: list[Ended]) -> None:
         taken = ended.copy()

@@ -90,6 +90,11 @@ class Inbox:
         return bool(self._held or self._alone or self._entries or self._parking or self._park)
 
     @property
+    def owes(self) -> bool:
+        """Whether the store has still to take an append or an acknowledgement."""
+        return bool(self._entries or self._done or self._park)
+
+    @property
     def left(self) -> int:
         """How many deliveries are held for a newer version to take."""
         return len(self._newer)

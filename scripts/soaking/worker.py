@@ -47,6 +47,7 @@ def main(url: str, clock: str, counts: str) -> None:
     worker = build_worker(app, store, FileClock(Path(clock)), bootstrap.open_index(url), member=f"soak:{os.getpid()}", progress=write)
     signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     worker.run()
+    worker.finish()
     write(worker.counters)
     worker.close()
     store.close()

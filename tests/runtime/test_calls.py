@@ -1,7 +1,9 @@
 """What becomes of a command to the outside world: called until there is an outcome, which is recorded once."""
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from itertools import count
 from uuid import uuid4
 
 import orjson
@@ -11,7 +13,8 @@ from process_manager import Repository, handles, seconds
 from process_manager.core.codec import encode
 from process_manager.core.records import NewRecord
 from process_manager.core.signals import COMMAND_PARKED
-from process_manager.ports import Block, StreamState
+from process_manager.errors import StoreError, StoreUnavailable
+from process_manager.ports import Appended, Block, Consumer, StreamState
 from process_manager.testing.contract.support import PATIENCE, eventually
 from tests.runtime.desk import GROUP, Answered, Box, Busy, Desk, Filled, Phone, Put, Ring, ring
 
@@ -235,6 +238,45 @@ def test_what_ends_while_others_are_waited_for_is_recorded_at_once(desk: Desk) -
     phone.answered.set()
     finishing.join(PATIENCE)
     assert desk.types(f"pm.outcome-{slow}") == ["test.answered"]
+
+
+@pytest.mark.parametrize("since", ["before", "after"])
+def test_a_worker_that_stops_bears_a_store_that_is_away(desk: Desk, monkeypatch: pytest.MonkeyPatch, since: str) -> None:
+    """The call came to its end: its outcome is recorded, and its command acknowledged, as soon as the store is back."""
+    phone = Phone()
+    runner = desk.calls(phone, monotonic=time.monotonic)
+    id_ = desk.send(Ring(number="1"))
+    runner.step()
+    failures = iter([StoreUnavailable("away")] * 2)
+    append_many = desk.store.append_many
+
+    def failing(blocks: Sequence[Block], lease: Consumer | None = None) -> Sequence[Appended | StoreError]:
+        for error in failures:
+            raise error
+        return append_many(blocks, lease)
+
+    monkeypatch.setattr(desk.store, "append_many", failing)
+    if since == "before":
+        assert desk.ended.acquire(timeout=PATIENCE)
+        runner.step()
+    runner.finish()
+
+    assert desk.types(f"pm.outcome-{id_}") == ["test.answered"]
+    assert desk.store.group(GROUP).lag == 0
+
+
+def test_a_worker_that_stops_gives_up_on_a_store_that_stays_away(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = count()
+    runner = desk.calls(Phone(), monotonic=lambda: float(next(looks)))
+    desk.send(Ring(number="1"))
+    runner.step()
+
+    def failing(*_: object) -> None:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(desk.store, "append_many", failing)
+    with pytest.raises(StoreUnavailable):
+        runner.finish()
 
 
 def test_finishing_lets_a_call_under_way_come_to_its_end(desk: Desk) -> None:

@@ -17,7 +17,8 @@ def evaluate(definition: Definition, instance: Instance, join: Join, now: dateti
     runs = [run for each in by_step.values() for run in each]
     done = sum(run.status == "done" for run in runs)
     possible = done + sum(run.is_open for run in runs)
-    to_come = any(not each and _may_start(definition, instance, step, frozenset({join.name})) for step, each in by_step.items())
+    passed = {join.name}
+    to_come = any(not each and _may_start(definition, instance, step, passed) for step, each in by_step.items())
     complete = announced(definition, instance, join) and not to_come
     if join.count is None:
         if possible < len(runs):
@@ -47,18 +48,17 @@ def holds(definition: Definition, instance: Instance, join: Join) -> bool:
     return evaluate(definition, instance, join, instance.taken_at or datetime.min.replace(tzinfo=UTC)) is True
 
 
-def _may_start(definition: Definition, instance: Instance, step: str, passed: frozenset[str]) -> bool:
-    """Whether a reaction that announces the step may still run; steps and joins that were `passed` on the way here are being looked at.
-
-    So what waits for a join is not what the join waits for.
-    """
+def _may_start(definition: Definition, instance: Instance, step: str, passed: set[str]) -> bool:
+    """Whether a reaction that announces the step may still run; steps and joins that were `passed` on the way here are not looked at
+    again. So what waits for a join is not what the join waits for."""
     if step in passed:
         return False
+    passed.add(step)
     reactions = [definition.reaction(name) for name in definition.announcing.get(step, ())]
-    return any(_may_run(definition, instance, reaction, passed | {step}) for reaction in reactions)
+    return any(_may_run(definition, instance, reaction, passed) for reaction in reactions)
 
 
-def _may_run(definition: Definition, instance: Instance, reaction: Reaction, passed: frozenset[str]) -> bool:
+def _may_run(definition: Definition, instance: Instance, reaction: Reaction, passed: set[str]) -> bool:
     """A reaction to an answer runs again for each; one to an event that answers nothing is expected once."""
 
     def answered(step: str) -> bool:

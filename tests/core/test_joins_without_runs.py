@@ -20,6 +20,9 @@ from process_manager import (
     on,
     starts,
 )
+from process_manager.core import joins
+from process_manager.core.definition import Definition
+from process_manager.core.instance import Instance
 from process_manager.core.steps import Join
 from process_manager.testing.scenario import Scenario, scenario
 from tests.core.samples import (
@@ -236,3 +239,51 @@ class Circular(ProcessManager, key="id"):
 def test_what_waits_for_a_join_is_not_what_the_join_waits_for() -> None:
     scenario(Circular).given(began()).when(PAID).then_completed("both")
     scenario(Circular).given(began()).when(CLOSED).then_completed("closed")
+
+
+class Dense(ProcessManager, key="id"):
+    """Any answer may start any step."""
+
+    paying = Step(Pay, done=Paid, within=FOREVER, needs_undo=False, otherwise=CONTINUE)
+    taking = Step(Take, done=Taken, within=FOREVER, needs_undo=False, otherwise=CONTINUE)
+    refunding = Step(Refund, done=Refunded, within=FOREVER, needs_undo=False, otherwise=CONTINUE)
+    giving = Step(GiveBack, done=GivenBack, within=FOREVER, needs_undo=False, otherwise=CONTINUE)
+
+    @starts
+    def begin(self, _: Began) -> Effects[Pay | Take | Refund | GiveBack]:
+        yield from ()
+
+    @on
+    def paid(self, _: Paid) -> Effects[Pay | Take | Refund | GiveBack]:
+        yield from ()
+
+    @on
+    def taken(self, _: Taken) -> Effects[Pay | Take | Refund | GiveBack]:
+        yield from ()
+
+    @on
+    def refunded(self, _: Refunded) -> Effects[Pay | Take | Refund | GiveBack]:
+        yield from ()
+
+    @on
+    def given_back(self, _: GivenBack) -> Effects[Pay | Take | Refund | GiveBack]:
+        yield from ()
+
+    @on(all_of(paying, taking, refunding, giving))
+    def finished(self) -> Effects[Complete]:
+        yield Complete("nothing to do")
+
+
+def test_what_may_start_a_step_is_looked_at_once_for_a_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not once for each way that leads to it: there are as many as orders of the steps."""
+    looks: list[str] = []
+
+    def noted(definition: Definition, instance: Instance, step: str, passed: set[str]) -> bool:
+        if step not in passed:
+            looks.append(step)
+        return may_start(definition, instance, step, passed)
+
+    may_start = joins._may_start
+    monkeypatch.setattr(joins, "_may_start", noted)
+    scenario(Dense).when(began()).then_completed("nothing to do")
+    assert sorted(looks) == ["giving", "paying", "refunding", "taking"]

@@ -76,6 +76,7 @@ class Worker:
         self._older = dict.fromkeys(older, False)  # and whether nothing was found in it lately
         self._progress = progress or (lambda _: None)
         self._stopping = False
+        self._finishing = False
         self._swept = 0.0
         self._failing_since = 0.0
         self._absent_since = 0.0
@@ -106,8 +107,8 @@ class Worker:
         return self._trouble
 
     def silent_for(self) -> float:
-        """Seconds since a step ended."""
-        return time.monotonic() - self._alive
+        """Seconds since a step ended; 0 while it waits for the calls under way, before it leaves."""
+        return 0.0 if self._finishing else time.monotonic() - self._alive
 
     def run(self, *, until_idle: bool = False) -> None:
         """Work until `stop` is called, or, with `until_idle`, until every input in the log is taken.
@@ -219,6 +220,7 @@ class Worker:
 
         Raises StoreUnavailable or StoreFull when the store fails for longer than `inbox.PATIENCE`.
         """
+        self._finishing = True
         for role in self._roles.values():
             role.finish()
             role.close()

@@ -246,6 +246,20 @@ def test_an_older_group_goes_only_when_it_is_empty_at_two_looks(store: EventStor
     assert [each.name for each in store.groups()] == []
 
 
+def test_a_worker_that_waits_for_its_calls_is_not_taken_for_stuck(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever watches it would kill it in the middle of them."""
+    store.create_group("calls", where=Filter())
+    role = Idle(store.join("calls", "w"))
+    worker = Worker(store, {"calls": role}, None, Counters())
+    monkeypatch.setattr(worker, "_alive", worker._alive - 60)
+    silent = [worker.silent_for()]
+    monkeypatch.setattr(role, "finish", lambda: silent.append(worker.silent_for()))
+    worker.finish()
+
+    assert silent[0] >= 60
+    assert silent[1:] == [0.0]
+
+
 def test_a_worker_is_not_idle_when_something_comes_while_its_groups_are_looked_at(
     store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,25 +59,38 @@ def _may_start(definition: Definition, instance: Instance, step: str, passed: se
 
 
 def _may_run(definition: Definition, instance: Instance, reaction: Reaction, passed: set[str]) -> bool:
-    """A reaction to an answer runs again for each; one to an event that answers nothing is expected once."""
-
-    def answered(step: str) -> bool:
-        return any(run.is_open for run in instance.runs_of(step)) or _may_start(definition, instance, step, passed)
-
+    """Whether what the reaction waits for may still come."""
     mark = reaction.mark
     if (awaited := mark.join or mark.after) and awaited.name in passed:
         return False
-    if mark.kind == "join":
-        steps = join_of(reaction).steps
-        return join_of(reaction).name not in instance.joins and any(instance.runs_of(each.name) or answered(each.name) for each in steps)
-    if mark.kind == "due":
-        return any(timer.due is not None and definition.due.get(name) is reaction for name, timer in instance.timers.items())
-    if mark.kind == "overdue":
-        return mark.step is not None and answered(mark.step.name)
-    if mark.kind != "on":
-        return False
-    steps_of = [(*handled.done, *handled.failed) for event in reaction.events if (handled := definition.handled.get(event.message_type))]
-    return any(any(answered(step.name) for step in steps) if steps else reaction.name not in instance.reactions for steps in steps_of)
+    match mark.kind:
+        case "join":
+            join = join_of(reaction)
+            waited = any(instance.runs_of(step.name) or _may_be_answered(definition, instance, step.name, passed) for step in join.steps)
+            return join.name not in instance.joins and waited
+        case "due":
+            return any(timer.due is not None and definition.due.get(name) is reaction for name, timer in instance.timers.items())
+        case "overdue":
+            return mark.step is not None and _may_be_answered(definition, instance, mark.step.name, passed)
+        case "on":
+            return _event_may_come(definition, instance, reaction, passed)
+        case _:  # a start has happened, and an undo starts none
+            return False
+
+
+def _event_may_come(definition: Definition, instance: Instance, reaction: Reaction, passed: set[str]) -> bool:
+    """An answer comes as often as its steps are asked; an event that answers nothing is expected once."""
+    for handled in (definition.handled[event.message_type] for event in reaction.events):
+        asked = (*handled.done, *handled.failed)
+        if any(_may_be_answered(definition, instance, step.name, passed) for step in asked):
+            return True
+        if not asked and reaction.name not in instance.reactions:
+            return True
+    return False
+
+
+def _may_be_answered(definition: Definition, instance: Instance, step: str, passed: set[str]) -> bool:
+    return any(run.is_open for run in instance.runs_of(step)) or _may_start(definition, instance, step, passed)
 
 
 def announced(definition: Definition, instance: Instance, join: Join) -> bool:

@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from process_manager.adapters.sqlite.wal import switch_to_wal
 from projections.errors import Overtaken, ProjectionError
 from projections.projection import Projection
 
@@ -45,6 +46,8 @@ CATALOG = Table(
 
 BESIDE = "rebuild_"
 """What a table is called until it takes the place of the live one."""
+
+PATIENCE = 30  # seconds that another process may keep a SQLite file busy
 
 ALONE = 0x706D5F7669657773
 """The lock of those that change tables."""
@@ -70,7 +73,7 @@ class Views:
     def __init__(self, url: str) -> None:
         """Raises ProjectionError for an address that SQLAlchemy cannot use."""
         try:
-            self.engine = create_engine(url, connect_args={"timeout": 30} if url.startswith("sqlite") else {})
+            self.engine = create_engine(url, connect_args={"timeout": PATIENCE} if url.startswith("sqlite") else {})
         except (SQLAlchemyError, ImportError) as error:
             raise ProjectionError(f"{url!r} is no database for views: {error}") from error
         self._snapshot: dict[str, Any] = {}
@@ -218,7 +221,7 @@ def _set_up_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
-        connection.execute("PRAGMA journal_mode = WAL")
+        switch_to_wal(connection, PATIENCE)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA cache_size = -65536")
         connection.execute("PRAGMA wal_autocheckpoint = 10000")

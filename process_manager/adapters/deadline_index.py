@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from process_manager.adapters.sqlite.errors import translated
+from process_manager.adapters.sqlite.wal import switch_to_wal
 from process_manager.ports import DeadlineChange, PendingDeadline
 
 _SCHEMA = """
@@ -28,6 +29,8 @@ _CLEAR = "delete from deadlines where instance = ? and name = ? and at <= ?"
 _MOVE = "update followed set position = max(position, ?), time = max(coalesce(time, ?), coalesce(?, time))"
 _DUE = "select instance, name, generation, due, correlation, cause from deadlines where due <= ? order by due limit ?"
 
+PATIENCE = 5.0  # seconds that another process may keep the file busy
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -43,9 +46,8 @@ class SqliteDeadlineIndex:
             with suppress(OSError):  # what cannot be created, SQLite says better
                 path.touch(mode=0o600)  # it would let the world read it
         with translated(self._path):
-            self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-            self._db.execute("pragma busy_timeout = 5000")
-            self._db.execute("pragma journal_mode = wal")
+            self._db = sqlite3.connect(self._path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+            switch_to_wal(self._db, PATIENCE)
             self._db.execute("pragma synchronous = normal")
             self._db.executescript(_SCHEMA)
 

@@ -1,5 +1,6 @@
 """The one place that picks adapters: from an address to a store, from a store and an app to a worker."""
 
+import atexit
 import gc
 import os
 import re
@@ -113,7 +114,7 @@ def open_index(url: str) -> "DeadlineIndex":
     path = _index_of(read_address(url))
     if path is None or (lock := _lock(path.with_name(f"{path.name}.lock"))) is None:
         return SqliteDeadlineIndex()
-    _held.append(lock)
+    _keep(lock)
     return SqliteDeadlineIndex(path)
 
 
@@ -123,7 +124,7 @@ def hold_to_serve(url: str) -> bool:
         return True
     if (lock := _lock(file)) is None:
         return not file.exists()  # where there can be no lock, nobody is kept out
-    _held.append(lock)
+    _keep(lock)
     return True
 
 
@@ -156,8 +157,9 @@ def _index_of(address: Address) -> Path | None:
     return folder / f"{address.server.digest}.deadlines"
 
 
-_held: list[IO[bytes]] = []
-"""Open lock files: the system lets go of them when the process ends, however it ends."""
+def _keep(lock: IO[bytes]) -> None:
+    """Until the process ends: however it does, the system lets go of the lock."""
+    atexit.register(lock.close)
 
 
 def _lock(path: Path) -> IO[bytes] | None:

@@ -2,7 +2,6 @@
 
 import os
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -10,6 +9,7 @@ from threading import RLock
 
 from process_manager.adapters.sqlite.errors import translated
 from process_manager.adapters.sqlite.schema import check, prepare
+from process_manager.adapters.sqlite.wal import switch_to_wal
 from process_manager.errors import NotAStore, StoreReadOnly, StoreUnavailable
 
 HEADER = b"SQLite format 3\0"
@@ -40,7 +40,7 @@ class Database:
         with translated(self.path):
             self._writer = self._connect()
             try:
-                self._patiently_prepare()
+                self._prepare()
                 self._reader = self._connect()
                 self._reader.execute("PRAGMA query_only = ON")
             except BaseException:
@@ -83,24 +83,13 @@ class Database:
             raise
         return connection
 
-    def _patiently_prepare(self) -> None:
-        """Switching a new file to WAL does not wait by itself when another process does the same."""
-        until = time.monotonic() + self._busy
-        while True:
-            try:
-                return self._prepare()
-            except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
-                    raise
-                time.sleep(0.01)
-
     def _prepare(self) -> None:
         connection = self._writer
         if self._read_only:
             check(connection, self.path)
             return
         prepare(connection, self.path)
-        connection.execute("PRAGMA journal_mode = WAL")
+        switch_to_wal(connection, self._busy)
         connection.execute(f"PRAGMA wal_autocheckpoint = {PAGES_BETWEEN_CHECKPOINTS}")
         connection.execute(f"PRAGMA journal_size_limit = {PAGES_BETWEEN_CHECKPOINTS * 4096 * 2}")
 

@@ -9,6 +9,8 @@ There is no index on ids: it would cost a factor of four at a million rows, and 
 """
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from process_manager.errors import NotAStore, StoreTooNew
 
@@ -45,13 +47,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 def prepare(connection: sqlite3.Connection, path: str) -> None:
     """Bring the file to this version, all steps or none; raise NotAStore or StoreTooNew for a file that is not ours to touch."""
     if _version(connection, path) < len(MIGRATIONS):
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            _migrate(connection, _version(connection, path))  # read again: another process may have been faster
-            connection.execute("COMMIT")
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+        with _transaction(connection, "BEGIN IMMEDIATE"):
+            _migrate(connection, _version_within(connection, path))  # read again: another process may have been faster
 
 
 def check(connection: sqlite3.Connection, path: str) -> None:
@@ -61,6 +58,11 @@ def check(connection: sqlite3.Connection, path: str) -> None:
 
 
 def _version(connection: sqlite3.Connection, path: str) -> int:
+    with _transaction(connection, "BEGIN"):  # so that nobody makes the file a store between one question and the next
+        return _version_within(connection, path)
+
+
+def _version_within(connection: sqlite3.Connection, path: str) -> int:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION_ID:
@@ -70,6 +72,17 @@ def _version(connection: sqlite3.Connection, path: str) -> int:
     elif version > len(MIGRATIONS):
         raise StoreTooNew(f"{path} is at version {version}, this library knows up to {len(MIGRATIONS)}: upgrade it, or name another file")
     return int(version)
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
+    connection.execute(begin)
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
 
 
 def _migrate(connection: sqlite3.Connection, version: int) -> None:

@@ -37,7 +37,7 @@ from process_manager.core.records import NewRecord, Record
 from process_manager.examples.order_fulfilment import messages as m
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.interfaces.bootstrap import collect_less
-from process_manager.interfaces.drifting import Drift
+from process_manager.interfaces.compatibility.drift import Drift
 from process_manager.ports import Block, EventStore, Filter, StreamState
 from process_manager.runtime.wiring import build_worker
 from process_manager.runtime.worker import Worker

@@ -23,7 +23,7 @@ from process_manager.examples.order_fulfilment.demo import Demo
 from process_manager.examples.order_fulfilment.orders import Plan
 from process_manager.interfaces import bootstrap
 from process_manager.interfaces.cli.report import NAMES
-from process_manager.interfaces.views import default_path
+from process_manager.interfaces.reading.views import default_path
 from process_manager.ports import BEFORE_ALL, EventStore
 from projections.follower import Follower
 from projections.reports import Scope

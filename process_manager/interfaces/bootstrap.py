@@ -98,7 +98,7 @@ def open_log(url: str) -> "EventStore":
 
 def refuse_imported(store: "EventStore", url: str) -> None:
     """Raise StoreReadOnly for a log of imported histories: what is appended there would act on what is past."""
-    from process_manager.interfaces.histories import imported
+    from process_manager.interfaces.reading.histories import imported
 
     if imported(store) is not None:
         raise StoreReadOnly(f"{shown(url)} holds imported histories, on which nothing may run: look at them, or name another store")

@@ -20,9 +20,9 @@ from process_manager.core.process import ProcessManager
 from process_manager.core.records import NewRecord, Record
 from process_manager.errors import BadEvent, MessageError, NotAStore, StoreUnavailable, StreamNotFound
 from process_manager.interfaces import bootstrap
-from process_manager.interfaces.histories import until
-from process_manager.interfaces.lines import COMMAND, Addressed, checked
-from process_manager.interfaces.publishing import Publisher
+from process_manager.interfaces.publishing.event_lines import COMMAND, Addressed, checked
+from process_manager.interfaces.publishing.publisher import Publisher
+from process_manager.interfaces.reading.histories import until
 from process_manager.ports import MAX_APPEND, EventStore
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from process_manager.examples.order_fulfilment.demo import SLICE, SLICE_SIZE, De
 from process_manager.examples.order_fulfilment.orders import LIMITED_EACH, Outside, Plan
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.interfaces.bootstrap import driven_worker
-from process_manager.interfaces.lines import Addressed
+from process_manager.interfaces.publishing.event_lines import Addressed
 from process_manager.ports import EventStore
 from process_manager.runtime.instances import load
 from process_manager.testing.invariants import broken_promises

@@ -15,8 +15,8 @@ from process_manager.errors import GroupNotFound, ProcessManagerError
 from process_manager.examples.order_fulfilment import app
 from process_manager.examples.order_fulfilment.orders import START
 from process_manager.interfaces.bootstrap import open_store
-from process_manager.interfaces.lines import Addressed
-from process_manager.interfaces.publishing import Publisher
+from process_manager.interfaces.publishing.event_lines import Addressed
+from process_manager.interfaces.publishing.publisher import Publisher
 from process_manager.ports import EventStore
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.deadlines import DeadlineRunner

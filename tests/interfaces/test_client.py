@@ -19,8 +19,8 @@ from process_manager.core.records import NewRecord
 from process_manager.errors import BadAddress, BadEvent, NotAStore, StoreReadOnly, StoreUnavailable
 from process_manager.examples.order_fulfilment import messages as m
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
-from process_manager.interfaces.histories import IMPORTED
-from process_manager.interfaces.lines import MAX_EVENT
+from process_manager.interfaces.publishing.event_lines import MAX_EVENT
+from process_manager.interfaces.reading.histories import IMPORTED
 from process_manager.ports import Block, EventStore, StreamState
 from process_manager.runtime.wiring import build_worker
 from tests.runtime.answered_shop import app

@@ -10,9 +10,9 @@ import pytest
 
 from process_manager.adapters.sqlite import SqliteStore
 from process_manager.interfaces import bootstrap
-from process_manager.interfaces.feeding import Feeder, in_order
-from process_manager.interfaces.lines import read_line
 from process_manager.interfaces.loading import load_app
+from process_manager.interfaces.publishing.event_lines import read_line
+from process_manager.interfaces.publishing.feeder import Feeder, in_order
 
 APP = '''
 from process_manager import *

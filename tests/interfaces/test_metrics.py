@@ -19,9 +19,10 @@ from process_manager.core.instance import Instance
 from process_manager.core.signals import Action, OperatorAction
 from process_manager.errors import StoreUnavailable, StreamDeleted
 from process_manager.examples.order_fulfilment import app
-from process_manager.interfaces import bootstrap, operating
-from process_manager.interfaces.instances import scan
-from process_manager.interfaces.metrics import SILENCE, health, serve_metrics
+from process_manager.interfaces import bootstrap
+from process_manager.interfaces.monitoring.metrics import SILENCE, health, serve_metrics
+from process_manager.interfaces.operating import actions
+from process_manager.interfaces.reading.instance_scan import scan
 from process_manager.ports import EventStore
 from process_manager.runtime.instances import load
 from process_manager.runtime.worker import Worker
@@ -99,7 +100,7 @@ def standing(port: int) -> dict[str, int]:
 
 def test_instances_that_wait_for_an_operator_are_counted_until_they_go_on(store: EventStore, tmp_path: Path) -> None:
     def act(action: Action, key: str) -> None:
-        list(operating.ask(store, [OperatorAction(f"paying-{key}", f"{action} {key}", action, "ada", "because")]))
+        list(actions.ask(store, [OperatorAction(f"paying-{key}", f"{action} {key}", action, "ada", "because")]))
         paying.run(until_idle=True)
 
     idle = App("idle", processes=[Paying])
@@ -125,20 +126,20 @@ def test_an_instance_whose_stream_was_deleted_hides_no_figures(store: EventStore
             raise StreamDeleted("paying-1")
         return load(store, definition, key)
 
-    monkeypatch.setattr("process_manager.interfaces.standstill.load", loaded)
+    monkeypatch.setattr("process_manager.interfaces.monitoring.stopped_instances.load", loaded)
     idle = App("idle", processes=[Paying])
     paying = bootstrap.build(idle, f"sqlite:///{tmp_path}/a.db", store)
     with closing(paying), serve_metrics(paying, store, idle.definitions, 0) as port:
         for number in (1, 2):
             put(store, number, Began(id=str(number)))
         paying.run(until_idle=True)
-        list(operating.ask(store, suspend))
+        list(actions.ask(store, suspend))
         paying.run(until_idle=True)
         assert standing(port) == {"suspended": 1, "compensation_failed": 0}
 
 
 def test_what_is_not_read_yet_is_not_told(store: EventStore, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("process_manager.interfaces.standstill.READ", 1)
+    monkeypatch.setattr("process_manager.interfaces.monitoring.stopped_instances.READ", 1)
     for key in ("o-1", "o-2"):
         place(store, key)
     worker.run(until_idle=True)

@@ -11,8 +11,8 @@ from process_manager.core.identity import derive
 from process_manager.core.messages import Event
 from process_manager.core.records import NewRecord
 from process_manager.errors import BadEvent
-from process_manager.interfaces.lines import MAX_EVENT, fitting, read_line
-from process_manager.interfaces.publishing import Publisher
+from process_manager.interfaces.publishing.event_lines import MAX_EVENT, checked_against, read_line
+from process_manager.interfaces.publishing.publisher import Publisher
 from process_manager.ports import Block, StreamState
 
 GOOD: dict[str, Any] = {"id": "1", "type": "shop.thing-happened", "stream": "thing-1", "data": {"a": 1}}
@@ -220,9 +220,9 @@ class Moved(Event, type="moves.moved", version=2, upcasters=(lambda data: {"to":
 
 def test_an_older_version_is_checked_as_a_worker_decodes_it() -> None:
     old = read_line(line(type="moves.moved", data={"place": "Turin"}).encode())
-    assert fitting(old, {"moves.moved": Moved}) == old
+    assert checked_against(old, {"moves.moved": Moved}) == old
     with pytest.raises(BadEvent, match=r"its data is no moves\.moved"):
-        fitting(read_line(line(type="moves.moved", data={"to": "Turin"}).encode()), {"moves.moved": Moved})
+        checked_against(read_line(line(type="moves.moved", data={"to": "Turin"}).encode()), {"moves.moved": Moved})
 
 
 def test_a_file_that_is_none_of_events_is_given_up(pm: Any, place: Path) -> None:

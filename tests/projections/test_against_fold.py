@@ -18,8 +18,8 @@ from process_manager.core.deadlines import LEFTOVER, pending
 from process_manager.core.explain import Explainer
 from process_manager.core.view import called
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
-from process_manager.interfaces.instances import scan
-from process_manager.interfaces.listing import from_views
+from process_manager.interfaces.reading.instance_list import from_views
+from process_manager.interfaces.reading.instance_scan import scan
 from process_manager.testing.scenario import Scenario, scenario
 from projections.reports.scope import Scope
 from projections.reports.waiting import ENDED, waiting

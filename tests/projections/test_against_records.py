@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from process_manager.adapters.memory import MemoryStore
 from process_manager.interfaces.cli.instances import STATUSES
-from process_manager.interfaces.instances import scan
+from process_manager.interfaces.reading.instance_scan import scan
 from projections.as_of import as_of
 from projections.reports import REPORTS, Scope
 from projections.runner import Runner

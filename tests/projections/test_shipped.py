@@ -15,8 +15,8 @@ from process_manager.core.fold import fold
 from process_manager.core.instance import Instance
 from process_manager.core.records import Record
 from process_manager.core.signals import ADDRESSED
-from process_manager.interfaces.instances import scan
-from process_manager.interfaces.listing import VERSION, from_views, views_at
+from process_manager.interfaces.reading.instance_list import VERSION, from_views, views_at
+from process_manager.interfaces.reading.instance_scan import scan
 from process_manager.ports import Filter
 from projections.runner import Runner
 from projections.shipped import SHIPPED, Instances

@@ -25,7 +25,7 @@ from process_manager.core.records import NewRecord, Record
 from process_manager.errors import BadEvent, MessageError, StoreError, UndecodableMessage
 from process_manager.examples.order_fulfilment import app
 from process_manager.examples.order_fulfilment.messages import OrderPlaced
-from process_manager.interfaces.lines import MAX_EVENT, Addressed, read_line
+from process_manager.interfaces.publishing.event_lines import MAX_EVENT, Addressed, read_line
 from process_manager.ports import Block, EventStore, StreamState
 from process_manager.runtime.instances import load
 from process_manager.runtime.wiring import build_worker

@@ -27,7 +27,7 @@ from process_manager.core.records import NewRecord, Record
 from process_manager.core.signals import Action, OperatorAction
 from process_manager.examples.order_fulfilment import messages as m
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
-from process_manager.interfaces.operating import ask
+from process_manager.interfaces.operating.actions import ask
 from process_manager.ports import Block, Delivery, StreamState
 from process_manager.runtime.instances import load
 from process_manager.runtime.wiring import build_worker

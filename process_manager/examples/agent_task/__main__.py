@@ -11,9 +11,9 @@ from process_manager.core.story import story
 from process_manager.examples.agent_task import app
 from process_manager.examples.agent_task.messages import SpendingApproved, SpendingRefused, TaskGiven
 from process_manager.interfaces import bootstrap
-from process_manager.interfaces.feeding import Feeder
-from process_manager.interfaces.lines import Addressed
-from process_manager.interfaces.publishing import addressed
+from process_manager.interfaces.publishing.event_lines import Addressed
+from process_manager.interfaces.publishing.feeder import Feeder
+from process_manager.interfaces.publishing.publisher import addressed
 
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 SIEGE = "when was the siege of Turin lifted"

@@ -15,8 +15,8 @@ from process_manager.errors import ProcessManagerError, StreamNotFound
 from process_manager.examples.order_fulfilment import app
 from process_manager.examples.order_fulfilment.orders import Outside, Plan
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
-from process_manager.interfaces.lines import Addressed
-from process_manager.interfaces.publishing import Publisher, addressed
+from process_manager.interfaces.publishing.event_lines import Addressed
+from process_manager.interfaces.publishing.publisher import Publisher, addressed
 from process_manager.ports import EventStore
 from process_manager.runtime.time_driver import TimeDriver, run_through
 from process_manager.runtime.worker import Worker

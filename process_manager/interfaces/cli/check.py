@@ -43,23 +43,23 @@ def check_command(app_name: str, url: str | None, format_: str) -> int:
 
 
 def _check_instances(app: "App", url: str, format_: str) -> int:
-    from process_manager.interfaces.astray import astray
-    from process_manager.interfaces.fitting import COLUMNS, Fitting
+    from process_manager.interfaces.compatibility.misfits import COLUMNS, InstanceCheck
+    from process_manager.interfaces.compatibility.unused_events import unused_events
 
     with existing_log(url) as store:
-        fitting = Fitting(store, app.definitions)
-        rows = fitting.rows()
+        check = InstanceCheck(store, app.definitions)
+        rows = check.rows()
         if format_ == "ids":
             rows = (next(each) for _, each in groupby(rows, itemgetter("instance")))
         output.write_rows(rows, COLUMNS, format_, "instance")
-        found = astray(store, app)
-    warn_of_types(found)
-    warn_of_streams(found.streams)
-    if not fitting.misfits:
-        say(_all_fit(fitting.instances))
+        unused = unused_events(store, app)
+    warn_of_types(unused)
+    warn_of_streams(unused.streams)
+    if not check.misfits:
+        say(_all_fit(check.instances))
         return OK
-    need = "needs" if fitting.misfits == 1 else "need"
-    say(f"{fitting.misfits:,} of {counted(fitting.instances, 'instance')} {need} what the app no longer has: keep it until they have ended")
+    need = "needs" if check.misfits == 1 else "need"
+    say(f"{check.misfits:,} of {counted(check.instances, 'instance')} {need} what the app no longer has: keep it until they have ended")
     return DIFFERS
 
 

@@ -60,7 +60,7 @@ def list_deadlines(instance: tuple[str, ...], process: str, url: str, format_: s
 
     The deadline of a step is called STEP/OPERATION, that of an early event pm.expiry/EVENT. With -o ids: the instances.
     """
-    from process_manager.interfaces.deadlines import COLUMNS, rows, rows_of
+    from process_manager.interfaces.reading.deadlines import COLUMNS, rows, rows_of
 
     with existing_log(url) as store:
         found = rows_of(_current(store, stream_of(instance))) if instance else rows(store, process)
@@ -122,7 +122,7 @@ def _named(deadline: tuple[str, ...]) -> tuple[str, str]:
 
 def _current(store: "EventStore", stream: str) -> "Instance":
     from process_manager.errors import StreamNotFound
-    from process_manager.interfaces.operating import current
+    from process_manager.interfaces.operating.actions import current
 
     try:
         return current(store, stream)
@@ -132,7 +132,7 @@ def _current(store: "EventStore", stream: str) -> "Instance":
 
 def _pending(store: "EventStore", stream: str, name: str) -> "Pending":
     """The deadline of this name, or of the step that has it."""
-    from process_manager.interfaces.deadlines import of_instance
+    from process_manager.interfaces.reading.deadlines import of_instance
 
     pending = of_instance(_current(store, stream))
     meant = [each for each in pending if each.name == name] or [each for each in pending if each.name.partition("/")[0] == name]
@@ -151,7 +151,7 @@ def _due(pending: "Pending", to: datetime | None, by: timedelta) -> datetime:
 
 def _do(store: "EventStore", action: "OperatorAction", name: str, seconds: float, due: "Callable[[Pending], datetime | None]") -> int:
     """Carry an action out on the deadline of this name; the same request again is what it was."""
-    from process_manager.interfaces.operating import asked_before, obstacle
+    from process_manager.interfaces.operating.actions import asked_before, obstacle
 
     earlier = asked_before(store, action)
     if earlier is not None and earlier.action == action.action:

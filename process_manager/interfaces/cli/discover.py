@@ -35,7 +35,7 @@ def discover_command(
     Times are medians; csv and json have them in seconds, with the 90th percentile.
     """
     from process_manager.core.flow import dot, mermaid
-    from process_manager.interfaces.discovery import Chosen, discover
+    from process_manager.interfaces.reading.discovery import Chosen, discover
 
     with existing_log(url) as store:
         flow = discover(store, Chosen(category, type_prefix, since, until)).frequent(min_count)

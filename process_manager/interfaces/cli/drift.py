@@ -15,7 +15,7 @@ from process_manager.interfaces.cli.times import read_time
 from process_manager.interfaces.cli.words import counted
 
 if TYPE_CHECKING:
-    from process_manager.interfaces.drifting import Drift, NotCovered
+    from process_manager.interfaces.compatibility.drift import Drift, NotCovered
     from process_manager.ports import EventStore
 
 
@@ -32,7 +32,7 @@ def drift_command(app_name: str, process: str, since: datetime | None, each: boo
     Every recorded turn is judged by itself, from the facts that stand before it. Nothing is written. The first difference of each
     instance counts; -o ids names the instances. The exit code is 5 when something differs or could not be judged, else 0.
     """
-    from process_manager.interfaces.drifting import EACH, Groups, NotCovered, not_covered_row, unknown
+    from process_manager.interfaces.compatibility.drift import EACH, Groups, NotCovered, not_covered_row, unknown
 
     bootstrap.collect_less()
     start, progress = time.monotonic(), Progress()
@@ -54,7 +54,7 @@ def drift_command(app_name: str, process: str, since: datetime | None, each: boo
 
 def _write_groups(rows: "list[dict[str, Any]]", format_: str) -> None:
     """What is not covered is told to people on stderr, and stands in data as rows of a kind of its own."""
-    from process_manager.interfaces.drifting import COLUMNS
+    from process_manager.interfaces.compatibility.drift import COLUMNS
 
     if format_ == "table":
         rows = [row for row in rows if row["kind"] != "not covered"]
@@ -64,7 +64,7 @@ def _write_groups(rows: "list[dict[str, Any]]", format_: str) -> None:
 
 
 def _drifts(store: "EventStore", app_name: str, process: str, since: datetime | None, progress: Progress) -> "list[Drift]":
-    from process_manager.interfaces.drifting import Drift
+    from process_manager.interfaces.compatibility.drift import Drift
 
     definitions = load_app(app_name).definitions
     if process and process not in definitions:

@@ -11,8 +11,8 @@ from process_manager.interfaces.cli.words import counted
 
 if TYPE_CHECKING:
     from process_manager.core.messages import Message
-    from process_manager.interfaces.lines import Addressed
-    from process_manager.interfaces.publishing import Publisher
+    from process_manager.interfaces.publishing.event_lines import Addressed
+    from process_manager.interfaces.publishing.publisher import Publisher
 
 
 HOPELESS = 20
@@ -45,12 +45,12 @@ class Events:
     def read(self, *, report: bool = True) -> Iterator[tuple[int, "Addressed"]]:
         """From where the source stands; bad lines are left out, and said and counted with `report`."""
         from process_manager.errors import BadEvent
-        from process_manager.interfaces.lines import fitting, read_line
+        from process_manager.interfaces.publishing.event_lines import checked_against, read_line
 
         for number, line in _lines(self._source):
             self.line = number
             try:
-                event = fitting(read_line(line), self._messages)
+                event = checked_against(read_line(line), self._messages)
             except BadEvent as error:
                 if report:
                     self._progress.clear()
@@ -71,7 +71,7 @@ class Events:
 
 def _lines(source: IO[bytes]) -> Iterator[tuple[int, bytes]]:
     """Lines with their numbers, without blank ones; of one that is too long only its beginning is held."""
-    from process_manager.interfaces.lines import LONGEST
+    from process_manager.interfaces.publishing.event_lines import LONGEST
 
     number = 0
     while line := source.readline(LONGEST + 2):

@@ -37,7 +37,7 @@ def explain_command(stream: str, app_name: str, url: str, format_: str) -> None:
     lead to and what can still happen. Nothing is written.
     """
     from process_manager.core.explain import Explainer
-    from process_manager.interfaces.histories import until
+    from process_manager.interfaces.reading.histories import until
 
     process, _, key = stream.partition("-")
     explainer = Explainer(process, key, optional_definition(app_name, process))
@@ -149,7 +149,7 @@ def why_command(command_id: str, url: str, format_: str) -> None:
     """Say why the command COMMAND_ID was given: the input, the decision and its reason, and what became of it. Needs no app."""
     from process_manager.core.replay import Replay, as_json, settlement
     from process_manager.interfaces.cli.replay import tell
-    from process_manager.interfaces.histories import find_command, until
+    from process_manager.interfaces.reading.histories import find_command, until
 
     with existing_log(url) as store:
         record = find_command(store, command_id)

@@ -21,7 +21,7 @@ from process_manager.interfaces.cli.views import opened_views, ready, views_opti
 from process_manager.interfaces.cli.words import counted
 
 if TYPE_CHECKING:
-    from process_manager.interfaces.listing import Listing
+    from process_manager.interfaces.reading.instance_list import Listing
     from process_manager.ports import EventStore
 
 SHOWN = 100
@@ -50,7 +50,7 @@ def list_command(
     It reads the views where they are at most 1,000 records behind the log, and says so; with -o ids, on which commands act, where
     they are not behind at all; else it reads the log itself.
     """
-    from process_manager.interfaces.listing import COLUMNS, FRESH
+    from process_manager.interfaces.reading.instance_list import COLUMNS, FRESH
 
     limit = limit or (SHOWN if format_ == "table" else None)
     with existing_log(url) as store:
@@ -67,17 +67,17 @@ def list_command(
 
 
 def _listing(store: "EventStore", url: str, views_url: str | None, process: str, status: str, limit: int | None, lag: int) -> "Listing":
-    from process_manager.interfaces import listing
-    from process_manager.interfaces.views import default_path
+    from process_manager.interfaces.reading import instance_list
+    from process_manager.interfaces.reading.views import default_path
 
-    with listing.views_at(views_url) if views_url else listing.views_file(default_path(url)) as execute:
-        found = execute and listing.from_views(store, execute, process, status, limit, lag)
+    with instance_list.views_at(views_url) if views_url else instance_list.views_file(default_path(url)) as execute:
+        found = execute and instance_list.from_views(store, execute, process, status, limit, lag)
     if found:
         return found
-    from process_manager.interfaces.instances import scan
+    from process_manager.interfaces.reading.instance_scan import scan
 
     rows = list(scan(store, process, status))
-    return listing.Listing(rows[:limit], len(rows))
+    return instance_list.Listing(rows[:limit], len(rows))
 
 
 def _wait(store: "EventStore", url: str, views_url: str | None) -> None:
@@ -98,7 +98,7 @@ def show_command(stream: str, url: str, format_: str) -> None:
     """
     from process_manager.core.story import story
     from process_manager.errors import StreamNotFound
-    from process_manager.interfaces.instances import as_rows
+    from process_manager.interfaces.reading.record_rows import COLUMNS, record_rows
 
     with existing_log(url) as store:
         if format_ == "table":
@@ -106,8 +106,7 @@ def show_command(stream: str, url: str, format_: str) -> None:
             for line in story(store.read_stream(stream)):
                 click.echo(output.printable(str(line)))
         else:
-            columns = ("id", "type", "stream", "revision", "position", "time", "data", "metadata")
             try:
-                output.write_rows(as_rows(store.read_stream(stream)), columns, format_, "id")
+                output.write_rows(record_rows(store.read_stream(stream)), COLUMNS, format_, "id")
             except StreamNotFound as error:
                 raise no_instance(stream) from error

@@ -128,7 +128,7 @@ def _named(instance: Sequence[str]) -> list[str]:
 
 
 def _matching(store: "EventStore", process: str, status: str) -> list[str]:
-    from process_manager.interfaces.instances import scan
+    from process_manager.interfaces.reading.instance_scan import scan
 
     found = [row["instance"] for row in scan(store, process, status)]
     if not found:
@@ -138,7 +138,7 @@ def _matching(store: "EventStore", process: str, status: str) -> list[str]:
 
 def _possible(store: "EventStore", asked: "list[OperatorAction]") -> "tuple[list[OperatorAction], list[tuple[str, int]]]":
     """What can be done, and of the rest why not, with the exit code for it."""
-    from process_manager.interfaces.operating import NOT_THERE, obstacle
+    from process_manager.interfaces.operating.actions import NOT_THERE, obstacle
 
     possible, left_out = [], []
     for each in asked:
@@ -159,7 +159,7 @@ def _say_left_out(left_out: list[str]) -> None:
 
 def carry_out(store: "EventStore", actions: "Sequence[OperatorAction]", seconds: float) -> int:
     """Put actions into the log and say so; with `seconds`, what came of them. The exit code."""
-    from process_manager.interfaces.operating import ask, outcomes
+    from process_manager.interfaces.operating.actions import ask, outcomes
 
     asked = list(ask(store, actions))
     again = sum(each.again for each in asked)

@@ -127,7 +127,7 @@ def no_instance(stream: str) -> CliError:
 def known_instance(store: "EventStore", stream: str) -> None:
     """An error where a stream is not there, or is none of an instance."""
     from process_manager.errors import StreamNotFound
-    from process_manager.interfaces.histories import is_instance
+    from process_manager.interfaces.reading.histories import is_instance
 
     try:
         if not is_instance(store, stream):
@@ -140,7 +140,7 @@ def known_instance(store: "EventStore", stream: str) -> None:
 
 def known_process(store: "EventStore", process: str) -> None:
     """Nothing was found for this process: an error where the log holds no instance of it, with those that it holds."""
-    from process_manager.interfaces.histories import instances
+    from process_manager.interfaces.reading.histories import instances
 
     names = sorted({stream.partition("-")[0] for stream in instances(store)})
     if process and process not in names:

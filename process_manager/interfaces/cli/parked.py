@@ -43,7 +43,7 @@ def list_parked(group_name: str, url: str, format_: str) -> None:
 @store_option
 def show_parked(id: str, url: str) -> None:
     """Show the parked record ID with its data, as JSON."""
-    from process_manager.interfaces.instances import as_rows
+    from process_manager.interfaces.reading.record_rows import record_rows
 
     store = existing_store(url)
     try:
@@ -51,7 +51,7 @@ def show_parked(id: str, url: str) -> None:
         if not found:
             raise CliError(f"{id} is parked in no group: pm parked list shows what is", NOT_FOUND)
         for name, parked in found:
-            output.write_json(_row(name, parked) | next(as_rows([parked.record])))
+            output.write_json(_row(name, parked) | next(record_rows([parked.record])))
     finally:
         store.close()
 
@@ -79,7 +79,7 @@ def replay_parked(ids: tuple[str, ...], group_name: str, url: str, *, everything
 @store_option
 def drop_parked(ids: tuple[str, ...], group_name: str, reason: str, actor: str, url: str, *, everything: bool, yes: bool) -> None:
     """Let go of parked records: they are not delivered again. Who did it and why stands in the log, in pm.dropped-GROUP."""
-    from process_manager.interfaces.dropping import drop
+    from process_manager.interfaces.operating.parked import drop
 
     _check_named(ids, everything=everything, verb="drop")
     with closing(existing_store(url)) as store:

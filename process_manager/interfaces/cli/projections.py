@@ -35,7 +35,7 @@ def projections_command() -> None:
 @format_option(*output.FORMATS)
 def list_projections(own: str | None, format_: str) -> None:
     """List the projections: what they read and which tables they write."""
-    from process_manager.interfaces.views import load_projections
+    from process_manager.interfaces.reading.views import load_projections
 
     rows = [
         {
@@ -55,7 +55,7 @@ def list_projections(own: str | None, format_: str) -> None:
 @format_option(*output.FORMATS)
 def status(own: str | None, views_url: str | None, url: str, format_: str, *, wait: bool) -> None:
     """Tell how far each projection is in the log, and how many records it has still to read (counted to 10,000)."""
-    from process_manager.interfaces.views import load_projections
+    from process_manager.interfaces.reading.views import load_projections
 
     projections = load_projections(own)
     with existing_log(url) as store, opened_views(url, views_url) as views:
@@ -88,7 +88,7 @@ def rebuild(names: tuple[str, ...], own: str | None, views_url: str | None, url:
     """Build tables anew from the whole log. Who reads sees the old ones until the new ones take their place, all at once."""
     if bool(names) == everything:
         raise click.UsageError("name the projections to rebuild, or say --all")
-    from process_manager.interfaces.views import load_projections
+    from process_manager.interfaces.reading.views import load_projections
 
     known = {each.name: each for each in load_projections(own)}
     if missing := [name for name in names if name not in known]:
@@ -108,7 +108,7 @@ def run(own: str | None, views_url: str | None, url: str, *, until_idle: bool) -
     It may be stopped or killed at any moment and goes on where it was. Several at once do no harm. A projection that fails stays
     behind until the next run; the others go on, and --until-idle ends with the error.
     """
-    from process_manager.interfaces.views import load_projections
+    from process_manager.interfaces.reading.views import load_projections
 
     _run(url, views_url, load_projections(own), rebuild=False, until_idle=until_idle)
 

@@ -17,9 +17,9 @@ from process_manager.interfaces.cli.warnings import warn_of_streams, warn_of_typ
 from process_manager.interfaces.cli.words import counted
 
 if TYPE_CHECKING:
-    from process_manager.interfaces.astray import Astray
-    from process_manager.interfaces.lines import Addressed
-    from process_manager.interfaces.publishing import Publisher
+    from process_manager.interfaces.compatibility.unused_events import UnusedEvents
+    from process_manager.interfaces.publishing.event_lines import Addressed
+    from process_manager.interfaces.publishing.publisher import Publisher
 
 
 @command("publish", example="pm publish events.jsonl --store sqlite:///shop.db\ncat events.jsonl | pm publish - --app shop.orders:app")
@@ -40,29 +40,29 @@ def publish_command(file: str, app_name: str, url: str) -> int:
     A line with specversion is a CloudEvent. Its id becomes uuid5(source, id). It goes to the stream named by its attribute stream,
     else to <last part of source>-<subject>. Its other attributes go into the metadata as ce-<name>.
     """
-    from process_manager.interfaces.astray import Astray
-    from process_manager.interfaces.publishing import batches
+    from process_manager.interfaces.compatibility.unused_events import UnusedEvents
+    from process_manager.interfaces.publishing.publisher import batches
 
     app = load_app(app_name) if app_name else None
-    astray = Astray(app) if app else None
+    unused = UnusedEvents(app) if app else None
     progress = Progress()
     with opened(file) as source:
         events = Events(source, progress, app.messages if app else {})
-        found = batches(_looked_at(events.read(), astray))
+        found = batches(_looked_at(events.read(), unused))
         first = list(islice(found, 1))
         spoilt = events.bad and not first  # then it leaves no store behind
         publisher = None if spoilt else _published(chain(first, found), events, url, progress)
     say(events.count(publisher))
     misplaced = publisher.misplaced if publisher else Counter[str]()
-    if astray:
-        warn_of_types(astray)
-        misplaced |= astray.streams
+    if unused:
+        warn_of_types(unused)
+        misplaced |= unused.streams
     warn_of_streams(misplaced)
     return ERROR if events.bad else OK
 
 
 def _published(found: "Iterable[list[Addressed]]", events: Events, url: str, progress: Progress) -> "Publisher":
-    from process_manager.interfaces.publishing import Publisher
+    from process_manager.interfaces.publishing.publisher import Publisher
 
     with closing(bootstrap.open_store(url)) as store:
         bootstrap.refuse_imported(store, url)
@@ -76,8 +76,8 @@ def _published(found: "Iterable[list[Addressed]]", events: Events, url: str, pro
     return publisher
 
 
-def _looked_at(events: "Iterator[tuple[int, Addressed]]", astray: "Astray | None") -> "Iterator[Addressed]":
+def _looked_at(events: "Iterator[tuple[int, Addressed]]", unused: "UnusedEvents | None") -> "Iterator[Addressed]":
     for _, event in events:
-        if astray:
-            astray.look(event.record.type, event.stream)
+        if unused:
+            unused.look(event.record.type, event.stream)
         yield event

@@ -46,7 +46,7 @@ def replay_command(
     if follow and (format_ == "json" or last is not None or before is not None):
         raise click.UsageError("--follow has no end: leave --to and --at out, and write -o jsonl")
     from process_manager.core.replay import Replay, as_json
-    from process_manager.interfaces.histories import followed, until
+    from process_manager.interfaces.reading.histories import followed, until
 
     process, _, key = stream.partition("-")
     definition = optional_definition(app_name, process)

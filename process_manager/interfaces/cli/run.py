@@ -187,7 +187,7 @@ def _check_metrics(port: int | None) -> None:
     if port is None:
         return
     try:
-        import process_manager.interfaces.metrics  # noqa: F401  only to see that it can be
+        import process_manager.interfaces.monitoring.metrics  # noqa: F401  only to see that it can be
     except ModuleNotFoundError as error:
         raise CliError("--metrics needs prometheus_client: pip install 'process-manager[metrics]'") from error
 
@@ -197,7 +197,7 @@ def _observed(worker: "Worker", store: "EventStore", app: "App", port: int | Non
     if port is None:
         yield
         return
-    from process_manager.interfaces.metrics import serve_metrics
+    from process_manager.interfaces.monitoring.metrics import serve_metrics
 
     try:
         server = serve_metrics(worker, store, app.definitions, port)
@@ -210,7 +210,7 @@ def _observed(worker: "Worker", store: "EventStore", app: "App", port: int | Non
 
 def _ordered(source: IO[bytes], file: str, progress: Progress, app: "App") -> Events:
     """The events of a file that was read once to the end, so that one that is out of order is refused before anything is published."""
-    from process_manager.interfaces.feeding import NotInOrder, in_order
+    from process_manager.interfaces.publishing.feeder import NotInOrder, in_order
 
     if not source.seekable():
         raise CliError(f"{file} cannot be read twice, once to check the order: feed a file", REFUSED)
@@ -225,7 +225,7 @@ def _ordered(source: IO[bytes], file: str, progress: Progress, app: "App") -> Ev
 
 
 def _feed(worker: "Worker", store: "EventStore", events: Events) -> None:
-    from process_manager.interfaces.feeding import Feeder, in_order
+    from process_manager.interfaces.publishing.feeder import Feeder, in_order
 
     feeder = Feeder(store, worker)
     feeder.feed(in_order(events.read(report=False)))

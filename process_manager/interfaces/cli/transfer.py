@@ -41,7 +41,7 @@ def export_command(names: tuple[str, ...], process: str, status: str | None, fie
     stands in any of them is an error, and nothing is written.
     """
     from process_manager.core.masking import Mask
-    from process_manager.interfaces.transfer import export, unmatched
+    from process_manager.interfaces.transfer.history_export import export, unmatched
 
     if names and (process or status):
         raise click.UsageError("name instances, or choose them with --process and --status")
@@ -60,8 +60,8 @@ def export_command(names: tuple[str, ...], process: str, status: str | None, fie
 
 
 def _chosen(store: "EventStore", names: tuple[str, ...], process: str, status: str | None) -> Iterator[str]:
-    from process_manager.interfaces.histories import instances
-    from process_manager.interfaces.instances import scan
+    from process_manager.interfaces.reading.histories import instances
+    from process_manager.interfaces.reading.instance_scan import scan
 
     if names:
         return (name for word in names for name in (_lines(sys.stdin) if word == "-" else [word]))
@@ -83,13 +83,13 @@ def import_command(file: str, url: str) -> None:
 
     It is for pm list, show, replay, explain and drift. Nothing may act there: pm run and pm publish refuse it.
     """
-    from process_manager.interfaces.transfer import Import, NotAnExport
+    from process_manager.interfaces.transfer.history_import import HistoryImport, NotAnExport
 
     path = bootstrap.read_address(url).path
     if path is None or path.exists():
         raise CliError(f"{bootstrap.shown(url)}: an import goes into a new file: name one that is not there yet", REFUSED)
     with opened(file) as source, closing(bootstrap.open_store(url)) as store:
-        reading = Import(store)
+        reading = HistoryImport(store)
         try:
             reading.read(source)
         except BaseException as error:

@@ -38,7 +38,7 @@ def wait_option(function: F) -> F:
 @contextmanager
 def opened_views(store_url: str, views_url: str | None, *, create: bool = False) -> "Iterator[Views]":
     """The views of a store; unless they may be created, a file must be there."""
-    from process_manager.interfaces.views import open_views
+    from process_manager.interfaces.reading.views import open_views
 
     views = open_views(store_url, views_url)
     if views is None:

@@ -7,20 +7,20 @@ from process_manager.interfaces.cli.errors import say
 from process_manager.interfaces.cli.words import counted
 
 if TYPE_CHECKING:
-    from process_manager.interfaces.astray import Astray
+    from process_manager.interfaces.compatibility.unused_events import UnusedEvents
 
 SHOWN = 20
 """Types that are named."""
 
 
-def warn_of_types(astray: "Astray") -> None:
+def warn_of_types(unused: "UnusedEvents") -> None:
     """Events that no process or aggregate of an app takes."""
-    for type_, count in astray.types.most_common(SHOWN):
-        meant = astray.meant(type_)
+    for type_, count in unused.types.most_common(SHOWN):
+        meant = unused.meant(type_)
         hint = f": did you mean {meant}?" if meant else ""
         say(f"warning: {counted(count, 'event')} of type {type_}, which no process or aggregate of the app takes{hint}")
-    if len(astray.types) > SHOWN:
-        say(f"warning: {len(astray.types) - SHOWN:,} more types that the app does not take")
+    if len(unused.types) > SHOWN:
+        say(f"warning: {len(unused.types) - SHOWN:,} more types that the app does not take")
 
 
 def warn_of_streams(streams: Counter[str]) -> None:

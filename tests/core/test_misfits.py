@@ -21,7 +21,7 @@ from process_manager import (
     starts,
     undo,
 )
-from process_manager.core.fitting import misfits
+from process_manager.core.misfits import misfits
 from process_manager.testing.scenario import Scenario, scenario, unsolicited
 from tests.core.samples import (
     DECLINED,

@@ -1,8 +1,8 @@
-"""Recorded events into a store in their own time: `pm run --feed`.
+"""Publishes recorded events at their own times, while a worker with a driven clock runs: `pm run --feed`.
 
-A worker takes the log as it stands, and a log of days that was published at once holds what came after a deadline before the deadline's
-passing. So the events of each moment are published when the time is theirs and everything earlier is settled. Twice is once, and what was
-interrupted goes on where it was.
+Were the events of several days published at once, an event from after a deadline would stand in the log before that deadline passes. So
+the clock is moved to the time of each event first, and the event is published when everything earlier is settled. Events that are there
+already are left out, so an interrupted feed is simply started again.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,19 +13,19 @@ from operator import itemgetter
 import orjson
 
 from process_manager.errors import ProcessManagerError
-from process_manager.interfaces.lines import Addressed
-from process_manager.interfaces.publishing import Publisher, batches
+from process_manager.interfaces.publishing.event_lines import Addressed
+from process_manager.interfaces.publishing.publisher import Publisher, batches
 from process_manager.ports import EventStore
 from process_manager.runtime.time_driver import TimeDriver, run_through
 from process_manager.runtime.worker import Worker
 
 
 class NotInOrder(ProcessManagerError):
-    """Events that cannot be fed, as they are not in the order of their times."""
+    """The events are not in the order of their times, or one has no time."""
 
 
 def in_order(events: Iterable[tuple[int, Addressed]]) -> Iterator[tuple[datetime, Addressed]]:
-    """Each numbered event with its time. Raises NotInOrder."""
+    """Numbered lines as events with their times. Raises NotInOrder, which names the line."""
     last: datetime | None = None
     for number, event in events:
         said = orjson.loads(event.record.metadata).get("time")
@@ -43,7 +43,7 @@ class Feeder:
 
     def __init__(self, store: EventStore, worker: Worker) -> None:
         self.publisher = Publisher(store)
-        self.late = 0  # events that are new, and timed before what had passed in the store
+        self.late = 0  # new events whose time is before the time that the store has reached
         self._worker = worker
         self._time = TimeDriver(store)
 

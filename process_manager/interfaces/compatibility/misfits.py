@@ -1,29 +1,29 @@
-"""The instances of a store against the classes of an app, before it is deployed."""
+"""Whether the instances in a store can go on with the process classes of an app. `core.misfits` judges one of them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from process_manager.core.definition import Definition
-from process_manager.core.fitting import Misfit, misfits
+from process_manager.core.misfits import Misfit, misfits
 from process_manager.errors import MessageError
-from process_manager.interfaces.histories import instances
+from process_manager.interfaces.reading.histories import instances
 from process_manager.ports import EventStore
 from process_manager.runtime.instances import load
 
 COLUMNS = ("instance", "version", "status", "kind", "name", "problem")
 
 
-class Fitting:
-    """Goes through the instances of an app's processes and counts them."""
+class InstanceCheck:
+    """Checks the instances of an app's processes; `instances` and `misfits` are counted while `rows` is read."""
 
     def __init__(self, store: EventStore, definitions: Mapping[str, Definition]) -> None:
         self.instances = 0
-        self.misfits = 0  # instances that have any
+        self.misfits = 0  # instances that have at least one
         self._store = store
         self._definitions = definitions
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """A row for each thing that an instance needs and the app does not have."""
+        """A row of COLUMNS for each thing that an instance needs and the app does not have. Raises StoreError."""
         for stream in instances(self._store):
             process, _, key = stream.partition("-")
             if process in self._definitions:

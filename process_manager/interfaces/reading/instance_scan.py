@@ -1,13 +1,13 @@
-"""The instances in a log, found by scanning it, for where there are no views."""
+"""The list of instances, found by scanning the log. `instance_list` is quicker where there are views."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 from process_manager.core import facts
 from process_manager.core.block import read_fact
 from process_manager.core.facts import FACTS, Fact
-from process_manager.core.metadata import read_metadata, readable_time, time_of
+from process_manager.core.metadata import read_metadata, time_of
 from process_manager.core.records import Record
 from process_manager.errors import MessageError
 from process_manager.ports import EventStore, Filter
@@ -23,7 +23,7 @@ _BETWEEN = frozenset(FACTS) - {facts.SnapshotTaken.fact_type}
 
 
 class Found:
-    """What a list says of an instance."""
+    """What the list says of one instance; `take` updates it with each fact."""
 
     __slots__ = ("life", "outcome", "stage", "started", "stream", "suspended", "undo_failed", "updated", "version")
 
@@ -65,7 +65,7 @@ class Found:
 
     @property
     def status(self) -> str:
-        """`suspended`, whatever it was before; "" for one that nothing is known of."""
+        """`suspended` goes before every other status; "" where no fact has told one yet."""
         failed = self.undo_failed and self.stage in {"compensating", "compensated", "completed"}
         return "suspended" if self.suspended else "compensation_failed" if failed else self.stage
 
@@ -78,7 +78,7 @@ class Found:
 
 
 def scan(store: EventStore, process: str = "", status: str = "") -> Iterator[dict[str, Any]]:
-    """The instances in order of their first record; one small object for each stays in memory."""
+    """A row for each instance, in the order of their first records. One small object for each is held in memory."""
     found: dict[str, Found] = {}
     where = Filter(types=_BETWEEN, stream_prefixes=())
     for record in store.read_all(where=where):
@@ -96,21 +96,3 @@ def _take(instance: Found, record: Record) -> None:
     except MessageError:
         return
     instance.updated = time
-
-
-def as_rows(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
-    """Records as rows of data."""
-    import orjson
-
-    for record in records:
-        yield {
-            "id": record.id, "type": record.type, "stream": record.stream, "revision": record.revision, "position": record.position,
-            "time": readable_time(record), "data": _value(record.data, orjson.loads), "metadata": _value(record.metadata, orjson.loads),
-        }  # fmt: skip
-
-
-def _value(raw: bytes, loads: Any) -> Any:
-    try:
-        return loads(raw) if raw else None
-    except ValueError:
-        return raw.decode(errors="replace")

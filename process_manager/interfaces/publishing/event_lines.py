@@ -1,6 +1,6 @@
-"""One line of a file to a record for a stream: JSON Lines of our own, and CloudEvents.
+"""Reads one line of a file of events: our own JSON Lines, or CloudEvents.
 
-A line of our own holds `id`, `type`, `stream` and `data`, optionally `time` and `metadata`, and nothing else.
+Our own line holds `id`, `type`, `stream` and `data`, optionally `time` and `metadata`, and nothing else.
 
 A CloudEvent goes by these rules: its id is uuid5(source, id); its stream is its attribute `stream` if it has one, else
 `<last part of source>-<subject>`, or without a subject the last part of its source (source `/shop/orders`, subject `42`: `orders-42`);
@@ -22,7 +22,7 @@ from process_manager.errors import BadEvent, NewerFact, UndecodableMessage
 from process_manager.ports import MAX_APPEND
 
 LONGEST = 4 * MAX_APPEND
-"""Bytes of a line; of what is longer only the beginning is read."""
+"""Bytes of a line. A longer line is refused without reading the rest of it into memory."""
 
 MAX_EVENT = MAX_APPEND // 2
 """Bytes of an event. An instance's receipt embeds its input and goes into one append with the commands that answer it: half is for them."""
@@ -44,13 +44,13 @@ class Addressed(NamedTuple):
 
 
 def read_line(line: bytes) -> Addressed:
-    """The record that a line says. Raises BadEvent."""
+    """The record that a line describes, and its stream. Raises BadEvent."""
     raw = _object(line)
     return checked(_cloud_event(raw) if "specversion" in raw else _own(raw))
 
 
 def checked(addressed: Addressed) -> Addressed:
-    """The same. Raises BadEvent where it is too large, or its stream is reserved."""
+    """The event, unchanged. Raises BadEvent where it is too large or its stream is reserved."""
     if addressed.record.size > MAX_EVENT:
         raise BadEvent(f"its type, data and metadata come to {addressed.record.size:,} bytes, an event may have {MAX_EVENT:,}")
     if addressed.stream.startswith(("pm.", "$")):
@@ -58,8 +58,8 @@ def checked(addressed: Addressed) -> Addressed:
     return addressed
 
 
-def fitting(addressed: Addressed, messages: Mapping[str, type[Message]]) -> Addressed:
-    """The same. Raises BadEvent where it is a command, or its data is not what its class, if it is one of these, takes."""
+def checked_against(addressed: Addressed, messages: Mapping[str, type[Message]]) -> Addressed:
+    """The event, unchanged. Raises BadEvent for a command of `messages`, and for data that its class there does not accept."""
     record = addressed.record
     cls = messages.get(record.type)
     if cls is None:

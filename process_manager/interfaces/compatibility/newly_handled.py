@@ -1,4 +1,4 @@
-"""Events that stand in the log and that no recorded turn took, because the run that was recorded did not handle their type yet."""
+"""Events in a log that a candidate handles and that no recorded instance took, as the old definition did not handle their type."""
 
 from collections.abc import Container, Iterator
 
@@ -8,17 +8,17 @@ from process_manager.core.facts import Fact, Input, Receipt
 from process_manager.core.metadata import read_metadata
 from process_manager.core.records import Record
 from process_manager.errors import UndecodableMessage
-from process_manager.interfaces.histories import imported
+from process_manager.interfaces.reading.histories import imported
 from process_manager.ports import EventStore, Filter
 from process_manager.runtime.router import input_of
 
 END = 2**63
+"""Behind every position of a log."""
 
 
-class Untaken:
-    """Watches which types the instances of a process took, from which position on; then finds what came before that.
-
-    Only what stands behind the first input of the process at all counts: what is older was never meant for it.
+class NewlyHandled:
+    """First, `watched` passes the recorded facts through and notes from which position on each type was taken. Then `inputs` finds the
+    events of a type before that position. Events older than the first input of the process do not count: they were not meant for it.
     """
 
     def __init__(self, store: EventStore, definition: Definition) -> None:
@@ -27,7 +27,7 @@ class Untaken:
         self._first: dict[str, int] = {}  # by type, the lowest position at which one was taken
 
     def watched(self, recorded: Iterator[tuple[Fact, int]]) -> Iterator[tuple[Fact, int]]:
-        """The facts, looked at on their way."""
+        """The same facts, passed through. Call it for every instance before `inputs`."""
         first = self._first
         for each in recorded:
             fact = each[0]
@@ -36,9 +36,9 @@ class Untaken:
             yield each
 
     def inputs(self, but_for: Container[str]) -> dict[str, list[Input]]:
-        """By the instance's stream, in the order of the log; "" for those whose instance is found by `$correlationId`.
+        """The newly handled events by instance stream, in the order of the log; under "" those that are routed by `$correlationId`.
 
-        Streams of `but_for` are left out: what they took is known only as far as they were looked through.
+        Streams in `but_for` are left out: an instance that was watched only in part may have taken the event later.
         """
         found: dict[str, list[Input]] = {}
         for record in self._records():
@@ -47,14 +47,14 @@ class Untaken:
                 taken = input_of(record, read_metadata(record.type, record.metadata))
                 key = "" if route.by_correlation else route.key(decode(handled.event, taken.version, taken.data))
             except UndecodableMessage:
-                continue  # a worker would set it aside
+                continue  # a worker would park it
             stream = f"{self._definition.name}-{key}" if key else ""
             if stream not in but_for:
                 found.setdefault(stream, []).append(taken)
         return found
 
     def hidden(self) -> list[str]:
-        """For imported histories: the types whose events stand in the log that they come from, and were not brought along."""
+        """For imported histories: newly handled types of which the original log has events, while the export holds none of them."""
         origin = imported(self._store)
         return sorted(self._definition.handled.keys() & set(origin["untaken"].get(self._definition.name, ()))) if origin else []
 

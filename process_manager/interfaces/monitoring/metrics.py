@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from process_manager.errors import StoreError
-from process_manager.interfaces.standstill import Standstill
+from process_manager.interfaces.monitoring.stopped_instances import StoppedInstances
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -51,7 +51,7 @@ class WorkerCollector(Collector):
     def __init__(self, worker: "Worker", store: "EventStore", definitions: "Mapping[str, Definition]") -> None:
         self._worker = worker
         self._store = store
-        self._standstill = Standstill(store, definitions)
+        self._stopped = StoppedInstances(store, definitions)
 
     def collect(self) -> "Iterator[Metric]":
         yield from self._counters()
@@ -95,7 +95,7 @@ class WorkerCollector(Collector):
             yield family
 
     def _standing(self) -> Families:
-        counts = self._standstill.counts()
+        counts = self._stopped.counts()
         if counts is not None:
             family = GaugeMetricFamily("pm_instances_standing_still", "Instances that wait for an operator", labels=["status"])
             for status, count in counts.items():

@@ -1,4 +1,4 @@
-"""Parked records on their way out: who let them go and why stands in the log before they are gone."""
+"""Dropping parked records. Who dropped one, and why, is recorded in the log first."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,9 +12,10 @@ DROPPED = "pm.parked-dropped"
 
 
 def drop(store: EventStore, group: str, parked: Sequence[Parked], actor: str, reason: str) -> int:
-    """Let go of parked records of a group, one record in the log for each, in the stream `pm.dropped-<group>`; how many. Raises StoreError.
+    """Drop parked records of a group and return how many were dropped. Raises StoreError.
 
-    After a crash between the two they are still parked, and can be dropped again.
+    A record for each is appended to the stream `pm.dropped-<group>` before. After a crash between the two they are still parked and can be
+    dropped again.
     """
     for each in parked:
         store.append(Block(f"pm.dropped-{group}", [_note(group, each, actor, reason)], StreamState.ANY))

@@ -1,4 +1,4 @@
-"""Where the views of a store are, and which projections keep them."""
+"""Where the views of a store are, and which projections build them."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Instances' histories as they stand in a log."""
+"""Histories of instances, read from a log: which streams are instances', and what facts they hold."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -16,21 +16,22 @@ FIRST = frozenset(fact.fact_type for fact in (facts.Started, facts.InputKept, fa
 """The facts with which an instance may begin."""
 
 RECEIPTS = frozenset(type_ for type_, fact in FACTS.items() if issubclass(fact, Receipt))
+"""Types of the facts that hold an input."""
 
 IMPORTED = "pm.imported"
 """The first record of a log that holds imported histories: no worker may run on it."""
 
 
 def imported(store: EventStore) -> Json | None:
-    """What the import wrote of where the histories come from; None for a log of its own."""
+    """What `pm import` noted about the log that the histories come from; None where this log holds no imported histories."""
     first = next(store.read_all(limit=1), None)
     return orjson.loads(first.data) if first is not None and first.type == IMPORTED else None
 
 
 def instances(store: EventStore, process: str = "") -> Iterator[str]:
-    """The streams of a process's instances, or of all, in the order in which they began; their names stay in memory.
+    """The streams of a process's instances, or of all instances, in the order in which they began. Their names stay in memory.
 
-    It is not revision 0 that tells: a stream may hold somebody else's records before the first fact.
+    An instance is recognised by its first fact, not by revision 0: a stream may hold other records before it.
     """
     found: set[str] = set()
     for record in store.read_all(where=Filter(types=FIRST)):
@@ -40,29 +41,32 @@ def instances(store: EventStore, process: str = "") -> Iterator[str]:
 
 
 def is_instance(store: EventStore, stream: str) -> bool:
-    """Whether a stream is an instance's: the first input that it took tells. Raises StreamNotFound."""
+    """Whether a stream is an instance's: it holds an input that was taken. Raises StreamNotFound."""
     return any(record.type in RECEIPTS for record in store.read_stream(stream))
 
 
 def is_command(record: Record) -> bool:
-    """Whether it is a command in the stream of the instance that gave it; its metadata is not decoded."""
+    """Whether a record is a command in the stream of the instance that gave it. Its metadata is searched as bytes, not decoded."""
     return b'"step":' in record.metadata and f'"instance":"{record.stream}"'.encode() in record.metadata
 
 
 def find_command(store: EventStore, id_: str) -> Record | None:
-    """The command of this id, as an instance gave it; the log is searched from its end."""
+    """The command with this id; None where no instance gave one. The log is searched from its end."""
     found = (record for record in store.read_all(backwards=True) if record.id == id_ and not record.type.startswith("pm."))
     record = next(found, None)
     return record if record is not None and isinstance(read_fact(record), facts.StepStarted) else None
 
 
 def read_facts(records: Iterable[Record]) -> Iterator[tuple[Fact, int]]:
-    """Records of an instance as facts with their revisions. Raises MessageError for one that cannot be read."""
+    """An instance's records as pairs of fact and revision. Raises MessageError for a record that cannot be read."""
     return ((read_fact(record), record.revision) for record in records)
 
 
 def until(store: EventStore, stream: str, last: int | None = None, before: datetime | None = None) -> Iterator[tuple[Fact, int]]:
-    """The facts of an instance, up to a revision, inclusive, or to what was decided before a time. Raises StreamNotFound."""
+    """The facts of an instance with their revisions: up to and including revision `last`, only what was decided before the time `before`.
+
+    Raises StreamNotFound, MessageError.
+    """
     for fact, revision in read_facts(store.read_stream(stream, limit=None if last is None else last + 1)):
         if before is not None and isinstance(fact, Receipt) and fact.now >= before:
             return
@@ -70,7 +74,7 @@ def until(store: EventStore, stream: str, last: int | None = None, before: datet
 
 
 def followed(store: EventStore, stream: str) -> Iterator[list[tuple[Fact, int]]]:
-    """The facts of an instance, and without end those that are appended from now on, as they come. Raises StreamNotFound."""
+    """The facts of an instance in batches: first those that are there, then without end those that are appended. Raises StreamNotFound."""
     start = 0
     while True:
         seen = store.last_position()

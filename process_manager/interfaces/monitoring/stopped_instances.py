@@ -1,4 +1,4 @@
-"""How many instances stand still until somebody does something, told from the log as it grows."""
+"""How many instances wait for an operator: suspended, or with an undo that failed. Kept up to date from the log."""
 
 import threading
 from collections import Counter
@@ -13,7 +13,7 @@ from process_manager.ports import BEFORE_ALL, EventStore, Filter, Subscription
 from process_manager.runtime.instances import load
 
 READ = 20_000
-"""Records that one look takes in: a scrape does not wait for a whole log."""
+"""Records that one call of `counts` reads at most, so that a scrape does not wait for a whole log."""
 
 STATUSES = ("suspended", "compensation_failed")
 
@@ -21,9 +21,9 @@ _STOPS = {fact.fact_type for fact in (facts.Suspended, facts.OperatorActed, fact
 _GOES_ON = {fact.fact_type for fact in (facts.CompensationStarted, facts.Ended)}
 
 
-class Standstill:
-    """Follows the facts by which instances of an app come to stand still and go on. Only those that do so now are remembered; one is
-    folded anew when such a fact of it comes. May be asked by several threads."""
+class StoppedInstances:
+    """Follows the facts by which instances of an app stop and go on. Memory holds only those that are stopped now; an instance is loaded
+    again when such a fact of it comes. Safe to use from several threads."""
 
     def __init__(self, store: EventStore, definitions: Mapping[str, Definition]) -> None:
         self._store = store

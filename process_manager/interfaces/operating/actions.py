@@ -1,4 +1,4 @@
-"""Operator actions on their way into the log: what an instance is now, whether an action applies to it, one record for each request."""
+"""An operator's actions on instances: see what an instance is now, whether an action applies, append it, wait for what came of it."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from process_manager.core.instance import Instance
 from process_manager.core.operator import refusal
 from process_manager.core.signals import OPERATOR_ACTION, OperatorAction
 from process_manager.errors import StoreError, StreamNotFound, WrongExpectedVersion
-from process_manager.interfaces.histories import read_facts
+from process_manager.interfaces.reading.histories import read_facts
 from process_manager.ports import Block, EventStore, StreamState
 from process_manager.runtime.time_driver import TimeDriver
 
@@ -25,7 +25,7 @@ BATCH = 500
 NOT_THERE = "there is no such instance"
 
 RECENT = 200
-"""How many records of an instance are looked through for what became of an action."""
+"""How many of an instance's newest records are searched for what became of an action."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Asked:
 
 
 def current(store: EventStore, stream: str) -> Instance:
-    """An instance as its stream has it; no definition is needed. Raises StreamNotFound for a stream that is none of an instance."""
+    """An instance, folded from its stream without its definition. Raises StreamNotFound where the stream is missing or no instance's."""
     process, _, key = stream.partition("-")
     read = list(read_facts(store.read_stream(stream)))
     if all(isinstance(fact, facts.Foreign | facts.StepStarted) for fact, _ in read):
@@ -47,7 +47,7 @@ def current(store: EventStore, stream: str) -> Instance:
 
 
 def obstacle(store: EventStore, action: OperatorAction) -> str:
-    """Why an action cannot be, as things stand; "" when it can, or stands in the log already."""
+    """Why an action cannot be taken now; "" when it can, or when its request is in the log already."""
     if asked_before(store, action) is not None:
         return ""
     try:
@@ -57,7 +57,7 @@ def obstacle(store: EventStore, action: OperatorAction) -> str:
 
 
 def asked_before(store: EventStore, action: OperatorAction) -> OperatorAction | None:
-    """What the same request of this instance stands for in the log already."""
+    """The action that this request of this instance already stands for in the log; None where there is none."""
     try:
         (record,) = store.read_stream(action.stream, limit=1)
     except StreamNotFound:
@@ -66,7 +66,7 @@ def asked_before(store: EventStore, action: OperatorAction) -> OperatorAction | 
 
 
 def ask(store: EventStore, actions: Iterable[OperatorAction]) -> Iterator[Asked]:
-    """Append actions, each to a stream of its own. Raises StoreError; a request that stands there with another content is one."""
+    """Append actions, each to a stream of its own. Raises StoreError, also for a request that was used before for another action."""
     now = TimeDriver(store).now or datetime.now(UTC)
     rest = iter(actions)
     while batch := list(islice(rest, BATCH)):
@@ -96,7 +96,7 @@ def _known(store: EventStore, action: OperatorAction) -> Asked:
 
 
 def outcomes(store: EventStore, asked: Sequence[Asked], seconds: float) -> Iterator[tuple[str, str]]:
-    """What became of each action, by instance, as soon as a worker has taken it, for so many seconds."""
+    """Pairs of instance and what became of its action, each as soon as a worker has taken it; ends after so many seconds at the latest."""
     left, until = list(asked), monotonic() + seconds
     while left:
         seen = store.last_position()

@@ -1,4 +1,4 @@
-"""Records into streams so that twice is once: read a stream, leave out what it holds, append at the exact version."""
+"""Publishes events so that publishing them again changes nothing: read a stream, leave out what it holds, append at its exact version."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,27 +12,27 @@ from process_manager.core.identity import new_record
 from process_manager.core.messages import Message
 from process_manager.core.records import NewRecord, Record
 from process_manager.errors import StoreError, StreamNotFound, WrongExpectedVersion
-from process_manager.interfaces.lines import Addressed
+from process_manager.interfaces.publishing.event_lines import Addressed
 from process_manager.ports import MAX_APPEND, Block, EventStore, StreamState
 
 REMEMBERED = 100_000
-"""Ids of streams that are kept between batches; a stream that drops out is read again."""
+"""Ids of records kept in memory between batches; a stream that is forgotten is read again."""
 
 BATCH = 1_000
 BATCH_BYTES = 8 * 1024 * 1024
 
 ATTEMPTS = 20
-"""How often somebody else may append first."""
+"""How often an append is tried when somebody else keeps appending to the same stream."""
 
 
 def addressed(stream: str, message: Message, time: datetime) -> Addressed:
-    """A message from outside for a stream, timed `time`; of the same three it is the same record, so that twice is once."""
+    """A message as a record for a stream. Its id derives from stream and content, so the same message made again is the same record."""
     metadata = orjson.dumps({"time": time, "version": message.message_version})
     return Addressed(stream, new_record(stream, "", "0", message.message_type, encode(message), metadata))
 
 
 def batches(events: Iterable[Addressed]) -> Iterator[list[Addressed]]:
-    """Pieces that memory holds with ease."""
+    """Events in pieces of at most `BATCH` events and about `BATCH_BYTES`."""
     batch: list[Addressed] = []
     size = 0
     for event in events:

@@ -1,4 +1,4 @@
-"""Recorded histories in a log, judged by a candidate's definitions: reading, counting, grouping. The judgement is `core.drift`."""
+"""Judges recorded histories in a log by a candidate's definitions: it reads, counts and groups; `core.drift` judges one history."""
 
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
@@ -15,8 +15,8 @@ from process_manager.core.drift import Difference, Judge
 from process_manager.core.facts import Input
 from process_manager.core.records import Record
 from process_manager.errors import MessageError, StreamNotFound
-from process_manager.interfaces.histories import imported, instances, read_facts
-from process_manager.interfaces.untaken import Untaken
+from process_manager.interfaces.compatibility.newly_handled import NewlyHandled
+from process_manager.interfaces.reading.histories import imported, instances, read_facts
 from process_manager.ports import MAX_APPEND, EventStore
 
 EXAMPLES = 3
@@ -31,7 +31,7 @@ _WORDED = frozenset({"suspension", "input", "decision", "join", "ending"})
 
 @dataclass(slots=True)
 class NotCovered:
-    """What could not be judged, and why; such a report is not clean."""
+    """Something that could not be judged, and why. A report with one of these does not count as free of differences."""
 
     process: str
     subject: str
@@ -40,7 +40,7 @@ class NotCovered:
 
 @dataclass
 class Drift:
-    """Judges the instances of one process. Its counts stand when `differences` is through."""
+    """Judges the instances of one process. Its counts are final when `differences` has been read to its end."""
 
     store: EventStore
     definition: Definition
@@ -52,21 +52,21 @@ class Drift:
     not_covered: list[NotCovered] = field(default_factory=list)
 
     def differences(self) -> Iterator[Difference]:
-        """The first difference of each instance that has one. Streams that events concern which nobody took are read twice."""
-        untaken = Untaken(self.store, self.definition)
+        """The first difference of each instance that has one. An instance with newly handled events is read a second time."""
+        newly = NewlyHandled(self.store, self.definition)
         differing: set[str] = set()
         for stream in instances(self.store, self.definition.name):
             self.instances += 1
             self.progress(self)
-            if difference := self._judge(stream, untaken):
+            if difference := self._judge(stream, newly):
                 differing.add(stream)
                 self.differing += 1
                 yield difference
-        yield from self._untaken(untaken, differing)
+        yield from self._newly_handled(newly, differing)
 
-    def _untaken(self, untaken: Untaken, differing: set[str]) -> Iterator[Difference]:
-        self.not_covered += [NotCovered(self.definition.name, type_, "its events were not brought along") for type_ in untaken.hidden()]
-        for stream, inputs in untaken.inputs(but_for=differing).items():
+    def _newly_handled(self, newly: NewlyHandled, differing: set[str]) -> Iterator[Difference]:
+        self.not_covered += [NotCovered(self.definition.name, type_, "its events were not brought along") for type_ in newly.hidden()]
+        for stream, inputs in newly.inputs(but_for=differing).items():
             if not stream:
                 types = {taken.type for taken in inputs}
                 self.not_covered += [NotCovered(self.definition.name, each, "it is routed by $correlationId") for each in sorted(types)]
@@ -74,16 +74,16 @@ class Drift:
                 self.differing += 1
                 yield difference
 
-    def _judge(self, stream: str, untaken: Untaken | None, inputs: Sequence[Input] = ()) -> Difference | None:
+    def _judge(self, stream: str, newly: NewlyHandled | None, inputs: Sequence[Input] = ()) -> Difference | None:
         judge = Judge(self.definition, stream.partition("-")[2], MAX_APPEND, self.since)
         recorded = read_facts(self._records(stream))
         try:
-            return judge.first(untaken.watched(recorded) if untaken else recorded, inputs)
+            return judge.first(newly.watched(recorded) if newly else recorded, inputs)
         except MessageError as error:
             self.not_covered.append(NotCovered(self.definition.name, stream, str(error)))
             return None
         finally:
-            self.turns += judge.turns if untaken else 0
+            self.turns += judge.turns if newly else 0
 
     def _records(self, stream: str) -> Iterator[Record]:
         with suppress(StreamNotFound):
@@ -91,7 +91,7 @@ class Drift:
 
 
 def unknown(store: EventStore, known: Container[str]) -> list[NotCovered]:
-    """For imported histories: the processes among them that the candidate does not have. A log of its own may be shared with other apps."""
+    """In imported histories: the processes that the candidate does not have. Empty for any other log, which other apps may share."""
     if imported(store) is None:
         return []
     processes = dict.fromkeys(stream.partition("-")[0] for stream in instances(store))

@@ -1,7 +1,7 @@
-"""The list of instances, from the views where they are fresh, else from the log.
+"""The list of instances, read from the views. `instance_scan` reads it from the log.
 
-It is one query over one table, written as SQL: the views are mostly a SQLite file, and SQLAlchemy takes longer to import than a list of
-150,000 instances to read.
+It is one query over one table, written as SQL: the views are mostly a SQLite file, and importing SQLAlchemy takes longer than reading a
+list of 150,000 instances.
 """
 
 import sqlite3
@@ -16,7 +16,7 @@ from process_manager.ports import EventStore, Filter
 COLUMNS = ("instance", "process", "key", "status", "life", "version", "started", "updated", "outcome")
 
 FRESH = 1_000
-"""Records that the views may be behind the log to be read by people."""
+"""How many records the views may lack for a list that people read."""
 
 VERSION = 1
 """Of the projection `instances`, whose table is read."""
@@ -33,7 +33,7 @@ Execute = Callable[[str, Row], Sequence[Sequence[Any]]]
 
 
 class Unreadable(Exception):
-    """The views lack what is asked: nothing was built yet, by another definition, or the file is something else."""
+    """The views cannot be queried: nothing was built yet, their tables differ, or the file is something else."""
 
 
 class Listing(NamedTuple):
@@ -76,7 +76,7 @@ def _row(found: Sequence[Any]) -> Row:
 
 @contextmanager
 def views_file(path: Path | None) -> Iterator[Execute | None]:
-    """Queries of views in a SQLite file; None where there is none."""
+    """A function that queries the views in a SQLite file; None where there is no file."""
     if path is None or not path.exists():
         yield None
         return
@@ -93,7 +93,7 @@ def views_file(path: Path | None) -> Iterator[Execute | None]:
 
 @contextmanager
 def views_at(url: str) -> Iterator[Execute | None]:
-    """Queries of views in any database; None where it is a file that is not there."""
+    """A function that queries the views at a URL; None for a SQLite file that is not there."""
     kind, _, path = url.partition(":///")
     if kind == "sqlite" and path and "?" not in path:
         with views_file(Path(path)) as found:

@@ -1,7 +1,4 @@
-"""Instances' histories as JSON Lines, and back into a log of their own on which nothing may act.
-
-The first line says what the others are; then comes a record a line, each instance whole, from its first record to its last.
-"""
+"""Exported histories into a new store, on which no worker may run: what was done already must not be done again."""
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
@@ -11,65 +8,19 @@ import orjson
 
 from process_manager.core.codec import dumps
 from process_manager.core.identity import derive
-from process_manager.core.masking import Mask
 from process_manager.core.messages import Json
-from process_manager.core.records import NewRecord, Record
+from process_manager.core.records import NewRecord
 from process_manager.errors import StoreError
-from process_manager.interfaces.histories import IMPORTED, RECEIPTS
+from process_manager.interfaces.reading.histories import IMPORTED
+from process_manager.interfaces.transfer.history_export import FORMAT
 from process_manager.ports import MAX_APPEND, Block, EventStore, StreamState
 
-FORMAT = 1
-
 BLOCKS = 100
-"""Appends that are made at once."""
+"""Blocks in one `append_many`."""
 
 
 class NotAnExport(Exception):
-    """The lines are no export; the message says which one is wrong."""
-
-
-def export(store: EventStore, streams: Iterable[str], mask: Mask | None = None) -> Iterator[bytes]:
-    """The lines of these instances, without their ends. Raises StreamNotFound."""
-    yield orjson.dumps({"pm.export": FORMAT, "masked": mask is not None, "untaken": untaken(store)})
-    for stream in streams:
-        records = [_readable(record) for record in store.read_stream(stream)]
-        yield from map(_as_line, mask.history(records) if mask else records)
-
-
-def unmatched(store: EventStore, streams: Iterable[str], mask: Mask) -> list[str]:
-    """The fields of a mask at which these instances have nothing to hide: mistyped, most likely. Raises StreamNotFound."""
-    return mask.unmatched(_readable(record) for stream in streams for record in store.read_stream(stream))
-
-
-def untaken(store: EventStore) -> dict[str, list[str]]:
-    """By process the types that stand in the log and that no instance of it has taken: the whole log is read.
-
-    A sample does not hold them, and code that handles one of them cannot be judged by the sample.
-    """
-    taken: dict[str, set[str]] = {}
-    types: set[str] = set()
-    for record in store.read_all():
-        if record.type in RECEIPTS:
-            taken.setdefault(record.stream.partition("-")[0], set()).add(orjson.loads(record.data)["input"]["type"])
-        elif not record.type.startswith("pm."):
-            types.add(record.type)
-    return {process: sorted(types - known) for process, known in taken.items()}
-
-
-def _readable(record: Record) -> Record:
-    """Somebody else's record may be anything; what is not JSON is left empty."""
-    try:
-        orjson.loads(record.data), orjson.loads(record.metadata or b"null")
-    except ValueError:
-        return record._replace(data=b"{}", metadata=b"{}")
-    return record
-
-
-def _as_line(record: Record) -> bytes:
-    return orjson.dumps({
-        "stream": record.stream, "revision": record.revision, "id": record.id, "type": record.type,
-        "data": orjson.Fragment(record.data), "metadata": orjson.Fragment(record.metadata or b"null"),
-    })  # fmt: skip
+    """The file is no export, or not a whole one; the message names the line."""
 
 
 class _Line(NamedTuple):
@@ -79,8 +30,8 @@ class _Line(NamedTuple):
     record: NewRecord
 
 
-class Import:
-    """Writes exported lines into a new log, behind the mark that keeps workers away."""
+class HistoryImport:
+    """Writes exported lines into a new store. Its first record, `pm.imported`, keeps workers away from it."""
 
     def __init__(self, store: EventStore) -> None:
         self.instances = 0
@@ -88,7 +39,7 @@ class Import:
         self._store = store
 
     def read(self, lines: Iterable[bytes]) -> None:
-        """Raises NotAnExport, StoreError."""
+        """Write all lines; `instances` and `records` count what was written. Raises NotAnExport, StoreError."""
         numbered = iter(enumerate(lines, 1))
         number, first = next(numbered, (1, b""))
         head = _object(number, first)

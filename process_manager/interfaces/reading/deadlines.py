@@ -1,4 +1,4 @@
-"""The deadlines that are pending: of one instance, from its stream; of all, from the log, through an index on disk."""
+"""Pending deadlines: of one instance from its folded state, or of all instances from the log, through an index in a temporary file."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -11,14 +11,14 @@ from process_manager.core.deadlines import LEFTOVER, Pending, pending
 from process_manager.core.facts import FACTS
 from process_manager.core.instance import Instance
 from process_manager.core.records import Record
-from process_manager.interfaces.histories import is_command
+from process_manager.interfaces.reading.histories import is_command
 from process_manager.ports import DeadlineChange, EventStore
 from process_manager.runtime.deadlines import changes_of
 
 COLUMNS = ("due", "instance", "process", "key", "name", "generation")
 
 FOLLOW = 10_000
-"""Records read at once."""
+"""Records read before the index is updated."""
 
 
 def of_instance(instance: Instance) -> list[Pending]:
@@ -27,12 +27,15 @@ def of_instance(instance: Instance) -> list[Pending]:
 
 
 def rows_of(instance: Instance) -> Iterator[dict[str, Any]]:
-    """The same as rows."""
+    """The pending deadlines of an instance as rows of COLUMNS."""
     return (_row(instance.stream, *each) for each in of_instance(instance))
 
 
 def rows(store: EventStore, process: str = "") -> Iterator[dict[str, Any]]:
-    """The pending deadlines of all instances, or of one process's, earliest first, in bounded memory."""
+    """The pending deadlines of all instances, or of one process's, as rows of COLUMNS, earliest first.
+
+    The whole log is read, in bounded memory.
+    """
     with TemporaryDirectory() as folder:
         index = SqliteDeadlineIndex(Path(folder) / "deadlines")
         try:

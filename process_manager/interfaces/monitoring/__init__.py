@@ -1,0 +1,1 @@
+"""What a running worker tells about itself: `/metrics` for Prometheus and `/healthz`."""

@@ -35,7 +35,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SqliteDeadlineIndex:
-    """`path` names the file; without one the index lives in memory.
+    """A `DeadlineIndex` in the file `path`, or in memory without one.
 
     A change of a lower position than the row's never undoes it, so that processes that share a file may be at different places of the log.
     """

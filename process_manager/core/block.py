@@ -1,4 +1,4 @@
-"""Facts to the records of one append, and back."""
+"""Lays out facts as the records of one append, and reads records as facts."""
 
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from process_manager.errors import UndecodableMessage
 
 
 def command_record(instance: Instance, cause: str, now: datetime, ordinal: str, **fields: Any) -> tuple[NewRecord, StepStarted]:
-    """The command as a record, whose metadata says where it belongs; and the fact that it is."""
+    """A command as a record, whose metadata names its step, run and attempt; and the StepStarted fact that this record stands for."""
     metadata: dict[str, Any] = {
         "$correlationId": instance.correlation,
         "$causationId": cause,
@@ -34,7 +34,7 @@ def command_record(instance: Instance, cause: str, now: datetime, ordinal: str, 
 
 
 def fact_metadata(correlation: str, cause: str, now: datetime, version: int) -> bytes:
-    """What stands beside a fact; the same bytes for all facts of one cause."""
+    """The metadata of a fact, as bytes. It is the same for all facts of one cause."""
     return dumps({"$correlationId": correlation, "$causationId": cause, "time": now, "version": version})
 
 

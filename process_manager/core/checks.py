@@ -292,4 +292,4 @@ def _step_leads_to(definition: Definition, step: AnyStep, ends: set[str]) -> boo
 CHECKS = (
     _name, _steps, _type_names, _announcements, _undo, _answers, _overdue, _deadlines, _joins, _keys, _starts, _reach, _endings,
 )  # fmt: skip
-"""In the order in which their errors are to be mended."""
+"""In the order in which a user should mend their errors."""

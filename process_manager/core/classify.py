@@ -15,7 +15,11 @@ Meaning = Literal["start", "done", "failed", "event", "early", "ignore", "fail"]
 
 
 class Verdict(NamedTuple):
-    """The meaning, and what goes with it: the run and how it was matched, or why and how long."""
+    """What an event means to an instance.
+
+    An answer comes with its `run` and how it was matched, an event that is taken with its `reaction`, any other with a `reason`, an early
+    one with its `policy` too.
+    """
 
     meaning: Meaning
     reaction: Reaction | None = None
@@ -27,7 +31,7 @@ class Verdict(NamedTuple):
 
 
 def classify(definition: Definition, instance: Instance, taken: Input) -> Verdict:
-    """The answer for a domain event."""
+    """What a domain event means to an instance now."""
     handled = definition.handled.get(taken.type)
     asked = _asked(instance, taken)
     if asked is not None and _missed(definition, asked) and asked.status != "done":
@@ -39,7 +43,7 @@ def classify(definition: Definition, instance: Instance, taken: Input) -> Verdic
 
 
 def _as_event(definition: Definition, handled: Handled, instance: Instance, taken: Input) -> Verdict:
-    """The answer for an event that answers no command."""
+    """What an event means that answers no command."""
     if handled.starts is not None:
         return _starting(handled, instance, taken, handled.starts)
     if instance.status == "not_started":
@@ -54,12 +58,12 @@ def _as_event(definition: Definition, handled: Handled, instance: Instance, take
 
 
 def _earlier(instance: Instance, taken: Input) -> bool:
-    """Whether an event stands before the life that an instance is in: before the end of the last one, while that is known."""
+    """Whether an event belongs to an earlier life: it stands before the end of the last one in the log, while that position is known."""
     return instance.life > 1 and taken.position < (instance.started_position if instance.ended else instance.ended_position)
 
 
 def _answer(definition: Definition, handled: Handled, instance: Instance, taken: Input) -> Verdict | None:
-    """An answer to a command of this instance; None when it has to be judged as an event."""
+    """What an answer to a command means; None when it has to be judged as an event from outside."""
     run, cause = _asked(instance, taken), taken.meta.get("$causationId")
     if run is not None:
         return _answer_to(handled, run)

@@ -1,4 +1,4 @@
-"""Bytes to messages and back: encoded once, decoded once, nothing trusted."""
+"""Messages to JSON bytes and back. Decoding checks everything, since anybody may have written the bytes."""
 
 import re
 from collections.abc import Callable
@@ -21,7 +21,7 @@ _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
 def dumps(value: object, default: Callable[[Any], Any] | None = None) -> bytes:
-    """JSON to be kept: what orjson returns holds 4 KiB of memory however short it is, so this is a copy of its true size."""
+    """JSON bytes that may be kept for long. They are a copy: what orjson returns holds 4 KiB of memory, however short it is."""
     return bytes(memoryview(orjson.dumps(value, default=default)))
 
 

@@ -6,7 +6,7 @@ from process_manager.core.instance import Instance, Run
 
 
 def after_success(draft: Draft, run: Run) -> None:
-    """A success that leads to no reaction: an undo's confirmation, or one that nobody waits for any more."""
+    """Handle a success that no reaction follows: an undo was confirmed, or nothing needs the run any more, so that it is undone."""
     if run.undoes:
         recover(draft)
     elif run.undoable and run.fate == "undo" and not left_to_advance(draft, run):
@@ -14,26 +14,26 @@ def after_success(draft: Draft, run: Run) -> None:
 
 
 def left_to_advance(draft: Draft, run: Run) -> bool:
-    """A run of the life that is being compensated is undone in its turn; one of an earlier life at once."""
+    """Whether `advance` undoes this run in its turn: it belongs to the life that is being compensated. Any other run is undone at once."""
     return draft.state.status == "compensating" and run.life == draft.state.life
 
 
 def after_overdue(draft: Draft, run: Run) -> None:
-    """A run that is not needed any more got no answer: it may have been done all the same."""
+    """Undo a run that is not needed any more and got no answer, since it may have been done."""
     now = draft.state.runs.get(run.operation)
     if now is not None and now.undoable and now.status == "overdue" and not now.undo:
         _undo(draft, now)
 
 
 def undo_surplus(draft: Draft) -> None:
-    """The process has completed: what is not needed and got no answer may have been done."""
+    """After Complete: undo each run that is not needed and got no answer, since it may have been done."""
     for run in list(draft.state.runs.values()):
         if run.fate == "undo":
             after_overdue(draft, run)
 
 
 def undo_gave_up(draft: Draft, run: Run) -> None:
-    """An undo step has used up its attempts."""
+    """An undo step has used up its attempts: the compensation failed, unless its target is undone by now."""
     target = draft.state.runs.get(run.undoes)
     if run.is_open and run.fate != "ignore" and (target is None or target.undo == "failed"):
         _failed(draft, run, f"{run.step} could not undo {target.step if target else run.undoes}")
@@ -44,7 +44,7 @@ def _failed(draft: Draft, run: Run, reason: str) -> None:
 
 
 def failed_undos(instance: Instance) -> list[Run]:
-    """The undo runs that have used up their attempts: of each target the newest ones, asked for since it was last done."""
+    """The undo runs that have used up their attempts. Of each target only those that were asked for since it was last done."""
     found = []
     given_up = [run for run in instance.runs.values() if run.undoes and run.status in {"failed", "overdue"}]
     for target in [run for run in instance.runs.values() if run.undo == "failed"]:
@@ -54,14 +54,14 @@ def failed_undos(instance: Instance) -> list[Run]:
 
 
 def skip_failed(draft: Draft) -> None:
-    """What could not be undone stays as it is; go on with the rest."""
+    """Leave what could not be undone as it is, and go on with the rest."""
     for run in [run for run in draft.state.runs.values() if run.undo == "failed"]:
         draft.record(facts.UndoSkipped(step=run.step, run=run.key, operation=run.operation))
     recover(draft)
 
 
 def recover(draft: Draft) -> None:
-    """An undo that had been given up is confirmed after all, tried again, or skipped: go on where the compensation stopped."""
+    """Go on where the compensation stopped, if every undo that failed was confirmed after all, is tried again, or was skipped."""
     state = draft.state
     if state.status != "compensation_failed" or state.undo_failed:
         return
@@ -76,7 +76,7 @@ def _left_undone(instance: Instance) -> list[str]:
 
 
 def advance(draft: Draft) -> None:
-    """Take a compensation as far as it can go now."""
+    """Undo as far as that is possible now: wait while runs are open, end the compensation when nothing is left to undo."""
     while draft.state.status == "compensating":
         runs = [run for run in draft.state.runs.values() if run.life == draft.state.life]
         if any(run.is_open and (run.undoable or run.undoes) for run in runs):
@@ -97,7 +97,7 @@ def _end(draft: Draft) -> None:
 
 
 def _last_done(runs: list[Run]) -> list[Run]:
-    """The runs of the step that was answered last, of those that are done or may be, and not undone."""
+    """The runs of the step that was answered last, among those that were done or may have been, and are not undone yet."""
     todo = [run for run in runs if run.undoable and run.undo == "" and run.status in {"done", "overdue"}]
     if not todo:
         return []

@@ -1,4 +1,5 @@
-"""What facts say that matters to others: what an input meant, what was decided, asked for and set. No ids, no reasons."""
+"""What others can observe of a turn: what its input meant, decisions, commands, deadlines. Without ids and reasons, so that two definitions
+can be compared by it."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -14,11 +15,11 @@ Kind = Literal["routing", "suspension", "input", "decision", "join", "ending", "
 
 STARTS = "starts it"
 NOBODY = "nobody"
-"""Who takes an input that cannot be read."""
+"""Named in place of an instance where an input cannot be read or routed."""
 
 
 class Consequence(NamedTuple):
-    """What became of one thing: `kind` and `subject` name it, `value` says it as text."""
+    """One observable consequence: `kind` and `subject` name it, `value` is its text."""
 
     kind: Kind
     subject: str
@@ -26,12 +27,12 @@ class Consequence(NamedTuple):
 
     @property
     def compared(self) -> tuple[str, str, str]:
-        """What makes it equal to another; by which error an instance is suspended does not."""
+        """What two consequences are compared by; the error of a suspension is left out."""
         return self.kind, self.subject, "" if self.kind == "suspension" else self.value
 
 
 def consequences(turn: Iterable[Fact]) -> list[Consequence]:
-    """What a turn's facts come to, in their order. Facts that say the same of another id come to the same."""
+    """The consequences of a turn's facts, in their order. Facts that differ only in their ids have equal consequences."""
     return [each for fact in turn for each in _READ.get(type(fact), _unread)(fact)]
 
 

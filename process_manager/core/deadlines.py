@@ -1,4 +1,4 @@
-"""Deadlines: what one that passed means to an instance, and what records do to the index of those that are pending."""
+"""Deadlines: what a passed one concerns, and which records set and clear one in the index of pending deadlines."""
 
 from datetime import datetime
 from typing import Literal, NamedTuple
@@ -30,18 +30,21 @@ class Pending(NamedTuple):
 
 
 LEFTOVER = "pm/kept"
-"""The deadline, due now, behind which a turn without room leaves kept inputs."""
+"""The deadline that a turn sets to now when kept inputs do not fit into its append; they are taken when it passes."""
 
 EXPIRY = "pm.expiry"  # no step or deadline has a dot in its name
 
 
 def expiry_name(input_id: str) -> str:
-    """The deadline until which an early input waits."""
+    """The name of the deadline until which an early input waits."""
     return f"{EXPIRY}/{input_id}"
 
 
 def reached(instance: Instance, passed: DeadlinePassed) -> Run | Timer | Literal["expiry"] | None:
-    """What a passed deadline concerns; None when it was moved, cancelled, met or has passed before."""
+    """What a passed deadline concerns: a run, a named deadline, or the expiry of an early input.
+
+    None when it was moved, cancelled, met or has passed before.
+    """
     kind, _, rest = passed.name.partition("/")
     if kind == EXPIRY:
         kept = instance.kept.get(rest)
@@ -54,7 +57,7 @@ def reached(instance: Instance, passed: DeadlinePassed) -> Run | Timer | Literal
 
 
 def generation(run: Run) -> int:
-    """Every attempt has a generation, and so has the wait before it: odd while open, even while waiting. A move by hand is far above."""
+    """The generation of a run's deadline: odd for an attempt's answer, even for the wait before an attempt. A move by hand adds `MOVED`."""
     usual = attempt_generation(run.attempt) if run.status == "open" else retry_generation(run.attempt + 1)
     return usual + MOVED * run.moves
 

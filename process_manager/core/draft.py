@@ -24,7 +24,7 @@ ROOM = 512 * 1024
 """Bytes after which a turn takes no more kept inputs; the rest waits behind a deadline that is due now."""
 
 LETS_GO = facts.JoinDecided | facts.CompensationStarted | facts.Ended
-"""Facts after which some runs are not needed any more."""
+"""Facts after which some runs may not be needed any more."""
 
 
 class Draft:
@@ -56,12 +56,12 @@ class Draft:
         self.record(receipt, message)
 
     def ignore(self, reason: str) -> None:
-        """The input changes nothing; where there is no stream yet, none is begun for it."""
+        """Record that the input changes nothing; where the instance has no stream yet, nothing is recorded."""
         if self.state.exists:
             self.receive(facts.InputIgnored(**self.about(), reason=reason))
 
     def record(self, fact: Fact, message: Message | None = None) -> None:
-        """Add a fact; where it lets go of runs that wait for another attempt, the wait is over too."""
+        """Add a fact and apply it. Where it makes planned retries needless, their deadlines are cancelled as well."""
         waiting = [run for run in self.state.runs.values() if run.status == "waiting"] if isinstance(fact, LETS_GO) else []
         apply(self.state, fact, self.state.revision + 1, self.definition.evolve, message)
         self.facts.append(fact)
@@ -89,13 +89,13 @@ class Draft:
         self.reacting = ""
 
     def _remembered(self) -> Instance:
-        """What a reaction sees. The undo of a run of an earlier life has its command alone: what that life took is forgotten."""
+        """The instance that a reaction sees. The undo of a run of an earlier life sees an empty one: what that life took is forgotten."""
         undone = self.state.runs.get(self._undoing)
         earlier = undone is not None and undone.life != self.state.life
         return Instance(self.state.process, self.state.key) if earlier else self.state
 
     def undo(self, reaction: Reaction, operation: str, command: Command) -> bool:
-        """Run the undo reaction of an operation; whether it asked for anything."""
+        """Run the undo reaction of an operation. Returns whether it gave a command."""
         before = len(self.state.commands)
         self._undoing = operation
         self.react(reaction, command)

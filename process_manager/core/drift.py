@@ -21,7 +21,7 @@ from process_manager.core.turn import Turn, take
 from process_manager.errors import MessageError, UndecodableMessage
 
 ORDER: tuple[Kind, ...] = ("routing", "suspension", "input", "decision", "join", "ending", "command", "undo", "deadline")
-"""Of several differences in a turn the first of these is told: the others follow from it more often than not."""
+"""Of several differences in a turn the one whose kind comes first here is told: the others mostly follow from it."""
 
 
 class Difference(NamedTuple):
@@ -100,7 +100,7 @@ class Judge:
         return consequences(decided.facts)
 
     def _untaken(self, taken: Input) -> Difference | None:
-        """What is only taken, or waits, stays in the state, so that later turns see it."""
+        """The difference that an input makes which the recorded run did not take; None where nothing but state follows from it."""
         message, _ = self._routed(taken)
         decided = take(self._definition, self._instance, taken, taken.time, message)
         if self._since is not None and taken.time < self._since:
@@ -129,7 +129,7 @@ class Judge:
 
 
 def _differ(recorded: list[Consequence], candidate: list[Consequence]) -> tuple[Consequence | None, Consequence | None] | None:
-    """The first thing that differs, and what it is on either side; None when each says what the other does, in whatever order."""
+    """The most important difference, as what it is on either side; None when both sides hold the same consequences, in any order."""
     lost, new = _without(recorded, candidate), _without(candidate, recorded)
     if not lost and not new:
         return None
@@ -142,7 +142,7 @@ def _about(one: Consequence, among: list[Consequence]) -> Consequence | None:
 
 
 def _without(some: list[Consequence], others: list[Consequence]) -> list[Consequence]:
-    """What is in the first and not in the second; as often as it is missing there."""
+    """The first without the second, as multisets."""
     left, found = [each.compared for each in others], []
     for each in some:
         if each.compared in left:

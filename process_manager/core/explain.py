@@ -1,4 +1,4 @@
-"""Why an instance is where it is, what it waits for, and what comes if nothing does. The definition is needed for what is to come only."""
+"""Explains an instance: why it is where it is, what it waits for, and what happens if nothing comes. Only the last needs its definition."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime

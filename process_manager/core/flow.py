@@ -1,4 +1,4 @@
-"""What follows what in a log, counted and timed; and how that is drawn."""
+"""Which type of message directly follows which in a log, counted and timed; and the drawing of it."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -32,14 +32,14 @@ class Follows:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """The whole of it; a case is what shares a correlation."""
+    """The flow of a log. A case is the messages that share a correlation id."""
 
     cases: int
     nodes: list[Node]
     follows: list[Follows]
 
     def frequent(self, least: int) -> "Flow":
-        """Without what came less often than that, and without types that then stand alone."""
+        """The flow without what came less often than `least`, and without types that then follow nothing and lead to nothing."""
         follows = [each for each in self.follows if each.count >= least]
         named = {type_ for each in follows for type_ in (each.before, each.after)}
         return Flow(self.cases, [node for node in self.nodes if node.type in named], follows)

@@ -224,7 +224,7 @@ def _compensation_started(instance: Instance, fact: facts.CompensationStarted, _
 
 
 def _let_go(run: Run, fate: Fate) -> Run:
-    """A run that nothing waits for any more; it is not tried again."""
+    """Note that nothing waits for a run any more: it is not tried again."""
     if run.status != "waiting":
         return run._replace(fate=fate)
     return run._replace(fate=fate, status="overdue" if run.outcome is None else "failed")

@@ -1,4 +1,4 @@
-"""Ids that anybody who decides the same thing derives again, and nobody else."""
+"""Ids that derive from content: who decides the same thing again gets the same id, any other content gets another one."""
 
 from hashlib import sha1
 
@@ -14,7 +14,7 @@ def derive(*parts: str) -> str:
 
 
 def new_record(stream: str, cause: str, ordinal: str, type_: str, data: bytes, metadata: bytes) -> NewRecord:
-    """A record whose id derives from where it goes, what led to it, which of several it is, and the bytes that it names."""
+    """A record whose id derives from its stream, its cause, its ordinal among several of one cause, and its bytes."""
     head = f"{len(stream)}:{stream}{len(cause)}:{cause}{len(ordinal)}:{ordinal}{len(type_)}:{type_}{len(data)}:"
     return NewRecord(_uuid(head.encode() + data + metadata), type_, data, metadata)
 

@@ -38,7 +38,7 @@ def undecided(definition: Definition, instance: Instance, step: str) -> bool:
 
 
 def surplus_at_end(definition: Definition, instance: Instance, run: Run) -> bool:
-    """Whether a run, which is not done, was for a join that was reached without it or is not decided when the process completes."""
+    """Whether a run is left over when the process completes: it is not done, and its join was reached without it or is not decided."""
     out = run.life == instance.life and run.undoable and run.fate == "react" and run.status != "done"
     return out and any(instance.joins.get(join_of(each).name, True) for each in definition.joins_of(run.step))
 

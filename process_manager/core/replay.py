@@ -17,7 +17,7 @@ from process_manager.core.view import Changes, changes, view
 
 
 class Replayed(NamedTuple):
-    """A turn lived through again."""
+    """A recorded turn, what is told of it, and what it changed in the state."""
 
     number: int  # from 1
     turn: RecordedTurn
@@ -38,12 +38,12 @@ class Replay:
         self.instance = Instance(process, key)
         self._evolve = evolve
         self.teller = Teller()
-        """Knows what the operations so far are called."""
+        """Remembers the names of the operations so far."""
         self._number = 0
         self._view = view(self.instance)
 
     def take(self, recorded: Iterable[tuple[Fact, int]]) -> Iterator[Replayed]:
-        """The turns of the next facts. A block is taken as a whole, so these end where a block does, or where the replay shall."""
+        """The turns of the next facts. Give whole blocks: where the facts end in the middle of one, its turn is told without the rest."""
         for turn in turns(recorded):
             fold(self.instance, turn.facts, self._evolve)
             before, self._view = self._view, view(self.instance)

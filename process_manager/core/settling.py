@@ -1,4 +1,4 @@
-"""What follows from a new state by itself: joins are decided, a compensation goes on."""
+"""What follows from a new state without another input: joins are decided, a compensation goes on."""
 
 from process_manager.core import answers, compensation, facts
 from process_manager.core.definition import join_of

@@ -1,4 +1,4 @@
-"""Messages of the library itself that reach instances through the log."""
+"""Messages of the library itself that come to instances through the log."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -57,7 +57,7 @@ def take(definition: Definition, instance: Instance, taken: Input, now: datetime
 
 
 def _told(draft: Draft, error: Exception) -> str:
-    """What was raised, in which reaction, and at which line of the definition's own code, the deepest one."""
+    """The error as text, with the reaction it was raised in and the innermost line of the definition's own module."""
     module = draft.definition.cls.__module__
     frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__) if frame.f_globals["__name__"] == module]
     where = [draft.reacting] if draft.reacting else []
@@ -77,7 +77,10 @@ def _turn(draft: Draft) -> Turn:
 
 
 def _suspended(failed: Draft, instance: Instance, message: Message | None, error: str) -> Turn:
-    """The culprit alone is left undone: the turn's input itself, or a kept one, behind which the others stay."""
+    """The turn in which something raised: of the culprit nothing is left but the suspension.
+
+    The culprit is the turn's own input, or a kept one that was offered again; what the turn took before that one stays.
+    """
     main, culprit = failed.main, failed.input
     if culprit.id == main.id:
         return suspend(failed.definition, instance, main, failed.now, error)
@@ -98,7 +101,7 @@ def _run(draft: Draft, message: Message | None, until: str = "") -> None:
 
 
 def _behind(draft: Draft) -> str:
-    """Why an input has to wait behind what is kept already; "" when it is taken now, as what an operator does always is."""
+    """Why an input has to wait behind kept ones; "" when it is taken now. An operator's action always is."""
     if draft.input.type == OPERATOR_ACTION:
         return ""
     if draft.state.suspended:
@@ -112,12 +115,12 @@ def _behind(draft: Draft) -> str:
 
 
 def _still_early(kept: Kept, verdict: Verdict | None) -> bool:
-    """Whether a kept input goes on waiting. What was early after the last turn is so before the next one, unless the class is another."""
+    """Whether a kept input goes on waiting. Only a changed class can make it fit before the next turn has changed the state."""
     return verdict is not None and verdict.meaning == "early" and kept.until is not None
 
 
 def _verdict(draft: Draft, taken: Input) -> Verdict | None:
-    """What an event means; None for a signal. What raises here is that event's own failure, not that of the input whose turn it is."""
+    """What an event means; None for a signal. An error while judging it counts as that event's failure, not as the turn's."""
     if taken.type in ADDRESSED:
         return None
     try:

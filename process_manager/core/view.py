@@ -1,4 +1,4 @@
-"""An instance's state in words: what it is compared and shown by. Ids and counters that nobody asks for are left out."""
+"""An instance's state as named values, to show and to compare. Ids and counters that say nothing to people are left out."""
 
 from collections.abc import Iterator
 from typing import Any

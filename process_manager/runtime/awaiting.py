@@ -1,4 +1,4 @@
-"""Inputs that wait a little in a worker's hands for what another worker is about to write."""
+"""Holds inputs for a short time, until another worker has written what they need to be routed."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ AGAIN = 0.1
 
 
 class Awaiting:
-    """What is tried again from time to time, until it has waited long enough."""
+    """Deliveries that are tried again every `AGAIN` seconds, each for `WAIT` seconds at most. Used by one thread."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -21,7 +21,7 @@ class Awaiting:
         self._tried = 0.0
 
     def keeps(self, delivery: Delivery) -> bool:
-        """Whether this one, which cannot be taken yet, goes on waiting."""
+        """Whether a delivery that cannot be taken yet goes on waiting; False when it has waited long enough, and is forgotten."""
         position = delivery.record.position
         since = self._since.get(position, (self._monotonic(), delivery))[0]
         if self._monotonic() - since > WAIT:
@@ -31,11 +31,11 @@ class Awaiting:
         return True
 
     def __contains__(self, delivery: Delivery) -> bool:
-        """Whether this one waits already."""
+        """Whether this delivery waits already."""
         return delivery.record.position in self._since
 
     def due(self, fetched: Sequence[Delivery]) -> list[Delivery]:
-        """What is to be tried now, but for what was delivered again."""
+        """The deliveries to try now, without those that `fetched` holds anew."""
         now = self._monotonic()
         if now - self._tried < AGAIN:
             return []
@@ -44,7 +44,7 @@ class Awaiting:
         return [delivery for position, (_, delivery) in self._since.items() if position not in again]
 
     def taken(self, delivery: Delivery) -> None:
-        """This one waits no longer."""
+        """Forget a delivery: it was taken."""
         self._since.pop(delivery.record.position, None)
 
     def clear(self) -> None:

@@ -89,7 +89,7 @@ class DeadlineRunner:
         return fired
 
     def _catch_up(self) -> None:
-        """What was read and did not come into the index is read again the next time."""
+        """Read the log to its end. Records that did not come into the index, since it failed, are read again the next time."""
         try:
             while records := self._subscription.next_batch(FOLLOW):
                 self._follow(records)
@@ -107,7 +107,7 @@ class DeadlineRunner:
         return self._index.count()
 
     def _follow(self, records: Sequence[Record]) -> None:
-        """From the newest record to the oldest: of what was set and met in between nothing is read but the answer."""
+        """Take in records from the newest to the oldest: of a deadline that was set and met among them only the answer is decoded."""
         changes: dict[tuple[str, str], DeadlineChange] = {}
         answered: dict[str, tuple[str, str]] = {}  # operation -> its deadline
         time: datetime | None = None
@@ -146,7 +146,7 @@ class DeadlineRunner:
 
 
 def _log(store: EventStore) -> tuple[str, ...]:
-    """What tells a log from another one at the same address, such as that of a server that was set up anew."""
+    """What distinguishes this log from another one at the same address, such as that of a server that was set up anew."""
     return tuple(f"{record.id} {record.created}" for record in store.read_all(limit=1))
 
 

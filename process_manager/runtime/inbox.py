@@ -106,7 +106,7 @@ class Inbox:
     # -- the store ----------------------------------------------------------------------------------------------
 
     def guard(self, work: Callable[[], None], start_over: Callable[[], None]) -> int:
-        """Do a step's work, and bear what the store does meanwhile; how many deliveries were settled.
+        """Run a step's work, and go on after the store has failed. Returns how many deliveries were settled.
 
         Raises StoreUnavailable or StoreFull when the store has failed for longer than PATIENCE, GroupNotFound when there is no group.
         """

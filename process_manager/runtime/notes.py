@@ -1,4 +1,4 @@
-"""Small streams in which apps note, for themselves and each other, what holds for all their workers."""
+"""Notes in the log: small streams in which an app writes what holds for all its workers, and what other apps must know."""
 
 from collections.abc import Mapping
 from typing import Any

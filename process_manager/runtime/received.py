@@ -1,4 +1,4 @@
-"""A command as its handler meets it, and its events as records."""
+"""A delivered command, decoded, and the records of the events that it leads to."""
 
 from datetime import datetime
 

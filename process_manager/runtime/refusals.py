@@ -1,4 +1,4 @@
-"""Which refusals of an append are everyday."""
+"""Tells refusals of an append that a runner expects from those that end its step."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ from process_manager.ports import Appended
 
 
 def allow_conflicts(answers: Iterable[Appended | StoreError]) -> None:
-    """Raise the first refusal that tells nothing about a stream, such as AccessDenied: it is no conflict, and would be the same again."""
+    """Raise the first refusal that is not about a stream's version or deletion, such as AccessDenied: trying again would not help."""
     for answer in answers:
         if isinstance(answer, StoreError) and not isinstance(answer, WrongExpectedVersion | StreamDeleted):
             raise answer

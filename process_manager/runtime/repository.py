@@ -1,4 +1,4 @@
-"""`Repository`: how a handler comes by its aggregates."""
+"""`Repository`: how a handler gets its aggregates."""
 
 from types import TracebackType
 from typing import Any, Generic, Protocol
@@ -11,7 +11,7 @@ A = TypeVar("A", bound=Aggregate)
 
 
 class Source(Protocol):
-    """What stands behind repositories while a command is handled."""
+    """Where repositories take aggregates from while a command is handled; the unit of work is one."""
 
     def edit(self, aggregate: type[Aggregate], id_: str) -> Any:
         """The aggregate that this command edits."""
@@ -21,7 +21,7 @@ class Source(Protocol):
 
 
 class Repository(Generic[A]):
-    """The aggregates of one class, as a handler is handed them."""
+    """The aggregates of one class, as a handler gets them."""
 
     __slots__ = ("_aggregate", "_source")
 

@@ -1,4 +1,4 @@
-"""From a record of the log to the instances that it concerns."""
+"""Finds the instances that a record of the log concerns."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -88,7 +88,7 @@ class Router:
         return self._routed(definitions, taken, message, metadata)
 
     def _routed(self, definitions: Sequence[Definition], taken: Input, message: Event, metadata: Json) -> Incoming:
-        """One process that finds no instance holds up none of the others."""
+        """Where the message goes, one entry for each process. A process that finds no instance does not hold up the others."""
         targets: list[Target] = []
         unrouted: UndecodableMessage | None = None
         for each in definitions:
@@ -101,7 +101,7 @@ class Router:
         return Incoming(taken, message, targets, unrouted)
 
     def _warn_of_shared(self, stream: str) -> None:
-        """It works, but a reader of either finds the other's records: told once for each process."""
+        """Warn, once for each process, of events of the domain in an instance's stream: it works, but readers of either find the other's records."""
         process = stream.partition("-")[0]
         if process in self._definitions and process not in self._shared:
             self._shared.add(process)
@@ -115,7 +115,7 @@ class Router:
             self._notes = {}
 
     def starts_new(self, definition: Definition, taken: Input) -> bool:
-        """Whether an input starts instances, and each but once: its instance is not likely to be there."""
+        """Whether an input starts an instance that can start only once, so that it is probably not there yet."""
         handled = definition.handled.get(taken.type)
         return handled is not None and handled.starts is not None and not handled.starts.mark.again
 

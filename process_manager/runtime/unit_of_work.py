@@ -65,7 +65,7 @@ class Held:
         return Block(self.stream, self.records, self.version if self.version >= 0 else StreamState.NO_STREAM)
 
     def appended(self, at: Appended) -> list[Received]:
-        """The pending append stands there; the commands that waited for it."""
+        """Note where the pending append stands. Returns the commands that waited for it."""
         received, self.received = self.received, []
         for each in received:
             self.remember(each.operation, at.position)
@@ -209,7 +209,7 @@ class UnitOfWork:
         self._received, self._edited = received, None
 
     def _call(self, received: Received) -> Event | None:
-        """The event of a refusal, if it was one."""
+        """Call the handler. Returns the event of a refusal, if it was one."""
         handler = received.handler
         arguments = self._arguments.get(handler)
         if arguments is None:
@@ -271,7 +271,7 @@ class UnitOfWork:
         return Outcome.DECIDED
 
     def _spoil(self, held: Held) -> None:
-        """The state may hold what will not be appended: let it be read again."""
+        """Let an aggregate be read again before its next use: its state may hold what will not be appended."""
         held.aggregate.take_recorded()
         held.spoiled = True
         if not held.records:
@@ -291,14 +291,14 @@ class UnitOfWork:
         return pending
 
     def appended(self, held: Held, at: Appended) -> list[Received]:
-        """The commands that are done with it."""
+        """Note where an aggregate's append stands. Returns the commands that are done with it."""
         received = held.appended(at)
         if held.spoiled:
             self.drop(held)
         return received
 
     def drop(self, held: Held) -> list[Received]:
-        """Forget an aggregate, to read it again; the commands that waited for its append."""
+        """Forget an aggregate, to read it again. Returns the commands that waited for its append."""
         if self._cache.get(held.stream) is held:
             del self._cache[held.stream]
         self._absent[type(held.aggregate)] = False
@@ -326,5 +326,5 @@ def _replay(held: Held, record: Record) -> None:
 
 
 def _operation(metadata: dict[str, Any]) -> str:
-    """What an event belongs to: the operation that its handler noted, or the command it answers."""
+    """The operation that an event belongs to: the one that its handler noted, or else the command it answers."""
     return str(metadata.get("operation") or metadata.get("$causationId") or "")

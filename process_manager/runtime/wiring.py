@@ -1,4 +1,4 @@
-"""Roles put together to a worker, from an app and the adapters that somebody else has chosen."""
+"""Builds a worker: the roles of an app on adapters that the caller has chosen."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -101,7 +101,7 @@ def build_worker(
 
 
 def _renewals(runners: Sequence[Role]) -> Sequence[tuple[Consumer, int]]:
-    """A member may come back by itself, or another one be in its place."""
+    """A value that changes when a member of the runners' groups was renewed, by itself or by another consumer in its place."""
     return [(runner.consumer, runner.consumer.renewals) for runner in runners]
 
 

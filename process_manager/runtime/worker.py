@@ -16,7 +16,7 @@ from process_manager.runtime.reconcile import Sweep
 log = logging.getLogger(__name__)
 
 SWEEP = 0.5
-"""Seconds between two looks at everything: wake-ups get lost, and deadlines come without one."""
+"""Seconds between two looks at everything: a wake-up may get lost, and a deadline comes without one."""
 
 PATIENCE = 30.0
 """Seconds for which a store may be unavailable before the worker gives up."""
@@ -26,12 +26,12 @@ ABSENT = 5.0
 
 
 class Role(Protocol):
-    """Something that a worker does."""
+    """One kind of work of a worker: turns, quick handlers, calls. Used by the worker's thread alone."""
 
     role: str
 
     def step(self) -> int:
-        """Do what there is to do, up to one batch; how much it was."""
+        """Do what there is to do, up to one batch. Returns how many deliveries that was."""
 
     @property
     def busy(self) -> bool:
@@ -177,7 +177,7 @@ class Worker:
             self._roles.pop(name).close()
 
     def _wait_for_store(self, error: StoreError) -> None:
-        """What is not acknowledged comes again, so trying again is all there is to do."""
+        """Pause before the next step: what is not acknowledged is delivered again, so nothing else is to be done. Raises after PATIENCE."""
         now = time.monotonic()
         self._failing_since, self._trouble = self._failing_since or now, str(error)
         if now - self._failing_since > PATIENCE:
@@ -186,7 +186,7 @@ class Worker:
         time.sleep(0.2)
 
     def _wait_for_group(self, error: GroupNotFound) -> None:
-        """It may be about to come back."""
+        """Pause before the next step: the group may be back in a moment. Raises GroupNotFound after ABSENT."""
         now = time.monotonic()
         if not self._absent_since:
             log.warning("waiting for a group to come back: %s", error, extra={"action": "group_absent"})

@@ -1,4 +1,4 @@
-"""What tests need of processes, apps and stores; each in a module of its own.
+"""The test kit for processes, apps and stores.
 
 scenario          given, when, then: a definition without runtime and store
 crash_points      every crash, redelivery and swap of an app's run

@@ -1,4 +1,4 @@
-"""An event store that fails, or delivers, as a test wants it to; what it holds is a real store's."""
+"""A wrapper around a real store that fails, delivers twice or holds back, as a test wants it to."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

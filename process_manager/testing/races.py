@@ -1,4 +1,4 @@
-"""Inputs whose order may decide, and which of them came in another order than in another run."""
+"""Inputs whose order is allowed to decide, and the pairs that came in another order than in the undisturbed run."""
 
 from collections.abc import Iterator, Mapping, Sequence, Set as AbstractSet
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Whether what was recorded gives the instance again: by folding all of it, and from a snapshot."""
+"""Checks that an instance can be rebuilt from its records: by folding all of them, and from a snapshot."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from process_manager.core.snapshot import references, restore, snapshot
 
 
 def rebuilding(definition: Definition, instance: Instance, records: list[Record]) -> Iterator[tuple[str, list[str]]]:
-    """What is wrong, with the fields that differ; nothing when all is well."""
+    """Pairs of what is wrong and the fields that differ; none when both ways give this instance."""
     folded = rebuilt(definition, instance, records)
     if folded != instance:
         yield "the recorded facts fold to another instance", _differences(instance, folded)

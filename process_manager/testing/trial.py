@@ -144,7 +144,7 @@ class Trial:
 
 
 def _pass_time(worker: Worker, driver: TimeDriver, faults: Faults, until: datetime | None) -> None:
-    """As `run_through` does, but what the faults hold back may be let go before time moves."""
+    """As `run_through`, but what the faults hold back may be delivered before time moves."""
     while True:
         worker.run(until_idle=True)
         due = None if worker.deadlines is None else worker.deadlines.next_due()

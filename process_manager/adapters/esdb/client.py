@@ -163,7 +163,7 @@ class Client(EventStoreDBClient):
 
 
 def _messages(response: ReadResponse) -> Generator[Any, None, None]:
-    """Ends quietly with the end of its client."""
+    """The messages of a read; where its client was closed meanwhile, it just ends."""
     with response:
         while True:
             try:

@@ -77,7 +77,7 @@ class Parking:
             return len(markers) + (self._unpark(group, ids, type_) if len(markers) == CHUNK else 0)
 
     def clear(self, group: str) -> None:
-        """Forget what is parked."""
+        """Forget everything that a group has parked."""
         if self._fold(group)[0]:
             self._append(group, [NewRecord(str(uuid4()), CLEARED, b"{}", b"{}")], StreamState.ANY)
 

@@ -1,4 +1,4 @@
-"""Who waits for the log to grow is woken by whatever arrives in this process."""
+"""Wakes those who wait for the log to grow, whenever anything arrives in this process."""
 
 import time
 from threading import Condition

@@ -62,7 +62,7 @@ class Database:
             raise kind(f"{self.path}: cannot be created: {error.strerror}") from error
 
     def _check_header(self) -> None:
-        """SQLite would take a file of a few bytes for an empty database, and write over it."""
+        """Raise NotAStore for a file of a few bytes: SQLite would take it for an empty database and write over it."""
         with suppress(OSError), Path(self.path).open("rb") as file:
             start = file.read(len(HEADER))
             if start and start != HEADER:

@@ -1,4 +1,4 @@
-"""SQLite's errors become ours, here and nowhere else."""
+"""Translates SQLite's errors to ours; the one place that does."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def translate(error: sqlite3.Error, path: str) -> StoreError:
 
 @contextmanager
 def translated(path: str) -> Iterator[None]:
-    """Let out none of SQLite's own errors."""
+    """A block in which SQLite's errors are raised as ours."""
     try:
         yield
     except sqlite3.Error as error:

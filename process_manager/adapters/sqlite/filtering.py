@@ -1,4 +1,4 @@
-"""A filter, asked in two places: of records in memory, and of rows in the file."""
+"""A filter of the port as a Python function over records, and as SQL over rows."""
 
 # ruff: noqa: S608  the SQL is put together from our own text; values are parameters
 
@@ -14,7 +14,7 @@ REMEMBERED_TYPES = 10_000
 
 
 class _ByType(dict[str, bool]):
-    """Whether a type matches by itself, asked once for each."""
+    """Whether a type matches whatever its stream; computed once for each type."""
 
     def __init__(self, where: Filter) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class _ByType(dict[str, bool]):
 
 
 def picker(where: Filter) -> Pick:
-    """A function that leaves the matching ones of some records, at the price of a look into a dict."""
+    """A function that returns the matching ones of some records, at the price of one dict lookup each."""
     by_type, prefixes = _ByType(where), where.stream_prefixes
     if prefixes:
         return lambda records: [it for it in records if by_type[it.type] or it.stream.startswith(prefixes)]

@@ -1,4 +1,4 @@
-"""Consumer groups as they stand in the file; `consumer` is who works in them."""
+"""Consumer groups as rows of the file. Their members are in `consumer`."""
 
 # ruff: noqa: S608  the SQL is put together from our own text; values are parameters
 

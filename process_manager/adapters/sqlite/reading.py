@@ -65,7 +65,7 @@ class Scan:
         return found
 
     def _look(self, limit: int) -> tuple[list[Record], bool]:
-        """Look a little further; and whether to go on."""
+        """Look at one more page, in memory or in the file. Returns its matching records, and whether to go on."""
         if seen := self._tail.after(self.position, limit + 256):
             found = self._pick(seen)[:limit]
             self.position = seen[-1].position if len(found) < limit else found[-1].position

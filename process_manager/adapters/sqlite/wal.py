@@ -1,4 +1,4 @@
-"""The switch to a write-ahead log, which SQLite, alone of all it does, does not wait for where another connection makes it too."""
+"""The switch to a write-ahead log. It is the one thing for which SQLite does not wait where another connection does the same."""
 
 import sqlite3
 import time

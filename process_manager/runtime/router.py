@@ -101,7 +101,7 @@ class Router:
         return Incoming(taken, message, targets, unrouted)
 
     def _warn_of_shared(self, stream: str) -> None:
-        """Warn, once for each process, of events of the domain in an instance's stream: it works, but readers of either find the other's records."""
+        """Warn, once for each process, of domain events in an instance's stream. It works, but readers of either see the other's."""
         process = stream.partition("-")[0]
         if process in self._definitions and process not in self._shared:
             self._shared.add(process)

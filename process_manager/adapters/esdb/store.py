@@ -125,7 +125,7 @@ class EsdbStore:
         return self._reading.last_position()
 
     def wait(self, after: int, timeout: float) -> bool:
-        """See `EventStore.wait`. Woken by what arrives for a member or subscription of this store; else the log is looked at every `POLL` seconds."""
+        """See `EventStore.wait`. Woken by arrivals for members and subscriptions; else the log is looked at every `POLL` seconds."""
         self._check_open()  # what arrived before says nothing any more
         until = time.monotonic() + timeout
         if self._signal.pause(0.0):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from process_manager.core.retry import Retry
-from process_manager.errors import LeaseLost, StoreError, StoreFull, StoreUnavailable, WrongExpectedVersion
+from process_manager.errors import AppendTooLarge, LeaseLost, StoreError, StoreFull, StoreUnavailable, WrongExpectedVersion
 from process_manager.ports import Appended, Clock, Consumer, EventStore
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.handlers import Handler
@@ -120,6 +120,9 @@ class HandlerRunner:
         if isinstance(answer, Appended):
             for received in self._unit.appended(held, answer):
                 self._inbox.done(received)
+            return
+        if isinstance(answer, AppendTooLarge):
+            self._todo.extend(self._unit.drop_too_large(held, answer))  # what fits alone, or is parked
             return
         self._inbox.counters.conflicts += 1
         for received in self._unit.drop(held):

@@ -13,7 +13,16 @@ from process_manager.core.instance import Instance
 from process_manager.core.records import NewRecord
 from process_manager.core.snapshot import snapshot
 from process_manager.core.turn import Turn, suspend, take
-from process_manager.errors import LeaseLost, NewerFact, NotCorrelated, StoreError, StoreUnavailable, StreamDeleted, UndecodableMessage
+from process_manager.errors import (
+    AppendTooLarge,
+    LeaseLost,
+    NewerFact,
+    NotCorrelated,
+    StoreError,
+    StoreUnavailable,
+    StreamDeleted,
+    UndecodableMessage,
+)
 from process_manager.ports import MAX_APPEND, Appended, Block, Clock, Consumer, Delivery, EventStore, Nack, StreamState
 from process_manager.runtime.awaiting import Awaiting
 from process_manager.runtime.counters import Counters
@@ -90,6 +99,7 @@ class TurnRunner:
         self._suspects = Suspects(store)
         self._awaiting = Awaiting()
         self._newer = LeftToNewer(counters, HOLD)
+        self._limit = MAX_APPEND  # of an append; less once a server that is set to less has said so
         self._lost = False  # the membership, and not joined again yet
         self._aside: set[int] = set()  # deliveries of the batch, by identity, that were parked or are held
 
@@ -241,10 +251,10 @@ class TurnRunner:
             if self._instances.has_taken(instance, incoming.input.id, incoming.input.position):
                 work.duplicates += delivery not in self._awaiting  # offered again by ourselves, for another process
             elif (turn := self._turn(work.target.definition, instance, incoming)) is None:
-                self._park(self._set_aside([(incoming, delivery)]), f"its receipt would not fit an append of {MAX_APPEND:,} bytes")
+                self._park(self._set_aside([(incoming, delivery)]), f"its receipt would not fit an append of {self._limit:,} bytes")
             else:
                 size = sum(record.size for record in turn.records)
-                if work.records and work.size + size > MAX_APPEND:
+                if work.records and work.size + size > self._limit:
                     break
                 instance = turn.instance
                 work.records += turn.records
@@ -260,10 +270,10 @@ class TurnRunner:
         now = self._clock.now(incoming.input.time)
         turn = take(definition, instance, incoming.input, now, incoming.message)
         size = sum(record.size for record in turn.records)
-        if size <= MAX_APPEND:
+        if size <= self._limit:
             return turn
-        turn = suspend(definition, instance, incoming.input, now, f"the turn comes to {size:,} bytes, an append holds {MAX_APPEND:,}")
-        return turn if sum(record.size for record in turn.records) <= MAX_APPEND else None
+        turn = suspend(definition, instance, incoming.input, now, f"the turn comes to {size:,} bytes, an append holds {self._limit:,}")
+        return turn if sum(record.size for record in turn.records) <= self._limit else None
 
     def _add_snapshot(self, definition: Definition, instance: Instance, work: Work) -> None:
         fact = snapshot(instance, definition.fold_version)
@@ -272,8 +282,9 @@ class TurnRunner:
         last = work.inputs[work.taken - 1][0].input
         metadata = fact_metadata(instance.correlation, last.id, self._clock.now(last.time), fact.fact_version)
         record = fact_record(instance.stream, last.id, "snapshot", fact, metadata)
-        if work.size + record.size <= MAX_APPEND:
+        if work.size + record.size <= self._limit:
             work.records.append(record)
+            work.size += record.size
             instance.revision += 1
             instance.records_since_snapshot = 0
 
@@ -324,10 +335,14 @@ class TurnRunner:
         return self._store.append_many(blocks, lease)
 
     def _refused(self, work: Work, error: StoreError) -> None:
-        """A conflict means: somebody else wrote, or wrote it already; drop what is cached, load, decide again. Raises other refusals."""
-        allow_conflicts([error])
+        """A conflict means: somebody else wrote, or wrote it already; drop what is cached, load, decide again; too large: decide again
+        what fits. Raises other refusals."""
+        if isinstance(error, AppendTooLarge):
+            self._limit = min(error.limit, work.size - 1)
+        else:
+            allow_conflicts([error])
+            self._counters.conflicts += 1
         self._instances.drop(work.target.stream)
-        self._counters.conflicts += 1
         work.refused = True
         if isinstance(error, StreamDeleted):
             self._park(self._set_aside(work.inputs), f"the instance's stream {work.target.stream} was deleted")

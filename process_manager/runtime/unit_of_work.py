@@ -22,9 +22,6 @@ CACHED = 10_000
 WINDOW = 256
 """How many operations an aggregate in memory remembers; older ones are looked up in its stream."""
 
-ROOM = MAX_APPEND // 2
-"""Bytes after which an append takes no further command's events."""
-
 
 class Outcome(Enum):
     """What came of handling a command."""
@@ -101,6 +98,7 @@ class UnitOfWork:
         self._store = store
         self._clock = clock
         self._limit = limit
+        self._most = MAX_APPEND  # bytes of an append; less once a server that is set to less has said so
         self._cache: dict[str, Held] = {}
         self._pending: dict[str, Held] = {}
         self._arguments: dict[Handler, dict[str, object]] = {}
@@ -125,7 +123,7 @@ class UnitOfWork:
         known = held.knows(received)
         if known or (known is None and self._in_stream(held.stream, received)):
             raise AlreadyHandled
-        if held.spoiled or held.size > ROOM:
+        if held.spoiled or held.size > self._most // 2:
             raise NotYet
         return held.aggregate
 
@@ -251,11 +249,11 @@ class UnitOfWork:
         now = self._clock.now(received.time)
         records = [event_record(held.stream, received, index, event, answers, now) for index, (event, answers) in enumerate(recorded)]
         size = sum([record.size for record in records])
-        if held.size + size > MAX_APPEND:
+        if held.size + size > self._most:
             if held.records:
                 self._spoil(held)
                 raise NotYet
-            raise AppendTooLarge(held.stream, size, MAX_APPEND)
+            raise AppendTooLarge(held.stream, size, self._most)
         held.records += records
         held.size += size
         held.received.append(received)
@@ -303,6 +301,11 @@ class UnitOfWork:
             del self._cache[held.stream]
         self._absent[type(held.aggregate)] = False
         return held.received
+
+    def drop_too_large(self, held: Held, error: AppendTooLarge) -> list[Received]:
+        """The store holds less than that: forget the aggregate, and append less at once from here on; the commands that waited."""
+        self._most = min(error.limit, held.size - 1)
+        return self.drop(held)
 
     def trim(self) -> None:
         """Let go of the aggregates that were not used for longest. Call when nothing is pending."""

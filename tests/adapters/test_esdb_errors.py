@@ -97,6 +97,11 @@ class TestTable:
     def test_an_error_in_an_answer_has_one_meaning(self, name: str) -> None:
         assert type(of_answer(name, "said", "order-1", 7)) is IN_ANSWERS[name][0]
 
+    def test_the_limit_that_a_server_names_is_told(self) -> None:
+        told = of_answer("event_store.client.MaximumAppendSizeExceeded", "said", "order-1", 7_000, 4_000)
+        assert isinstance(told, AppendTooLarge)
+        assert (told.size, told.limit) == (7_000, 4_000)
+
     def test_an_unknown_error_in_an_answer_is_an_answer(self) -> None:
         assert type(of_answer("event_store.client.New", "said", "order-1", 7)) is StoreError
 

@@ -13,9 +13,11 @@ import pytest
 pytest.importorskip("esdbclient", reason="the esdb extra is not installed")
 
 import grpc
+from esdbclient.protos.Grpc import persistent_pb2
 
-from process_manager.adapters.esdb import membership
+from process_manager.adapters.esdb import consumer as consumer_module, membership
 from process_manager.adapters.esdb.address import read_server
+from process_manager.adapters.esdb.backoff import Backoff
 from process_manager.adapters.esdb.client import Client, connect
 from process_manager.adapters.esdb.store import EsdbStore
 from process_manager.errors import GroupExists, GroupNotFound, StoreError
@@ -190,6 +192,14 @@ class TestParking:
             assert [(it.record, it.reason) for it in store.parked(group)] == [(record, reason)]
             store.replay_parked(group)
             assert list(store.parked(group)) == []
+        consumer.leave()
+
+    def test_many_records_are_parked_with_a_long_reason(self, store: EsdbStore, group: str, type_: str) -> None:
+        """More than an append holds, as when an instance cannot be rebuilt and the error says much."""
+        records = put(store, unique("order"), some(30, type_))
+        consumer = store.join(group, "one")
+        consumer.nack(take(consumer, 30), Nack.PARK, "long " * 10_000)
+        assert [it.record for it in store.parked(group)] == records
         consumer.leave()
 
     def test_a_record_that_comes_by_several_markers_is_dealt_with_once(self, store: EsdbStore, type_: str) -> None:
@@ -380,20 +390,59 @@ def test_a_membership_that_ends_before_it_is_confirmed_is_asked_for_again(
     consumer.leave()
 
 
+class Dropped(Silent):
+    """A call that a server confirms and then drops, as it does when the group's place in the log is no record's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._messages = iter([persistent_pb2.ReadResp()])
+
+    def __iter__(self) -> "Dropped":
+        return self
+
+    def __next__(self) -> object:
+        if (confirmation := next(self._messages, None)) is None:
+            raise Status(grpc.StatusCode.CANCELLED, "Subscription group g on stream $all was dropped.")
+        return confirmation
+
+
+def test_a_member_that_is_dropped_again_and_again_comes_back_more_and_more_slowly(
+    store: EsdbStore, group: str, type_: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, read_group, pauses = iter([Dropped() for _ in range(6)]), Client.read_group, list[float]()
+    pause = Backoff.next
+
+    def noted(backoff: Backoff) -> float | None:
+        pauses.append(pause(backoff) or 0.0)
+        return pauses[-1]
+
+    monkeypatch.setattr(Client, "read_group", lambda client, requests: next(calls, None) or read_group(client, requests))
+    monkeypatch.setattr(consumer_module, "HELD", PATIENCE)
+    monkeypatch.setattr(Backoff, "next", noted)
+    consumer = store.join(group, "one")
+    put(store, unique("order"), some(1, type_))
+    assert len(take(consumer, 1)) == 1
+    assert pauses[5] > 8 * pauses[0]
+    consumer.leave()
+
+
 def test_a_subscription_that_ends_before_it_is_confirmed_is_asked_for_again(
     store: EsdbStore, type_: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that records are pushed, and need not be looked for."""
-    subscribe, asked = Client.subscribe_to_all, list[str]()
+    read, asked = Client.read, list[str]()
 
     def ended_at_first(client: Client, **options: Any) -> Any:
+        if "subscribe" not in options:
+            return read(client, **options)
         asked.append(type_)
-        return next(Ended()) if len(asked) == 1 else subscribe(client, **options)
+        return next(Ended()) if len(asked) == 1 else read(client, **options)
 
-    monkeypatch.setattr(Client, "subscribe_to_all", ended_at_first)
+    monkeypatch.setattr(Client, "read", ended_at_first)
     subscription = store.subscribe(where=only(type_), after=store.last_position())
     put(store, unique("order"), some(1, type_))
     eventually(lambda: not subscription._arrived.empty())
+    assert len(asked) == 2
     subscription.close()
 
 

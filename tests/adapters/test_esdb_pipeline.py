@@ -20,7 +20,7 @@ from google.protobuf.empty_pb2 import Empty
 from process_manager.adapters.esdb import backoff, pipeline as module
 from process_manager.adapters.esdb.client import Client
 from process_manager.adapters.esdb.pipeline import WINDOW, Pipeline
-from process_manager.errors import AccessDenied, StoreUnavailable, StreamDeleted, WrongExpectedVersion
+from process_manager.errors import AccessDenied, AppendTooLarge, StoreUnavailable, StreamDeleted, WrongExpectedVersion
 from process_manager.ports import Appended, Block, StreamState
 from process_manager.testing.contract.support import PATIENCE, eventually, new, some, unique
 from tests.adapters.esdb_status import Status
@@ -171,6 +171,13 @@ class TestAnswers:
 
         pipeline, _ = opened(answer)
         assert isinstance(pipeline.append(blocks(1))[0], StreamDeleted)
+        pipeline.close()
+
+    def test_a_server_that_holds_less_in_an_append_says_how_much(self) -> None:
+        pipeline, _ = opened(lambda request: [refusal(request, shared_pb2.MaximumAppendSizeExceeded(maxAppendSize=4))])
+        (refused,) = pipeline.append(blocks(1))
+        assert isinstance(refused, AppendTooLarge)
+        assert refused.limit == 4
         pipeline.close()
 
     def test_the_window_holds_back_what_is_unanswered(self) -> None:

@@ -12,7 +12,7 @@ from process_manager import Repository, Retry, handles
 from process_manager.core.codec import encode
 from process_manager.core.records import NewRecord, Record
 from process_manager.core.signals import COMMAND_PARKED, CommandParked
-from process_manager.errors import LeaseLost, StoreError, StoreFull, StoreUnavailable
+from process_manager.errors import AppendTooLarge, LeaseLost, StoreError, StoreFull, StoreUnavailable
 from process_manager.ports import Appended, Block, Consumer, Delivery, Nack, StreamState
 from tests.runtime.desk import GROUP, Box, Break, Desk, Filled, Put, put
 
@@ -51,6 +51,31 @@ def test_a_failing_handler_holds_up_nobody_and_is_tried_again_later(desk: Desk) 
     desk.now += 1
     assert runner.step() == 1
     assert [orjson.loads(record.data)["what"] for record in desk.records("box-1")] == ["a", "b", "broken"]
+
+
+def test_events_that_the_store_takes_only_one_by_one_are_appended_so_and_the_one_that_never_fits_is_parked(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server's limit is known once it has refused."""
+    append_many = desk.store.append_many
+
+    def small(blocks: Sequence[Block], lease: Consumer | None = None) -> Sequence[Appended | StoreError]:
+        sizes = [sum(record.size for record in block.records) for block in blocks]
+        if max(sizes) > 3_000:
+            return [AppendTooLarge(block.stream, size, 3_000) for block, size in zip(blocks, sizes, strict=True)]
+        return append_many(blocks, lease)
+
+    runner = desk.runner(put)
+    _, _, big = [desk.send(Put(box="1", what="a" * size)) for size in (2_000, 2_000, 4_000)]
+    monkeypatch.setattr(desk.store, "append_many", small)
+    for _ in range(4):
+        runner.step()
+        desk.now += 60
+
+    assert [len(orjson.loads(record.data)["what"]) for record in desk.records("box-1")] == [2_000, 2_000]
+    (parked,) = desk.store.parked(GROUP)
+    assert parked.record.id == big
+    assert "over the limit of 3,000" in parked.reason
 
 
 def test_a_command_that_fails_too_often_is_parked_and_its_instance_is_told(desk: Desk) -> None:

@@ -11,10 +11,10 @@ from process_manager.adapters.clock import ManualClock
 from process_manager.core.identity import derive
 from process_manager.core.instance import Instance
 from process_manager.core.records import NewRecord
-from process_manager.errors import AccessDenied, StoreUnavailable
+from process_manager.errors import AccessDenied, AppendTooLarge, StoreError, StoreUnavailable
 from process_manager.examples.order_fulfilment.messages import CardCharged, OrderShipped, StockReserved, StockUnavailable
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
-from process_manager.ports import MAX_APPEND, Block, Consumer, EventStore, Filter, StreamState
+from process_manager.ports import MAX_APPEND, Appended, Block, Consumer, EventStore, Filter, StreamState
 from process_manager.runtime import turns
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.instances import load
@@ -341,6 +341,41 @@ def test_an_event_whose_receipt_would_not_fit_is_parked(shop: Shop) -> None:
     (group,) = shop.store.groups()
     assert [each.record.id for each in shop.store.parked(group.name)] == [big.id]
     assert len(shop.commands("1", "charge_card")) == 1
+
+
+class Small:
+    """The store of a server whose MaxAppendSize is smaller than ours."""
+
+    def __init__(self, store: EventStore, limit: int) -> None:
+        self._store = store
+        self._limit = limit
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    def append_many(self, blocks: Sequence[Block], lease: Consumer | None = None) -> Sequence[Appended | StoreError]:
+        sizes = {block.stream: sum(record.size for record in block.records) for block in blocks}
+        fitting = iter(self._store.append_many([block for block in blocks if sizes[block.stream] <= self._limit], lease))
+        return [AppendTooLarge(name, size, self._limit) if size > self._limit else next(fitting) for name, size in sizes.items()]
+
+
+def test_what_a_server_refuses_as_too_large_is_split_and_what_never_fits_is_parked(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit is the server's, and known once it has refused."""
+    shop.place("1", "a")
+    shop.settle()
+    (command,) = shop.commands("1", "reserve_stock")
+    monkeypatch.setattr(shop.turns, "_store", Small(shop.store, 6_000))
+    for number in range(3):
+        shop.publish(reserved("x" * 1_500), cause=command.id if number else "")
+    big = shop.publish(reserved("y" * 9_000))
+    shop.publish(reserved("a"), cause=command.id)
+    shop.settle()
+
+    (group,) = shop.store.groups()
+    (parked,) = shop.store.parked(group.name)
+    assert (parked.record.id, parked.reason) == (big.id, "its receipt would not fit an append of 6,000 bytes")
+    assert len(shop.commands("1", "charge_card")) == 1
+    assert shop.counters.conflicts == 0
 
 
 def test_what_comes_with_a_start_that_is_too_large_is_not_decided_on_a_guess(shop: Shop) -> None:

@@ -38,6 +38,11 @@ PATIENCE = 30.0
 """Seconds that joining bears with a server that is away; a member that is in comes back whenever it can."""
 
 
+HELD = 5.0
+"""Seconds after which a call that breaks is opened again at once. A server may confirm a member and drop it each time, as it does when it
+cannot read what the group is to get."""
+
+
 class _Pushed(NamedTuple):
     """What a call delivered."""
 
@@ -187,10 +192,13 @@ class EsdbConsumer:
 
     def _receive(self) -> None:
         """The thread: take in what comes, and open the call again when it breaks; `fetch` raises why that is not possible."""
+        backoff = Backoff()
         while not self._left.is_set():
+            since = time.monotonic()
             broken = self._take_in(self._call)
             self._call.end()
-            if self._left.is_set():
+            backoff = Backoff() if time.monotonic() - since > HELD else backoff
+            if self._left.wait(backoff.next()):
                 return
             log.warning("a member of %s was dropped, joining again: %s", self._group.name, translate(broken), extra={"action": "rejoin"})
             self._follow(broken)

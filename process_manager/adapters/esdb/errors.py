@@ -119,10 +119,10 @@ def translate(error: BaseException, *, where: str = "", stream: str = "", group:
     return _build(*MEANING[role], said, where=where, stream=stream, group=group)
 
 
-def of_answer(type_name: str, said: str, stream: str, size: int) -> StoreError:
-    """Our error for one in a BatchAppend answer about a block of `size` bytes."""
+def of_answer(type_name: str, said: str, stream: str, size: int, limit: int = MAX_APPEND) -> StoreError:
+    """Our error for one in a BatchAppend answer about a block of `size` bytes; `limit` is the server's own."""
     kind, meaning = IN_ANSWERS.get(type_name, MEANING["EventStoreDBClientException"])
-    return _build(kind, meaning, said, stream=stream, size=size)
+    return _build(kind, meaning, said, stream=stream, size=size, limit=limit)
 
 
 def leader(error: BaseException) -> str | None:
@@ -146,14 +146,15 @@ def _role(error: BaseException) -> str:
 
 
 def _build(
-    kind: type[StoreError], meaning: str, said: str, *, where: str = "", stream: str = "", group: str = "", size: int = 0
-) -> StoreError:
+    kind: type[StoreError], meaning: str, said: str, *,
+    where: str = "", stream: str = "", group: str = "", size: int = 0, limit: int = MAX_APPEND,
+) -> StoreError:  # fmt: skip
     if kind in {StreamNotFound, GroupNotFound} and group:
         return GroupNotFound(f"there is no group {group!r}")
     if kind is GroupExists:
         return GroupExists(f"there is a group {group!r} already")
     if kind is AppendTooLarge:
-        return AppendTooLarge(stream, size, MAX_APPEND)
+        return AppendTooLarge(stream, size, limit)
     if kind in {StreamNotFound, StreamDeleted}:
         return kind(stream)
     return kind(": ".join(part for part in (where, meaning, said) if part))

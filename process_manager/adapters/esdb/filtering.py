@@ -9,7 +9,8 @@ from process_manager.adapters.esdb.records import Found
 from process_manager.ports import Filter
 
 _ANYTHING = r"[\s\S]*"  # a dot would stop at a line's end
-_NOT_THE_STORES_OWN = r"(?!PersistentConfig\d+$)[^$]" + _ANYTHING  # that type is the server's own too, without a `$`
+_NOT_THE_STORES_OWN = r"(?!(?:PersistentConfig\d+|SubscriptionCheckpoint)$)[^$]" + _ANYTHING
+"""What a server writes of groups has no `$` before some types: settings, and, up to 24.2, checkpoints of groups on streams."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ CLEARED = "$pm.cleared"
 DROPPED = "$pm.dropped"
 CHUNK = 1_000
 """Markers in one append."""
+AT_ONCE = 256 * 1024
+"""Bytes of links in one append: many records with one long reason come to more than an append holds."""
 
 
 def stream_of(group: str) -> str:
@@ -49,7 +51,9 @@ class Parking:
         """Set records aside; durable on return."""
         why = {"reason": reason[:100_000], "at": time.time_ns() // 1000}
         links = [NewRecord(str(uuid4()), LINK, _target(it), orjson.dumps(why | {"position": it.position})) for it in records]
-        self._append(group, links, StreamState.ANY)
+        each = max(1, AT_ONCE // max(link.size for link in links))
+        for first in range(0, len(links), each):
+            self._append(group, links[first : first + each], StreamState.ANY)
 
     def parked(self, group: str) -> Sequence[Parked]:
         """What is parked now, oldest first; what the server parked by itself too, as far as we may read it."""

@@ -24,7 +24,7 @@ from process_manager.adapters.esdb.client import Client
 from process_manager.adapters.esdb.errors import TROUBLE, leader, of_answer, translate
 from process_manager.adapters.esdb.records import append_request
 from process_manager.errors import StoreError, StoreUnavailable, StreamDeleted, WrongExpectedVersion
-from process_manager.ports import Appended, Block, StreamState
+from process_manager.ports import MAX_APPEND, Appended, Block, StreamState
 
 WINDOW = 256
 """Blocks that may be unanswered on a call."""
@@ -236,4 +236,6 @@ def _meaning(answer: Any, sent: _Sent) -> Appended | StoreError:
         detail.Unpack(wrong)
         known = wrong.WhichOneof("current_stream_revision_option") == "current_stream_revision"
         return WrongExpectedVersion(sent.block.stream, sent.block.expected, wrong.current_stream_revision if known else None)
-    return of_answer(detail.TypeName(), answer.error.message, sent.block.stream, sent.size)
+    limited = shared_pb2.MaximumAppendSizeExceeded()
+    limit = limited.maxAppendSize if detail.Unpack(limited) else MAX_APPEND
+    return of_answer(detail.TypeName(), answer.error.message, sent.block.stream, sent.size, limit)

@@ -13,6 +13,12 @@ from typing_extensions import TypeVar
 T = TypeVar("T")
 CHUNK = 64 * 1024
 
+AGAIN = 0.05
+"""Seconds between two looks for connections that are to end."""
+
+PATIENCE = 60.0
+"""Seconds that the thread gets for what it is asked to do."""
+
 RESET = struct.pack("ii", 1, 0)
 """Linger for no time: closing sends a reset."""
 
@@ -50,7 +56,7 @@ class Proxy:
         self._loop.close()
 
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
 
     async def _listen(self) -> asyncio.Server:
         self._flowing = asyncio.Event()
@@ -90,6 +96,6 @@ class Proxy:
     async def _close(self) -> None:
         self._server.close()
         self._flowing.set()
-        await self._cut()
-        tasks = asyncio.all_tasks() - {task for task in [asyncio.current_task()] if task}
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            await self._cut()  # those too that were only being opened
+            await asyncio.wait(tasks, timeout=AGAIN)

@@ -1,6 +1,7 @@
 """Where a soak's store is, and the trouble that can be made there."""
 
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -19,6 +20,9 @@ from process_manager.testing.proxy import Proxy
 
 TMPFS = 256 * 1024 * 1024
 """Bytes of the little disk that is filled."""
+
+ANSWERS_WITHIN = 100.0
+"""Seconds that a server gets to start."""
 
 
 @dataclass(frozen=True)
@@ -141,13 +145,15 @@ class DevPlace(UrlPlace):
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """From below those that systems give to connections: one of these might have it when the server comes back."""
+    while True:
+        port = random.randrange(10_000, 30_000)  # noqa: S311  no secret
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def _await_port(port: int, server: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + ANSWERS_WITHIN
     while time.monotonic() < until and server.poll() is None:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return

@@ -80,7 +80,7 @@ class Round:
                 self._figures.duplicates_offered += self._publish([each.addressed for each in events])
             self._settle()
             self._clock.set(self._now)
-        self._trouble.killed.wait(CALM)
+        self._trouble.killed.wait(STUCK)
         self._pass_time(None)
 
     def standing(self) -> str:

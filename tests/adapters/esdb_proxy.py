@@ -22,14 +22,20 @@ class Proxy:
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
-                near, _ = self._listener.accept()
-                far = socket.create_connection(self._target)
-                silent = Event()
-                with self._lock:
-                    self.accepted += 1
-                    self._pairs.append((near, far, silent))
-                for pair in ((near, far), (far, near)):
-                    Thread(target=self._pump, args=(*pair, silent), daemon=True).start()
+                self._pass_on(self._listener.accept()[0])
+
+    def _pass_on(self, near: socket.socket) -> None:
+        try:
+            far = socket.create_connection(self._target)
+        except OSError:  # the server is away just now
+            near.close()
+            return
+        silent = Event()
+        with self._lock:
+            self.accepted += 1
+            self._pairs.append((near, far, silent))
+        for pair in ((near, far), (far, near)):
+            Thread(target=self._pump, args=(*pair, silent), daemon=True).start()
 
     def _pump(self, source: socket.socket, target: socket.socket, silent: Event) -> None:
         with suppress(OSError):
@@ -70,7 +76,7 @@ class Proxy:
                 silent.set()
 
     def close(self) -> None:
-        self._listener.close()
+        _shut(self._listener)  # which wakes who waits in it
         self.cut()
 
     def __enter__(self) -> "Proxy":

@@ -69,7 +69,7 @@ def work(store: SqliteStore, group: str, times: str) -> None:
 def hold(store: SqliteStore, group: str) -> None:
     """Take what there is and hold it; then, when told, append for the group and say how that went."""
     consumer = store.join(group, "holder")
-    say([it.record.position for it in consumer.fetch(100, timeout=10)])
+    say([it.record.position for it in consumer.fetch(100, timeout=100)])
     for _ in sys.stdin:
         say(append_under_lease(store, consumer))
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -190,6 +190,18 @@ def counter(path: Path) -> int:
         return int(connection.execute("SELECT beat FROM groups").fetchone()[0])
 
 
+def stop_between_transactions(worker: Worker, path: Path) -> None:
+    """In the middle of one it would hold the lock of all who write."""
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+        while True:
+            worker.signal(signal.SIGSTOP)
+            os.waitpid(worker.process.pid, os.WUNTRACED)
+            with suppress(sqlite3.OperationalError):
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            worker.signal(signal.SIGCONT)
+
+
 def test_who_was_stopped_and_wakes_up_may_do_nothing(path: Path, store: SqliteStore, start: Callable[..., Worker]) -> None:
     settings = GroupSettings(message_timeout=timedelta(minutes=5), lease=timedelta(milliseconds=300))
     store.create_group("group", where=EVERY_TEST, settings=settings)
@@ -197,7 +209,7 @@ def test_who_was_stopped_and_wakes_up_may_do_nothing(path: Path, store: SqliteSt
     holder = start("hold", path, "group")
     assert holder.heard() == [0]
     standby = store.join("group", "standby")
-    holder.signal(signal.SIGSTOP)
+    stop_between_transactions(holder, path)
     assert [it.retries for it in take(standby, 1)] == [1]
     before = store.last_position()
     holder.tell()

@@ -182,7 +182,7 @@ def test_what_was_written_before_is_in_a_read_that_waits(
 def test_several_may_be_started_at_once(pm: Any, store: EventStore, start: Callable[..., subprocess.Popen[str]]) -> None:
     """Each begins to build what is missing; one does, the others wait for it."""
     runners = [start("projections", "run", "--until-idle", *STORE) for _ in range(3)]
-    told = [(*runner.communicate(timeout=60), runner.returncode) for runner in runners]
+    told = [(*runner.communicate(timeout=100), runner.returncode) for runner in runners]
     assert [code for *_, code in told] == [0, 0, 0], told
     assert {each["lag"] for each in data(pm("projections", "status", *STORE, "-o", "json"))} == {0}
 

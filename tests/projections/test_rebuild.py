@@ -1,11 +1,12 @@
 """A rebuilt projection equals the live one at the same position, row for row, wherever batches ended and whatever was killed."""
 
 import random
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
-from threading import Event, Thread
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
@@ -236,24 +237,19 @@ def test_slow_builders_do_not_begin_in_turn_for_ever(orders: MemoryStore, tmp_pa
     monkeypatch.setattr("projections.runner.STANDS_STILL", 0.01)
     monkeypatch.setattr("projections.runner.IDLE", 0.005)
 
-    def pace(_position: int) -> None:
-        ended.wait(0.05)
+    begun = count(1)
+
+    class Builder(Runner):
+        def _build(self, projections: Sequence[Projection]) -> None:
+            assert next(begun) < 100, "they begin in turn for ever"
+            super()._build(projections)
 
     def build(views: Views) -> None:
-        Runner(orders, views, SHIPPED, batch=100, progress=pace).run(until_idle=True)
+        Builder(orders, views, SHIPPED, batch=100, progress=lambda _: time.sleep(0.05)).run(until_idle=True)
 
-    ended = Event()
     with closing(Views(f"sqlite:///{tmp_path}/views.db")) as one, closing(Views(f"sqlite:///{tmp_path}/views.db")) as other:
-        builders = [Thread(target=build, args=(views,), daemon=True) for views in (one, other)]
-        for each in builders:
-            each.start()
-        for each in builders:
-            each.join(60)
-        in_time = not any(each.is_alive() for each in builders)
-        ended.set()
-        for each in builders:
-            each.join()
-        assert in_time
+        with ThreadPoolExecutor(2) as threads:
+            list(threads.map(build, (one, other)))
         assert {place.position for place in one.places().values()} == {orders.last_position()}
 
 

@@ -3,10 +3,11 @@
 import gc
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import orjson
@@ -112,10 +113,9 @@ def idle_calls(waiting: int) -> Counter[str]:
     worker = build_worker(App("idle", processes=[Waiting]), cast("EventStore", counting), ManualClock(), SqliteDeadlineIndex())
     worker.run(until_idle=True)
     assert sum(1 for _ in store.read_all()) >= 3 * waiting
-    monotonic: Callable[[], float] = lambda: 0.0  # noqa: E731  no sweep falls between the steps
     counting.calls.clear()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("process_manager.runtime.worker.time.monotonic", monotonic)
+        patch.setattr("process_manager.runtime.worker.time", SimpleNamespace(monotonic=lambda: 0.0))  # no sweep falls between the steps
         for _ in range(10):
             assert worker.step() == 0
     worker.close()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import socketserver
 from collections.abc import Iterator
-from threading import Thread
+from threading import Event, Thread
+from typing import Any
 
 import pytest
 
@@ -19,16 +21,22 @@ class Echo(socketserver.StreamRequestHandler):
 
 
 @pytest.fixture
-def proxy() -> Iterator[Proxy]:
+def server() -> Iterator[Any]:
+    """The address of one that says what it hears."""
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo) as server:
         server.daemon_threads = True
         thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        opened = Proxy(*server.server_address)
-        yield opened
-        opened.close()
+        yield server.server_address
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def proxy(server: Any) -> Iterator[Proxy]:
+    opened = Proxy(*server)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
@@ -57,6 +65,22 @@ def test_what_stalls_comes_when_it_flows_again(proxy: Proxy, client: socket.sock
     proxy.flow()
     client.settimeout(100)
     assert client.recv(3) == b"two"
+
+
+def test_a_connection_that_is_only_being_opened_ends_with_the_proxy(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy, opening, open_connection = Proxy(*server), Event(), asyncio.open_connection
+
+    async def slowly(host: str, port: int) -> Any:
+        opening.set()
+        while proxy._server.is_serving():
+            await asyncio.sleep(0.001)
+        return await open_connection(host, port)
+
+    monkeypatch.setattr(asyncio, "open_connection", slowly)
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=100):
+        assert opening.wait(100)
+        proxy.close()
+    assert not proxy._thread.is_alive()
 
 
 def test_a_server_that_is_not_there_ends_the_connection() -> None:

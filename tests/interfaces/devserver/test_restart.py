@@ -160,7 +160,7 @@ def test_restarting_the_subsystem_is_a_restart_for_groups_alone(path: Path) -> N
         with client.read_subscription_to_all("workers") as consumer:
             next(consumer)
             with grpc.insecure_channel(client.connection_target) as channel:
-                persistent_pb2_grpc.PersistentSubscriptionsStub(channel).RestartSubsystem(shared_pb2.Empty(), timeout=10)
+                persistent_pb2_grpc.PersistentSubscriptionsStub(channel).RestartSubsystem(shared_pb2.Empty(), timeout=100)
             with pytest.raises(GrpcError) as dropped:
                 list(consumer)
         with client.read_subscription_to_all("workers") as consumer:

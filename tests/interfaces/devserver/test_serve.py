@@ -180,9 +180,9 @@ def test_who_does_not_say_who_calls_learns_of_nodes_and_features_only(secure: Se
         grpc.secure_channel(f"localhost:{server.port}", grpc.ssl_channel_credentials(secure.certificate.read_bytes())) as channel,
     ):
         for allowed in ("gossip.Gossip/Read", "server_features.ServerFeatures/GetSupportedMethods"):
-            assert channel.unary_unary(f"/event_store.client.{allowed}")(b"", timeout=10)
+            assert channel.unary_unary(f"/event_store.client.{allowed}")(b"", timeout=100)
         with pytest.raises(grpc.RpcError) as refused:
-            channel.unary_unary("/event_store.client.streams.Streams/Delete")(b"", timeout=10)
+            channel.unary_unary("/event_store.client.streams.Streams/Delete")(b"", timeout=100)
     assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 

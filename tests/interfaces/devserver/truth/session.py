@@ -70,7 +70,7 @@ class Session(Plain):
     def ask(self, label: str, method: Any, request: Any) -> Any:
         """A call with one answer; returns it, or None."""
         try:
-            answer = method(iter(request) if isinstance(request, list) else request, timeout=15, metadata=self.header)
+            answer = method(iter(request) if isinstance(request, list) else request, timeout=WITHIN, metadata=self.header)
         except grpc.RpcError as error:
             self.log.append({"call": label, "answers": [], "ended": self.status(error)})
             return None
@@ -170,7 +170,7 @@ class Session(Plain):
 
     def _info(self, group: str, stream: str | None) -> Any:
         request = persistent_pb2.GetInfoReq(options=named(group, stream))
-        return self.groups.GetInfo(request, timeout=15, metadata=self.header).subscription_info
+        return self.groups.GetInfo(request, timeout=WITHIN, metadata=self.header).subscription_info
 
     def info(self, group: str, stream: str | None = None, only: tuple[str, ...] = ()) -> None:
         """What a group says about itself, without what depends on the moment."""
@@ -206,7 +206,7 @@ class Session(Plain):
     def close(self) -> None:
         for group, stream in self._made:
             with suppress(grpc.RpcError):  # deleted by the scenario itself
-                self.groups.Delete(persistent_pb2.DeleteReq(options=named(group, stream)), timeout=15, metadata=self.header)
+                self.groups.Delete(persistent_pb2.DeleteReq(options=named(group, stream)), timeout=WITHIN, metadata=self.header)
         self.channel.close()
 
 

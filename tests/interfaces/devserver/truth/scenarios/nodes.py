@@ -3,6 +3,7 @@
 import grpc
 
 from tests.interfaces.devserver.truth.asking import scenario
+from tests.interfaces.devserver.truth.call import WITHIN
 from tests.interfaces.devserver.truth.protos import gossip_pb2, shared_pb2
 from tests.interfaces.devserver.truth.session import Session
 
@@ -10,7 +11,7 @@ from tests.interfaces.devserver.truth.session import Session
 @scenario
 def gossip_of_one_node(s: Session) -> None:
     """Gossip of a single node."""
-    info = s.gossip.Read(shared_pb2.Empty(), timeout=10)
+    info = s.gossip.Read(shared_pb2.Empty(), timeout=WITHIN)
     s.note(
         "members",
         [
@@ -40,7 +41,7 @@ def server_features(s: Session) -> None:
         return out
 
     try:
-        top = fields(call(b"", timeout=10))
+        top = fields(call(b"", timeout=WITHIN))
     except grpc.RpcError as e:
         s.note("ended", s.status(e))
         return

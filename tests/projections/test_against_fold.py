@@ -37,8 +37,6 @@ from tests.core.random_lives import Attended, Stubborn, actions, lines, order
 from tests.core.samples import CLOSED, PAID, Stuck, began, taken
 from tests.projections.support import append
 
-RUN_STATUS = {"open": "open", "waiting": "retrying", "done": "done", "failed": "failed", "overdue": "overdue"}
-
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[Views]:

@@ -12,8 +12,6 @@ from process_manager.interfaces.devserver.groups.message import Consumer, Messag
 from process_manager.interfaces.devserver.groups.settings import Settings
 from process_manager.interfaces.devserver.wire import Resolved
 
-Make = Callable[..., Engine]
-
 
 def record(number: int, *, stream: str = "orders-1", correlation: str | None = None, id_: str | None = None) -> Record:
     metadata = json.dumps({"$correlationId": correlation}).encode() if correlation else b""

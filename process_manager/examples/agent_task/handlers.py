@@ -1,4 +1,4 @@
-"""The outside world of the agent: a model that follows a script, and tools that know a few things. A real model goes in here."""
+"""The command handlers: a model that follows a script, and tools that know a few things. A real model goes in here."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ KNOWN = {
 
 @dataclass(frozen=True)
 class ScriptedModel:
-    """Says what stands in its script: by goal the tools that it wants in its first turn. In the next it sums up what it was told."""
+    """Wants the tools that its script names for the goal, and in the next turn sums up what they said."""
 
     script: Mapping[str, tuple[tuple[str, str, str], ...]] = field(
         default_factory=lambda: {

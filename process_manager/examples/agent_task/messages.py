@@ -1,4 +1,4 @@
-"""What is said between a task, the model, its tools and the person who approves."""
+"""The events and commands of a task, the model, its tools and the person who approves."""
 
 from decimal import Decimal
 

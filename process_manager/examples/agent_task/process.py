@@ -1,4 +1,4 @@
-"""The whole agent, top to bottom: what it may do next is decided here, never by the model alone."""
+"""The whole agent. The model proposes, the process decides: what is called, what needs approval, and when to give up."""
 
 from decimal import Decimal
 
@@ -35,28 +35,29 @@ MOST_TURNS = 5
 
 
 class Work(State):
-    """What the agent knows, what it has spent, and which tool calls are under way."""
+    """What the agent knows and has spent, and which tool calls of this turn have no answer yet."""
 
     wanted: tuple[ToolUse, ...] = ()
-    under_way: tuple[str, ...] = ()
     spent: Decimal = Decimal(0)
     known: tuple[str, ...] = ()
 
     @property
     def total(self) -> Decimal:
+        """What the task costs, with the calls that are wanted."""
         return self.spent + sum((use.cost for use in self.wanted), Decimal(0))
 
     @applies
     def model_answered(self, answered: ModelAnswered) -> "Work":
-        return self.but(wanted=answered.tools, under_way=tuple(use.id for use in answered.tools))
+        return self.but(wanted=answered.tools)
 
     @applies
     def tool_answered(self, answered: ToolReturned | ToolFailed) -> "Work":
         result = answered.result if isinstance(answered, ToolReturned) else f"failed, {answered.reason}"
-        under_way = tuple(each for each in self.under_way if each != answered.call_id)
-        cost = next((use.cost for use in self.wanted if use.id == answered.call_id), Decimal(0))
-        wanted = tuple(use for use in self.wanted if use.id != answered.call_id)
-        return self.but(under_way=under_way, wanted=wanted, spent=self.spent + cost, known=(*self.known, f"{answered.tool}: {result}"))
+        return self.but(
+            wanted=tuple(use for use in self.wanted if use.id != answered.call_id),
+            spent=self.spent + sum(use.cost for use in self.wanted if use.id == answered.call_id),
+            known=(*self.known, f"{answered.tool}: {result}"),
+        )
 
 
 class AgentTask(ProcessManager[Work], version=1, key="task_id"):
@@ -69,7 +70,9 @@ class AgentTask(ProcessManager[Work], version=1, key="task_id"):
 
     ask_model = Step(AskModel, each=lambda c: str(c.turn), done=ModelAnswered, within=minutes(5), retry=Retry(3), needs_undo=False)
     call_tool = Step(CallTool, each=lambda c: c.call_id, done=ToolReturned, failed=ToolFailed, within=minutes(10), needs_undo=False)
-    ask_approval = Step(AskApproval, done=SpendingApproved, failed=SpendingRefused, within=hours(4), needs_undo=False)
+    ask_approval = Step(  # no handler: a person publishes the answer
+        AskApproval, done=SpendingApproved, failed=SpendingRefused, within=hours(4), needs_undo=False
+    )
 
     # the way to the answer
 
@@ -97,7 +100,7 @@ class AgentTask(ProcessManager[Work], version=1, key="task_id"):
 
     @on
     def tool_answered(self, _: ToolReturned | ToolFailed) -> Effects[AskModel]:
-        if not self.state.under_way:  # the last one of this turn
+        if not self.state.wanted:  # that was the last one of this turn
             yield self.question(turn=self.event(ModelAnswered).turn + 1)
 
     # what can go wrong

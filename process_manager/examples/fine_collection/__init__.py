@@ -1,4 +1,7 @@
-"""Fine collection: a 60-day deadline by the calendar, a decision by policy, and thirteen years of a real log to replay."""
+"""Fine collection: a 60-day deadline by the calendar, a decision by policy, and thirteen years of a real log to replay.
+
+Read `process` first. `recording` reads the recorded log, `replay` plays it against the process, `views` is a projection of its own.
+"""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""What is said between the town, its post office, the prefecture and the judge."""
+"""The events and commands of the town, its post office, the prefecture and the judge."""
 
 from datetime import date
 from decimal import Decimal

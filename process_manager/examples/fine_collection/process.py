@@ -1,4 +1,4 @@
-"""The whole process, top to bottom, and the two policies of charging the penalty."""
+"""The whole process, and its two policies of charging the penalty."""
 
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal

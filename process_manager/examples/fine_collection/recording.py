@@ -1,4 +1,4 @@
-"""The recorded log: its rows as events in the order of the replay, and what it says about every case."""
+"""The recorded log: its rows as events, in the order of the replay, and the end of each case as recorded."""
 
 import csv
 import gzip

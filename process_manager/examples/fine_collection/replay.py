@@ -1,6 +1,6 @@
-"""The recorded log, lived again: events from outside are published day by day, recorded results answer the manager's commands.
+"""Replays the recorded log against the process: events from outside are published day by day, recorded results answer its commands.
 
-The manager's own deadlines issue AddPenalty; nothing in the log tells it when.
+When a penalty is due the process finds out by its own deadline; nothing in the log tells it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -46,7 +46,7 @@ class Asked(NamedTuple):
 
 @dataclass
 class Desk:
-    """Where the manager's commands lie until the log answers them. All it knows, it has from the store."""
+    """The process's commands that the recorded log has not answered yet, read from the store."""
 
     store: EventStore
     open: dict[tuple[str, str], Asked] = field(default_factory=dict)  # by case and command type

@@ -1,7 +1,7 @@
-"""Orders by the thousand through the process, in a time of their own: `pm demo`.
+"""Runs thousands of orders through the process: `pm demo`.
 
-The clock is driven: what comes from outside is published in slices of time, everything settles, and time jumps on. What is in the store
-already is left out, so a demo that was killed goes on where it was and ends as if nothing had happened.
+The clock is driven: events from outside are published in slices of time, everything settles, and the clock jumps to the next slice. Events
+that are in the store already are left out, so a demo that was killed goes on where it was and ends with the same totals.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +22,7 @@ from process_manager.runtime.time_driver import TimeDriver, run_through
 from process_manager.runtime.worker import Worker
 
 SLICE = timedelta(minutes=30)
-"""Shorter than any answer from outside takes, so that nothing in a slice answers anything in it."""
+"""Length of a slice: shorter than any answer from outside takes, so that no event answers another one of the same slice."""
 
 SLICE_SIZE = 500
 
@@ -54,7 +54,7 @@ class Demo:
         run_through(self._worker, self._time)
 
     def _refuse_other(self) -> None:
-        """A store with another plan, or with a past that is not the demo's, would give totals of both."""
+        """Refuse a store that holds another demo or anything else: the totals would be those of both."""
         plan = _addressed(next(self._plan.events()))
         try:
             (first,) = self._store.read_stream(plan.stream, limit=1)
@@ -83,7 +83,7 @@ def _addressed(outside: Outside) -> Addressed:
 
 @dataclass
 class Totals:
-    """What a store's demo came to."""
+    """How the orders of a demo ended, counted from its store."""
 
     orders: int = 0
     completed: int = 0
@@ -96,7 +96,7 @@ class Totals:
 
 
 def totals(store: EventStore) -> Totals:
-    """Count what the log says."""
+    """Count a demo's orders, events and commands; the whole log is read."""
     found = Totals()
     status: dict[str, str] = {}
     records: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""From commands to aggregates: which one, and which of its methods."""
+"""The command handlers. Each loads one aggregate and calls one of its methods; the rules are in the aggregates."""
 
 from process_manager import Call, Repository, handles
 from process_manager.examples.order_fulfilment.inventory import Inventory

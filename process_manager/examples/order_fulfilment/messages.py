@@ -1,4 +1,4 @@
-"""What is said between the shop, its warehouse, its bank and its carrier."""
+"""The events and commands of the shop, its warehouse, its reviewers, its bank and its carrier."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""The demo's orders, made from a seed, and what the world around them does: the same for the same seed, whatever happens to the worker."""
+"""The demo's events from outside: orders, deliveries of stock, and what reviewers and the bank do later. The same seed gives the same."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ from process_manager.examples.order_fulfilment.reviews import APPROVED_UP_TO, RE
 
 START = datetime(2026, 1, 5, 8, tzinfo=UTC)
 EVERY = timedelta(seconds=5)
-"""An order comes every so often."""
+"""Time between two orders."""
 
 SKUS = ("lamp", "chair", "table", "shelf", "rug", "mirror", "clock", "vase")
 SOLD_OUT = "hammock"
 LIMITED = "print"
-"""Of this there is stock for half of those who want it. Who comes first may differ from run to run, how many get it does not: the orders
-for it are all alike."""
+"""An article of which there is stock for half of the orders that want it. Which of them get it may differ from run to run, how many does
+not: the orders for it are all alike."""
 
 LIMITED_EACH = 20
 
@@ -40,7 +40,7 @@ class Planned(Event, type="demo.planned"):
 
 
 class Outside(NamedTuple):
-    """Something that comes from outside at its time."""
+    """A message from outside, and when and where it is published."""
 
     time: datetime
     number: int  # of its order, so that all are in one sequence

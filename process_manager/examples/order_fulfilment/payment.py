@@ -1,4 +1,4 @@
-"""What one order has paid. The bank is a rule on the card's text, so that every run of the demo is the same."""
+"""What one order has paid. The bank is simulated: how a card begins says what the bank does, so every run of the demo is the same."""
 
 from decimal import Decimal
 
@@ -9,7 +9,7 @@ DECLINED = "declined-"
 """Cards that begin so are refused."""
 
 SLOW = ("late-", "lost-")
-"""For cards that begin so the bank's answer is not known at once: it comes late, by `SettleCharge`, or never."""
+"""Cards that begin so get no answer at once: it comes late, by `SettleCharge`, or never."""
 
 
 class Payment(Aggregate, category="payment"):

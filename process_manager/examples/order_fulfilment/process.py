@@ -1,4 +1,4 @@
-"""The whole process, top to bottom."""
+"""The whole process: its steps as a table, then what follows from each event, and how each step is undone."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""The review of one order: by rule where the total is clear, else by a person."""
+"""The review of one order: by rule for small and for very large totals, else by a person."""
 
 from decimal import Decimal
 
@@ -10,7 +10,7 @@ REJECTED_OVER = Decimal(5000)
 
 
 class Review(Aggregate, category="review"):
-    """One for each order. What lies between the limits waits for a person, who publishes an answer or never does."""
+    """One for each order. Between the limits it waits for a person, who publishes ReviewApproved or ReviewRejected, or never answers."""
 
     def request(self, total: Decimal) -> None:
         if total > REJECTED_OVER:

@@ -1,4 +1,4 @@
-"""What can go wrong on the read side."""
+"""The errors of the read side."""
 
 from process_manager.errors import ProcessManagerError
 

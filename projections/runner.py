@@ -28,7 +28,7 @@ Progress = Callable[[int], None]
 
 
 def _silent(_position: int) -> None:
-    """Nobody wants to know."""
+    """The default progress: tell nobody."""
 
 
 class Runner:
@@ -177,7 +177,7 @@ class Runner:
 
     @property
     def projections(self) -> Sequence[Projection]:
-        """Those that have not failed."""
+        """The projections that have not failed."""
         return self._projections
 
     def _leave_behind(self, error: ProjectionFailed) -> None:

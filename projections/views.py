@@ -96,7 +96,7 @@ class Views:
 
     @contextmanager
     def begin_alone(self) -> Iterator[Connection]:
-        """One that makes, drops or renames tables: there is one at a time."""
+        """One transaction that creates, drops or renames tables; others that do so wait for its end."""
         with self.begin() as connection:
             if self.engine.dialect.name == "postgresql":  # where several may write at once
                 connection.execute(text("SELECT pg_advisory_xact_lock(:tables)"), {"tables": ALONE})
@@ -118,7 +118,7 @@ class Views:
 
 
 def places(connection: Connection) -> dict[str, Place]:
-    """The same, inside a transaction."""
+    """How far the projections are, by name, inside a transaction."""
     there = _catalog_columns(connection)
     found = connection.execute(select(*(column for column in CATALOG.columns if column.name in there))) if there else ()
     return {row.name: Place(*row) for row in found}
@@ -126,7 +126,7 @@ def places(connection: Connection) -> dict[str, Place]:
 
 @cache
 def shape(projection: Projection) -> str:
-    """A fingerprint of a projection's tables: another one means that they were made by another definition."""
+    """A fingerprint of a projection's tables, by which tables that another definition made are noticed."""
     tables = [str(made) for table in projection.tables for made in (CreateTable(table), *map(CreateIndex, _indexes(table)))]
     return hashlib.sha256("".join(tables).encode()).hexdigest()[:16]
 

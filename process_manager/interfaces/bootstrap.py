@@ -1,4 +1,4 @@
-"""The one place that picks adapters: from an address to a store, from a store and an app to a worker."""
+"""The one place that picks adapters: opens the store at an address, and builds workers for an app."""
 
 import atexit
 import gc
@@ -58,7 +58,10 @@ def shown(url: str) -> str:
 
 
 def open_store(url: str, *, create: bool = True) -> "EventStore":
-    """The store at an address. Raises NotAStore, and what opening its file raises."""
+    """The store at an address. A file that is not there is created, unless `create` is False.
+
+    Raises BadAddress, NotAStore, and what opening a file or connecting raises: StoreTooNew, StoreReadOnly, StoreUnavailable, AccessDenied.
+    """
     address = read_address(url)
     if address.server is not None:
         return _server_store(url)
@@ -97,7 +100,7 @@ def open_log(url: str) -> "EventStore":
 
 
 def refuse_imported(store: "EventStore", url: str) -> None:
-    """Raise StoreReadOnly for a log of imported histories: what is appended there would act on what is past."""
+    """Raise StoreReadOnly for a log of imported histories: a worker there would act on the past once more."""
     from process_manager.interfaces.reading.histories import imported
 
     if imported(store) is not None:
@@ -119,7 +122,7 @@ def open_index(url: str) -> "DeadlineIndex":
 
 
 def hold_to_serve(url: str) -> bool:
-    """Keep a store's file from being served by another process as long as this one lives; whether nobody does so already."""
+    """Lock a store's file against being served by another process, until this one ends. False where another one serves it already."""
     if (file := _served_lock(url)) is None:
         return True
     if (lock := _lock(file)) is None:
@@ -158,7 +161,7 @@ def _index_of(address: Address) -> Path | None:
 
 
 def _keep(lock: IO[bytes]) -> None:
-    """Until the process ends: however it does, the system lets go of the lock."""
+    """Hold a lock until the process ends; however it ends, the system releases it."""
     atexit.register(lock.close)
 
 
@@ -183,7 +186,7 @@ def _beside(path: Path, more: str = "") -> Path:
 
 
 def _forget_index(path: Path) -> None:
-    """An index without its store belonged to another one."""
+    """Delete the index beside a store that is not there yet: it belonged to an earlier file of that name."""
     for more in ("", "-wal", "-shm"):
         _beside(path, more).unlink(missing_ok=True)
 
@@ -218,7 +221,7 @@ def build(
 
 
 def reconcile(app: "App", store: "EventStore", clock: ClockName, since: str | None, types: "Collection[str]") -> "Pass":
-    """A pass over what the app's processes have been through; `since` as `start_after` takes it. Raises GroupNotFound."""
+    """A pass that offers the log to the app's processes once more; `since` as `start_after` takes it. Raises GroupNotFound."""
     from process_manager.runtime.reconcile import Pass
     from process_manager.runtime.wiring import process_share
 
@@ -247,7 +250,7 @@ def start_after(store: "EventStore", start: str | None) -> int | None:
 
 
 def collect_less() -> None:
-    """Thousands of cached instances make a full garbage collection dear, and a worker makes few cycles: collect less often."""
+    """Let Python collect garbage less often: with thousands of cached instances a collection is slow, and a worker makes few cycles."""
     gc.set_threshold(100_000, 50, 100)
 
 
@@ -258,7 +261,7 @@ def _member() -> str:
 
 
 def driven_worker(app: "App", store: "EventStore", progress: "Callable[[Counters], None] | None" = None) -> "Worker":
-    """A worker for everything that an app does, in a time that moves only by the log; its index is in memory."""
+    """A worker for all roles of an app, whose time moves only by TimePassed messages in the log. Its deadline index is in memory."""
     from process_manager.adapters.deadline_index import SqliteDeadlineIndex
     from process_manager.runtime.wiring import build_worker
 

@@ -1,4 +1,4 @@
-"""What the application around the processes does in its own code: publish events, and ask where an instance stands."""
+"""`Client`: for the application around the processes, to publish events and to ask where an instance stands."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -159,7 +159,7 @@ def _same_request(request: str, offered: Mapping[NewRecord, Event], beyond: str)
 
 
 def _says(record: Record, event: Event) -> bool:
-    """Whether a record is of this event, whatever the order of its sets, the zone of its times, and the version that wrote it."""
+    """Whether a record holds this event, compared as messages: order of sets, time zones and older versions do not matter."""
     if record.type != event.message_type:
         return False
     if record.data == encode(event):

@@ -1,4 +1,4 @@
-"""What `module:attribute` names on the command line, and why it cannot be had."""
+"""Imports what `module:attribute` names on the command line, or says why that fails."""
 
 import sys
 from collections.abc import Callable
@@ -16,7 +16,7 @@ OURS = "projections"
 
 
 class Sought(NamedTuple):
-    """What a name on the command line stands for: an example of such a name, how one is written, and whether an object is one."""
+    """What is looked for, for messages and suggestions: an example name, how such an object is written, and whether an object is one."""
 
     example: str
     written: str
@@ -81,7 +81,7 @@ def _import(name: str, module_name: str) -> object:
 
 
 def shadow() -> str:
-    """What to do where a module of the user's stands in the place of our package `projections`; "" where none does."""
+    """What to do about a module of the user's that hides our package `projections`; "" where none does."""
     from importlib.machinery import PathFinder
 
     ours = Path(__file__).parents[2] / OURS / "__init__.py"
@@ -92,7 +92,7 @@ def shadow() -> str:
 
 
 def shadowed(error: Exception) -> str:
-    """The same, where that is why an import failed."""
+    """What `shadow` says, if that is why an import failed; else ""."""
     return shadow() if isinstance(error, ImportError) and (error.name or "").partition(".")[0] == OURS else ""
 
 

@@ -18,7 +18,7 @@ START = "(start)"
 
 
 class Follows(NamedTuple):
-    """That `target` came next after `source`: how often, in how many instances, and how long after it on average."""
+    """How often `target` came directly after `source`, in how many instances, and how long after it on average."""
 
     process: str
     source: str
@@ -30,7 +30,7 @@ class Follows(NamedTuple):
 
 @dataclass(slots=True)
 class _Seen:
-    """Of one pair; `together` in microseconds."""
+    """What was counted of one pair; `together` is the sum of the times between the two, in microseconds."""
 
     times: int = 0
     instances: int = 0

@@ -1,4 +1,4 @@
-"""What there is, counted; and how it ended."""
+"""Counts of what there is, and how instances ended."""
 
 from collections import Counter
 from typing import Any, NamedTuple

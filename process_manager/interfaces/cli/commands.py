@@ -68,7 +68,7 @@ class LazyGroup(click.Group):
     """A group that knows its commands by name and imports the module of the one that is used."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """That nobody reads any more (`pm list | head`) is no error; click would make it exit code 1."""
+        """End quietly when nobody reads any more (`pm list | head`); click would exit with 1."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError as gone:
@@ -78,7 +78,7 @@ class LazyGroup(click.Group):
         return list(_COMMANDS)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        """For a command that there is not, say which one is meant: click knows only what is imported."""
+        """Suggest a command for one that does not exist; click itself knows only those that are imported."""
         if args[0] not in _COMMANDS and (meant := get_close_matches(args[0], _COMMANDS, 1)):
             ctx.fail(f"No such command {args[0]!r}. Did you mean {meant[0]!r}?")
         return super().resolve_command(ctx, args)

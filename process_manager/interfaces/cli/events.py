@@ -1,4 +1,4 @@
-"""Files of events: good lines are read, bad ones reported by number."""
+"""Reads files of events, and reports bad lines by their numbers."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -43,7 +43,7 @@ class Events:
         self._messages = messages
 
     def read(self, *, report: bool = True) -> Iterator[tuple[int, "Addressed"]]:
-        """From where the source stands; bad lines are left out, and said and counted with `report`."""
+        """The good lines as events, each with its number. Bad ones are left out, and with `report` told and counted."""
         from process_manager.errors import BadEvent
         from process_manager.interfaces.publishing.event_lines import checked_against, read_line
 
@@ -63,14 +63,14 @@ class Events:
                 yield number, event
 
     def count(self, publisher: "Publisher | None") -> str:
-        """What became of them; of no good line there was nobody to publish it."""
+        """A sentence of what became of the lines; `publisher` is None where none was good."""
         published, known = (publisher.published, publisher.known) if publisher else (0, 0)
         there = f", {known:,} {'was' if known == 1 else 'were'} there already" if known else ""
         return f"{counted(published, 'event')} published{there}" + (f", {counted(self.bad, 'bad line')} left out" if self.bad else "")
 
 
 def _lines(source: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Lines with their numbers, without blank ones; of one that is too long only its beginning is held."""
+    """Lines with their numbers, without blank ones. Of a line that is too long only the beginning is held in memory."""
     from process_manager.interfaces.publishing.event_lines import LONGEST
 
     number = 0

@@ -50,13 +50,13 @@ def _line(ctx: click.Context, param: click.Parameter, value: str) -> str:
 
 
 def signing_options(function: F) -> F:
-    """Who does it, and why."""
+    """`--reason` and `--actor`: who does it, and why."""
     function = click.option("--actor", callback=_actor, metavar="NAME", help="Who does it.  [default: the system's user]")(function)
     return click.option("--reason", required=True, callback=_line, metavar="TEXT", help="Why; it is recorded.")(function)
 
 
 def acting_options(function: F) -> F:
-    """Who does it to an instance, and why; how long to wait for it."""
+    """`--reason`, `--actor`, `--request` and `--wait`, for actions on instances."""
     for option in reversed(
         (
             signing_options,
@@ -104,7 +104,7 @@ def _command(action: "Action", doc: str, status: str) -> click.Command:
 
 
 def _act(store: "EventStore", asked: "list[OperatorAction]", seconds: float, *, by_name: bool, dry_run: bool, yes: bool) -> int:
-    """Do what applies, once that is wanted; the exit code. Of instances that are named, every one has to be possible."""
+    """Carry out the actions that apply, after a confirmation. Returns the exit code. If instances are named, all of them have to apply."""
     possible, left_out = _possible(store, asked)
     if by_name and len(asked) == 1 and left_out:
         raise CliError(*left_out[0])
@@ -137,7 +137,7 @@ def _matching(store: "EventStore", process: str, status: str) -> list[str]:
 
 
 def _possible(store: "EventStore", asked: "list[OperatorAction]") -> "tuple[list[OperatorAction], list[tuple[str, int]]]":
-    """What can be done, and of the rest why not, with the exit code for it."""
+    """The actions that apply, and for each of the others why it does not, with its exit code."""
     from process_manager.interfaces.operating.actions import NOT_THERE, obstacle
 
     possible, left_out = [], []

@@ -188,7 +188,7 @@ def existing_store(url: str) -> "EventStore":
 
 @contextmanager
 def existing_log(url: str) -> "Iterator[EventStore]":
-    """The same for commands that only look: the store is opened for reading, and closed after that."""
+    """As `existing_store`, for commands that only read, imported histories too: opened read-only, closed when the block ends."""
     _must_exist(url)
     store = bootstrap.open_log(url)
     try:

@@ -23,7 +23,7 @@ class Progress:
         self._dirty = False
 
     def show(self, text: str) -> None:
-        """This is where it is now; shown if it is news, at most ten times a second."""
+        """Show where the task is now, at most ten times a second and only if the text has changed."""
         now = time.monotonic()
         if text == self._text or now - self._shown < (0.1 if self._terminal else QUIET):
             return

@@ -151,12 +151,12 @@ def _shared(url: str) -> "EventStore":
 
 
 def metrics_of(port: int | None, number: int) -> list[str]:
-    """The option of one of several workers: each has a port of its own."""
+    """The `--metrics` option of the worker with this number: each has a port of its own."""
     return [] if port is None else ["--metrics", str(port + number - 1 if port else 0)]
 
 
 def _say_start(app: "App", asked: Asked) -> None:
-    """Without a word a worker that waits for events would look like one that hangs."""
+    """Say that the worker runs, so that one that waits for events does not look as if it hung."""
     if bootstrap.is_served(asked.url):
         say(f"{bootstrap.shown(asked.url)} is served by pm store serve just now: give workers the server's URL, or stop it first")
     if asked.until_idle or asked.feed is not None:
@@ -183,7 +183,7 @@ def _sum_up(counters: "Counters", name: str) -> None:
 
 
 def _check_metrics(port: int | None) -> None:
-    """Before anything is created."""
+    """Refuse `--metrics` where it cannot work, before anything is created."""
     if port is None:
         return
     try:
@@ -209,7 +209,7 @@ def _observed(worker: "Worker", store: "EventStore", app: "App", port: int | Non
 
 
 def _ordered(source: IO[bytes], file: str, progress: Progress, app: "App") -> Events:
-    """The events of a file that was read once to the end, so that one that is out of order is refused before anything is published."""
+    """The events of a file, which is read twice: the first time only to refuse one that is out of order before anything is published."""
     from process_manager.interfaces.publishing.feeder import NotInOrder, in_order
 
     if not source.seekable():

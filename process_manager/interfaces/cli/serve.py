@@ -70,7 +70,7 @@ def _security(certificate: Path | None, key: Path | None) -> "devserver.Security
 
 
 def _serve(store: "EventStore", url: str, host: str, port: int, security: "devserver.Security | None") -> None:
-    """Until a signal comes."""
+    """Serve until a signal comes."""
     from process_manager.interfaces import devserver
 
     stopping = {signal.SIGINT, signal.SIGTERM}

@@ -69,7 +69,7 @@ def _chosen(store: "EventStore", names: tuple[str, ...], process: str, status: s
 
 
 def _lines(source: TextIO) -> Iterator[str]:
-    """A name may hold blanks, so there is one a line."""
+    """One name a line, since a name may hold blanks."""
     return (line.rstrip("\n") for line in source if line.strip())
 
 
@@ -99,6 +99,6 @@ def import_command(file: str, url: str) -> None:
 
 
 def _remove(path: Path) -> None:
-    """A half import would be taken for a whole one."""
+    """Remove the file of an import that failed: it would be taken for a whole one."""
     for more in ("", "-wal", "-shm"):
         path.with_name(path.name + more).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Options and openings that the commands of the read side share."""
+"""What the commands of the read side share: options, opening the views, waiting for them."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -52,7 +52,7 @@ def opened_views(store_url: str, views_url: str | None, *, create: bool = False)
 
 
 def ready(store: "EventStore", views: "Views", needed: "Sequence[Projection]", *, wait: bool) -> str:
-    """See that projections can be read, and say how far they are behind: how many records, in words, or "". Raises ProjectionError."""
+    """Check that projections can be read. Returns how many records they are behind, in words, or "". Raises ProjectionError."""
     from projections.lag import COUNTED, lag, wait as wait_for
     from projections.runner import check
 

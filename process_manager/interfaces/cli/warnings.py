@@ -1,4 +1,4 @@
-"""What is most likely a mistake, told on stderr."""
+"""Warnings on stderr about events that are probably a mistake."""
 
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from process_manager.interfaces.compatibility.unused_events import UnusedEvents
 
 SHOWN = 20
-"""Types that are named."""
+"""How many types are named."""
 
 
 def warn_of_types(unused: "UnusedEvents") -> None:
-    """Events that no process or aggregate of an app takes."""
+    """Warn of events that no process or aggregate of an app handles."""
     for type_, count in unused.types.most_common(SHOWN):
         meant = unused.meant(type_)
         hint = f": did you mean {meant}?" if meant else ""
@@ -24,7 +24,7 @@ def warn_of_types(unused: "UnusedEvents") -> None:
 
 
 def warn_of_streams(streams: Counter[str]) -> None:
-    """Events in streams of instances, counted by stream."""
+    """Warn of events in streams of instances, counted by stream."""
     if streams:
         where = (
             f"in the stream {next(iter(streams))}" if len(streams) == 1 else f"in {len(streams):,} streams such as {next(iter(streams))}"

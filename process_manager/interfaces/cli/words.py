@@ -9,6 +9,6 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 
 
 def there(names: Iterable[str]) -> str:
-    """`there is a`, `there are a, b`, `there are none`."""
+    """What there is, as a part of a sentence: `there is a`, `there are a, b`, `there are none`."""
     listed = list(names)
     return f"there {'is' if len(listed) == 1 else 'are'} {', '.join(listed) or 'none'}"

@@ -1,4 +1,4 @@
-"""What a worker does, for Prometheus, and whether it is well: a small HTTP server on the loopback interface.
+"""A worker's counters for Prometheus and its health, over a small HTTP server on the loopback interface.
 
 Needs the extra `metrics` (`prometheus_client`).
 """
@@ -46,7 +46,7 @@ def _age(created: int | None) -> float:
 
 
 class WorkerCollector(Collector):
-    """Reads the worker's counters and its groups when somebody asks; nothing is counted twice and nothing is counted for nobody."""
+    """Collects the worker's counters, its groups and the log when Prometheus asks, and only then."""
 
     def __init__(self, worker: "Worker", store: "EventStore", definitions: "Mapping[str, Definition]") -> None:
         self._worker = worker
@@ -59,7 +59,7 @@ class WorkerCollector(Collector):
         yield from self._stored()
 
     def _stored(self) -> "Iterator[Metric]":
-        """What the store has to be asked for; what the worker has counted is told without it."""
+        """The figures that need the store. While it does not answer, `pm_store_up` is 0 and they are left out."""
         up, found = 1, []
         try:
             found = [*self._deadlines(), *self._groups(), *self._standing()]
@@ -117,13 +117,13 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 class _Quiet(WSGIRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the name that the base class gives it
-        """A scrape every few seconds is no news."""
+        """Do not log requests: there is a scrape every few seconds."""
 
 
 def serve_metrics(
     worker: "Worker", store: "EventStore", definitions: "Mapping[str, Definition]", port: int, host: str = "127.0.0.1"
 ) -> AbstractContextManager[int]:  # fmt: skip
-    """Answer `/metrics` and `/healthz` until the block ends; it gives the port, a free one for 0. Raises OSError when it is taken."""
+    """Answer `/metrics` and `/healthz` until the block ends. Yields the port, a free one for 0. Raises OSError when it is taken."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(WorkerCollector(worker, store, definitions))
     metrics = make_wsgi_app(registry)

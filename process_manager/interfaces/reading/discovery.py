@@ -1,7 +1,7 @@
-"""The flow that a log shows, from correlation and causation alone: read once into a table on disk, so that memory stays small.
+"""The flow that a log shows, from correlation and causation alone. The log is read once, into a temporary table on disk.
 
-What shares a `$correlationId` is a case. A message without one belongs to the case of what it caused, else of what caused it, else it
-is the first of its own. Messages of a case are ordered by their own time, then by their position in the log.
+Messages with the same `$correlationId` are a case. A message without one belongs to the case of what it caused, else of what caused it,
+else it begins a case of its own. Messages of a case are ordered by their own time, then by their position in the log.
 """
 
 import sqlite3
@@ -99,7 +99,7 @@ def _row(record: Record, metadata: Json, time: datetime, chosen: Chosen) -> tupl
 
 
 def _join(table: sqlite3.Connection) -> None:
-    """Give every message its case: one by one along a chain of causes, as long as that reaches further."""
+    """Give every message its case, by following causes one step at a time until nothing changes any more."""
     table.executescript(OWN_CASE)
     while table.execute(CASE_OF_CAUSE).rowcount:
         pass
@@ -113,7 +113,7 @@ def _follows(table: sqlite3.Connection) -> Iterator[Follows]:
 
 
 def _quantile(table: sqlite3.Connection, before: str, after: str, count: int, share: float) -> float | None:
-    """The span that this share of them does not exceed, in seconds."""
+    """The time in seconds that this share of them does not exceed (0.5: the median)."""
     place = "SELECT span FROM steps WHERE before = ? AND after = ? ORDER BY span LIMIT 1 OFFSET ?"
     (span,) = table.execute(place, (before, after, max(0, -int(-count * share // 1) - 1))).fetchone()
     return None if span is None else span / 1e6

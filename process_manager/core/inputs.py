@@ -1,6 +1,6 @@
 """A message as an instance takes it in, and as a receipt keeps it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import orjson
@@ -9,7 +9,7 @@ from process_manager.core.codec import dumps
 from process_manager.core.messages import Json
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Input:
     """A message that an instance takes in, as it stands in the log."""
 
@@ -22,6 +22,7 @@ class Input:
     revision: int
     position: int
     time: datetime  # the publisher's, else the store's
+    _meta: Json | None = field(default=None, repr=False, compare=False)  # the metadata decoded, where that was done; not written
 
     @classmethod
     def from_json(cls, raw: Json) -> "Input":
@@ -33,4 +34,4 @@ class Input:
     @property
     def meta(self) -> Json:
         """The metadata, decoded."""
-        return orjson.loads(self.metadata) or {}
+        return orjson.loads(self.metadata) or {} if self._meta is None else self._meta

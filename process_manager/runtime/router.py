@@ -174,5 +174,5 @@ def input_of(record: Record, metadata: Json) -> Input:
     """The record as an input. Raises UndecodableMessage for a version or a time that is none."""
     return Input(
         record.id, record.type, version_of(record, metadata), record.data, record.metadata or b"null", record.stream, record.revision,
-        record.position, time_of(record, metadata),
+        record.position, time_of(record, metadata), metadata,
     )  # fmt: skip

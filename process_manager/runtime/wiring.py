@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Literal, get_args
 
+from process_manager.core.retry import Retry
 from process_manager.ports import Clock, Consumer, DeadlineIndex, EventStore, GroupSettings
 from process_manager.runtime.app import App
 from process_manager.runtime.call_runner import CallRunner
@@ -13,6 +14,7 @@ from process_manager.runtime.deadlines import DeadlineRunner
 from process_manager.runtime.groups import Share, ensure_group
 from process_manager.runtime.handler_runner import HandlerRunner
 from process_manager.runtime.handlers import THREADS, Handler, bind_handlers, call_settings, command_types, quick_settings
+from process_manager.runtime.inbox import RETRY
 from process_manager.runtime.instances import Instances
 from process_manager.runtime.owners import own
 from process_manager.runtime.reconcile import Sweep
@@ -71,9 +73,10 @@ def build_worker(
     start: int | None = None,
     take_over: bool = False,
     threads: int = THREADS,
+    retry: Retry = RETRY,
 ) -> Worker:
-    """A worker for all that an app does, or only for some roles; `start` and `take_over` as for `prepare`, which raises, `threads` as for
-    `CallRunner`."""
+    """A worker for all that an app does, or only for some roles; `start` and `take_over` as for `prepare`, which raises, `threads` and
+    `retry` as for `CallRunner`."""
     counters = Counters()
     groups = prepare(app, store, only, start=start, take_over=take_over)
     roles: dict[str, Role] = {}
@@ -89,10 +92,10 @@ def build_worker(
     quick, calls = _handlers(app)
     for group in groups.get("handlers", ()):
         join = partial(store.join, group, member)
-        roles[group] = HandlerRunner(store, join(), quick, clock, counters, rejoin=join)
+        roles[group] = HandlerRunner(store, join(), quick, clock, counters, rejoin=join, retry=retry)
     for group in groups.get("calls", ()):
         join = partial(store.join, group, member)
-        roles[group] = CallRunner(store, join(), calls, clock, counters, rejoin=join, threads=threads)
+        roles[group] = CallRunner(store, join(), calls, clock, counters, rejoin=join, retry=retry, threads=threads)
     deadlines = None
     if "deadlines" in only and app.definitions:
         deadlines = DeadlineRunner(store, app.definitions, index, clock, counters)

@@ -228,6 +228,7 @@ class _Todo:
         target, asked = self._undos.get(fact.operation, ("", number))
         if self._answered.get(target, number) < asked or not isinstance(fact, facts.StepCompleted):
             self._answered.pop(target, None)
+        self._answered.pop(fact.operation, None)  # a refusal may come after an overdue: then there is nothing to undo
         if fact.operation in self._steps and not isinstance(fact, facts.StepFailed):
             self._answered[fact.operation] = number
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set as AbstractSet
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -23,6 +23,7 @@ from process_manager.core.signals import OPERATOR_ACTION, OperatorAction
 from process_manager.errors import StoreUnavailable
 from process_manager.ports import Block, EventStore, StreamState
 from process_manager.runtime.app import App
+from process_manager.runtime.inbox import RETRY
 from process_manager.runtime.instances import load
 from process_manager.runtime.time_driver import TimeDriver
 from process_manager.runtime.wiring import build_worker
@@ -32,6 +33,9 @@ from process_manager.testing.invariants import broken_promises
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 """When a trial's clock starts."""
+
+ONCE = replace(RETRY, attempts=1)
+"""A handler that raises has given up: it would do so again, and time is driven."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class Trial:
         store = FaultyStore(self.store, faults)
         index = SqliteDeadlineIndex()
         try:
-            worker = build_worker(self._app, store.as_store, DrivenClock(), index, threads=0)
+            worker = build_worker(self._app, store.as_store, DrivenClock(), index, threads=0, retry=ONCE)
             self._feed(worker, TimeDriver(store.as_store), faults)
             worker.close()
         finally:

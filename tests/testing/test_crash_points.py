@@ -10,12 +10,14 @@ import pytest
 from process_manager import (
     CONTINUE,
     FOREVER,
+    Abort,
     App,
     Command,
     Complete,
     Effects,
     Event,
     ProcessManager,
+    Retry,
     Step,
     all_of,
     handles,
@@ -68,9 +70,39 @@ class FirstWins(ProcessManager, key="id"):
         yield Complete("closed")
 
 
+class Retrying(ProcessManager, key="id"):
+    """Asks three times."""
+
+    paying = Step(Pay, done=Paid, within=hours(1), needs_undo=False, retry=Retry(3), otherwise=Abort("nobody was paid"))
+
+    @starts
+    def begin(self, event: Began) -> Effects[Pay]:
+        yield Pay(id=event.id)
+
+    @on
+    def paid(self, _: Paid) -> Effects[Complete]:
+        yield Complete("paid")
+
+
 @handles(Pay)
 def pay(command: Pay) -> Paid:
     return Paid(id=command.id)
+
+
+def test_a_handler_that_raises_has_given_up() -> None:
+    """Time is driven: no worker waits between tries that would all end alike."""
+    calls: list[str] = []
+
+    @handles(Pay)
+    def pay(command: Pay) -> Paid:
+        calls.append(command.id)
+        raise ValueError("broken")
+
+    trial = Trial(App("paying", processes=[Retrying], handlers=[pay]), [(0, Published(BEGAN))], MemoryStore())
+    trial.run(Faults())
+
+    assert calls == ["1"] * 3
+    assert trial.instance("retrying-1").outcome == "nobody was paid"
 
 
 @dataclass

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from process_manager import CONTINUE, FOREVER, Compensate, Complete, Effects, ProcessManager, Step, hours, n_of, on, starts, undo
+from process_manager import CONTINUE, FOREVER, Compensate, Complete, Effects, ProcessManager, Step, hours, minutes, n_of, on, starts, undo
 from process_manager.core.records import Record
 from process_manager.examples.order_fulfilment import messages as m
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
@@ -14,7 +14,9 @@ from process_manager.testing.invariants import broken_promises
 from process_manager.testing.scenario import scenario, unsolicited
 from tests.core.samples import (
     CLOSED,
+    NOTICED,
     PAID as PAID_FOR,
+    REFUND,
     Began,
     Closed,
     GiveBack,
@@ -24,6 +26,7 @@ from tests.core.samples import (
     Pay,
     Refund,
     Refunded,
+    Refused,
     Stuck,
     Take,
     Taken,
@@ -31,6 +34,7 @@ from tests.core.samples import (
     by_item,
     give_back,
     given_back,
+    refused,
     take,
     taken,
 )
@@ -150,9 +154,9 @@ def test_a_start_in_whose_turn_newer_code_ends_the_life_begins_the_next() -> Non
 
 
 class Spare(ProcessManager, key="id"):
-    """Takes what comes first of several, and pays for it."""
+    """Takes what comes first of several, and pays for it; and what is noticed."""
 
-    taking = Step(Take, each=by_item, done=Taken, within=hours(1), then=CONTINUE, otherwise=CONTINUE)
+    taking = Step(Take, each=by_item, done=Taken, failed=Refused, within=hours(1), then=CONTINUE, otherwise=CONTINUE)
     giving_back = Step(GiveBack, each=by_item, done=GivenBack, within=FOREVER, needs_undo=False)
     paying = Step(Pay, done=Paid, within=FOREVER, then=CONTINUE)
     refunding = Step(Refund, done=Refunded, within=FOREVER, needs_undo=False)
@@ -164,6 +168,10 @@ class Spare(ProcessManager, key="id"):
     @on(n_of(1, taking))
     def enough(self) -> Effects[Pay]:
         yield Pay(id=self.key)
+
+    @on
+    def noticed(self, event: Noticed) -> Effects[Take]:
+        yield Take(id=event.id, item=event.text)
 
     @on
     def closed(self, _: Closed) -> Effects[Compensate]:
@@ -181,5 +189,12 @@ class Spare(ProcessManager, key="id"):
 def test_an_undo_that_was_asked_for_before_a_late_success_does_not_undo_it() -> None:
     case = scenario(Spare).given(began("a", "b"), taken("a")).after(hours(1)).then(give_back("b")).given(PAID_FOR, CLOSED, taken("b"))
     case.when(given_back("b")).then(give_back("a"), give_back("b"))
+
+    assert broken_promises(Spare.definition, "1", case.records) == []
+
+
+def test_what_is_refused_after_it_was_overdue_need_not_be_undone() -> None:
+    case = scenario(Spare).given(began("a", "b"), taken("a"), PAID_FOR).after(minutes(30)).given(NOTICED, CLOSED).after(minutes(30))
+    case.given(refused("b")).when(refused(NOTICED.text)).then(REFUND)
 
     assert broken_promises(Spare.definition, "1", case.records) == []

@@ -1,7 +1,7 @@
-"""Imports what `module:attribute` names on the command line, or says why that fails."""
+"""Imports what `module:attribute` names on the command line, an app or projections, or says why that fails."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -10,6 +10,7 @@ from process_manager.errors import AppError, ProcessManagerError
 
 if TYPE_CHECKING:
     from process_manager.runtime.app import App
+    from projections.projection import Projection
 
 OURS = "projections"
 """Our package whose name is common enough for a user's own module."""
@@ -32,6 +33,38 @@ def load_app(name: str) -> "App":
     if not isinstance(found, App):
         raise AppError([f"{name} is a {type(found).__name__}, not an App{_in_module(sys.modules[name.partition(':')[0]], sought)}"])
     return found
+
+
+def load_projections(name: str | None) -> "Sequence[Projection]":
+    """The shipped projections, and those that `module:attribute` names, a projection or several. Raises ProjectionError."""
+    from projections.errors import ProjectionError
+    from projections.shipped import SHIPPED
+
+    if name is None:
+        return SHIPPED
+    sought = Sought("views:projections", "projections = [Orders()]", lambda found: bool(_projections_in(found)))
+    try:
+        own = _projections_in(load(name, sought))
+    except AppError as error:
+        raise ProjectionError(f"the projections cannot be loaded: {'; '.join(error.problems)}") from error
+    if not own:
+        raise ProjectionError(f"{name} is no projection: write orders = Orders(), or a list of several")
+    together = [*SHIPPED, *own]
+    if twice := _named_twice(together):
+        raise ProjectionError(f"{name}: there are two projections or tables named {', '.join(twice)}: rename yours")
+    return together
+
+
+def _projections_in(found: object) -> "list[Projection]":
+    from projections.projection import Projection
+
+    several = [found] if isinstance(found, Projection) else found if isinstance(found, list | tuple) else []
+    return list(several) if all(isinstance(each, Projection) for each in several) else []
+
+
+def _named_twice(projections: "Sequence[Projection]") -> list[str]:
+    names = [name for each in projections for name in {each.name, *(table.name for table in each.tables)}]
+    return sorted({name for name in names if names.count(name) > 1})
 
 
 def load(name: str, sought: Sought) -> object:

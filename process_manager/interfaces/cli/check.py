@@ -8,18 +8,10 @@ import click
 
 from process_manager.interfaces.cli import output
 from process_manager.interfaces.cli.errors import DIFFERS, NOT_FOUND, OK, CliError, say
-from process_manager.interfaces.cli.options import (
-    DEFAULT_STORE,
-    app_option,
-    check_url,
-    command,
-    existing_log,
-    format_option,
-    load_app,
-    no_instance,
-)
+from process_manager.interfaces.cli.options import DEFAULT_STORE, app_option, check_url, command, existing_log, format_option, no_instance
 from process_manager.interfaces.cli.warnings import warn_of_streams, warn_of_types
 from process_manager.interfaces.cli.words import counted
+from process_manager.interfaces.loading import load_app
 
 if TYPE_CHECKING:
     from process_manager.core.definition import Definition

@@ -50,7 +50,7 @@ def deadlines_command() -> None:
     """List the deadlines that are pending, move and cancel them."""
 
 
-@command("list", example="pm deadlines list -o jsonl\npm deadlines list order_fulfilment 1001")
+@command("list", of=deadlines_command, example="pm deadlines list -o jsonl\npm deadlines list order_fulfilment 1001")
 @click.argument("instance", nargs=-1)
 @click.option("--process", default="", metavar="NAME", help="Only instances of this process.")
 @store_option
@@ -70,7 +70,7 @@ def list_deadlines(instance: tuple[str, ...], process: str, url: str, format_: s
         output.write_rows(() if first is None else chain((first,), found), COLUMNS, format_, "instance", hidden=("process", "key"))
 
 
-@command("move", example='pm deadlines move order_fulfilment 1001 ship_order --by 2d --reason "a strike"')
+@command("move", of=deadlines_command, example='pm deadlines move order_fulfilment 1001 ship_order --by 2d --reason "a strike"')
 @click.argument("deadline", nargs=-1, required=True, metavar="INSTANCE NAME")
 @click.option("--to", callback=read_time, metavar="TIME", help="When it is due from now on.")
 @click.option("--by", callback=_span, metavar="SPAN", help="How much later it is due: 90m, 12h, 3d; -3d for earlier.")
@@ -93,7 +93,7 @@ def move_deadline(
         return _do(store, action, name, seconds, lambda pending: _due(pending, to, by or timedelta()))
 
 
-@command("cancel", example='pm deadlines cancel plan_trip 7 payment_due --reason "paid in cash"')
+@command("cancel", of=deadlines_command, example='pm deadlines cancel plan_trip 7 payment_due --reason "paid in cash"')
 @click.argument("deadline", nargs=-1, required=True, metavar="INSTANCE NAME")
 @acting_options
 @store_option
@@ -108,10 +108,6 @@ def cancel_deadline(deadline: tuple[str, ...], reason: str, actor: str, request:
     action = OperatorAction(stream, request, "cancel-deadline", actor, reason)
     with closing(existing_store(url)) as store:
         return _do(store, action, name, seconds, lambda _: None)
-
-
-for _each in (list_deadlines, move_deadline, cancel_deadline):
-    deadlines_command.add_command(_each)
 
 
 def _named(deadline: tuple[str, ...]) -> tuple[str, str]:

@@ -9,10 +9,11 @@ import click
 from process_manager.interfaces import bootstrap
 from process_manager.interfaces.cli import output
 from process_manager.interfaces.cli.errors import DIFFERS, NOT_FOUND, OK, CliError, say
-from process_manager.interfaces.cli.options import app_option, command, existing_log, format_option, load_app, store_option
+from process_manager.interfaces.cli.options import app_option, command, existing_log, format_option, store_option
 from process_manager.interfaces.cli.progress import Progress
 from process_manager.interfaces.cli.times import read_time
 from process_manager.interfaces.cli.words import counted
+from process_manager.interfaces.loading import load_app
 
 if TYPE_CHECKING:
     from process_manager.interfaces.compatibility.drift import Drift, NotCovered

@@ -9,14 +9,14 @@ import click
 from click.core import ParameterSource
 
 from process_manager.errors import NotAStore
-from process_manager.interfaces import bootstrap, loading
+from process_manager.interfaces import bootstrap
 from process_manager.interfaces.cli.errors import NOT_FOUND, REFUSED, CliError
 from process_manager.interfaces.cli.words import there
+from process_manager.interfaces.loading import load_app
 
 if TYPE_CHECKING:
     from process_manager.core.definition import Definition
     from process_manager.ports import EventStore
-    from process_manager.runtime.app import App
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -158,20 +158,22 @@ def format_option(*formats: str) -> Callable[[F], F]:
     return decorate
 
 
-def command(name: str, *, example: str) -> Callable[[F], click.Command]:
-    """A command whose help ends with an example."""
-    lines = "\n".join(f"  $ {line}" for line in example.splitlines())
-    return click.command(
-        name, epilog=f"\b\nExamples:\n{lines}", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
-    )
+def command(name: str, *, example: str, of: click.Group | None = None) -> Callable[[F], click.Command]:
+    """A command, or one of a group's, whose help ends with an example."""
+    return (click.command if of is None else of.command)(name, **_help(example))
 
 
 def group(name: str, *, example: str) -> Callable[[F], click.Group]:
     """A group of commands whose help ends with an example."""
+    return click.group(name, **_help(example))
+
+
+def _help(example: str) -> dict[str, Any]:
     lines = "\n".join(f"  $ {line}" for line in example.splitlines())
-    return click.group(
-        name, epilog=f"\b\nExamples:\n{lines}", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
-    )
+    return {
+        "epilog": f"\b\nExamples:\n{lines}",
+        "context_settings": {"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    }
 
 
 def existing_store(url: str) -> "EventStore":
@@ -211,11 +213,6 @@ def confirm(question: str, *, yes: bool) -> None:
         raise CliError("there is no terminal to ask at: say --yes", REFUSED)
     if not click.confirm(question, err=True):
         raise click.Abort
-
-
-def load_app(name: str) -> "App":
-    """The app that `--app` names."""
-    return loading.load_app(name)
 
 
 def optional_definition(app_name: str, process: str) -> "Definition | None":

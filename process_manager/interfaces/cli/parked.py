@@ -24,7 +24,7 @@ def parked_command() -> None:
     """List, show, replay and drop what a consumer group has set aside because it could not be handled."""
 
 
-@command("list", example="pm parked list\npm parked list -o json")
+@command("list", of=parked_command, example="pm parked list\npm parked list -o json")
 @click.option("--group", "group_name", default="", metavar="NAME", help="Only this group, or groups whose name starts so (shop.handlers).")
 @store_option
 @format_option(*output.FORMATS)
@@ -38,7 +38,7 @@ def list_parked(group_name: str, url: str, format_: str) -> None:
         store.close()
 
 
-@command("show", example="pm parked show 5f0c9ad2-9a07-5c1e-8a52-6d3f9d1a7c11")
+@command("show", of=parked_command, example="pm parked show 5f0c9ad2-9a07-5c1e-8a52-6d3f9d1a7c11")
 @click.argument("id")
 @store_option
 def show_parked(id: str, url: str) -> None:
@@ -56,7 +56,11 @@ def show_parked(id: str, url: str) -> None:
         store.close()
 
 
-@command("replay", example="pm parked replay 5f0c9ad2-9a07-5c1e-8a52-6d3f9d1a7c11\npm parked replay --all --group shop.handlers")
+@command(
+    "replay",
+    of=parked_command,
+    example="pm parked replay 5f0c9ad2-9a07-5c1e-8a52-6d3f9d1a7c11\npm parked replay --all --group shop.handlers",
+)
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--all", "everything", is_flag=True, help="Everything that is parked.")
 @click.option("--group", "group_name", default="", metavar="NAME", help="Only this group, or groups whose name starts so.")
@@ -70,7 +74,7 @@ def replay_parked(ids: tuple[str, ...], group_name: str, url: str, *, everything
     say(f"{count} delivered again")
 
 
-@command("drop", example='pm parked drop 5f0c9ad2-9a07-5c1e-8a52-6d3f9d1a7c11 --reason "settled by hand"')
+@command("drop", of=parked_command, example='pm parked drop 5f0c9ad2-9a07-5c1e-8a52-6d3f9d1a7c11 --reason "settled by hand"')
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--all", "everything", is_flag=True, help="Everything that is parked.")
 @click.option("--group", "group_name", default="", metavar="NAME", help="Only this group, or groups whose name starts so.")
@@ -103,12 +107,6 @@ def _chosen(store: "EventStore", ids: tuple[str, ...], group_name: str, *, every
     if missing := [each for each in ids if each not in known]:
         raise CliError(f"{', '.join(missing)}: not parked; there was nothing to {verb}", NOT_FOUND)
     return found
-
-
-parked_command.add_command(drop_parked)
-parked_command.add_command(list_parked)
-parked_command.add_command(show_parked)
-parked_command.add_command(replay_parked)
 
 
 def _groups(store: "EventStore", name: str) -> list[str]:

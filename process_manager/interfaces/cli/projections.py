@@ -30,12 +30,12 @@ def projections_command() -> None:
     """Keep the views: tables that projections make of the log, for reports and lists."""
 
 
-@command("list", example="pm projections list\npm projections list --projections shop.views:projections -o json")
+@command("list", of=projections_command, example="pm projections list\npm projections list --projections shop.views:projections -o json")
 @own_option
 @format_option(*output.FORMATS)
 def list_projections(own: str | None, format_: str) -> None:
     """List the projections: what they read and which tables they write."""
-    from process_manager.interfaces.reading.views import load_projections
+    from process_manager.interfaces.loading import load_projections
 
     rows = [
         {
@@ -47,7 +47,7 @@ def list_projections(own: str | None, format_: str) -> None:
     output.write_rows(rows, _LISTED, format_, "name", hidden=("reads",))
 
 
-@command("status", example="pm projections status\npm projections status --wait -o json")
+@command("status", of=projections_command, example="pm projections status\npm projections status --wait -o json")
 @own_option
 @wait_option
 @views_option
@@ -55,7 +55,7 @@ def list_projections(own: str | None, format_: str) -> None:
 @format_option(*output.FORMATS)
 def status(own: str | None, views_url: str | None, url: str, format_: str, *, wait: bool) -> None:
     """Tell how far each projection is in the log, and how many records it has still to read (counted to 10,000)."""
-    from process_manager.interfaces.reading.views import load_projections
+    from process_manager.interfaces.loading import load_projections
 
     projections = load_projections(own)
     with existing_log(url) as store, opened_views(url, views_url) as views:
@@ -78,7 +78,7 @@ def _status(store: "EventStore", views: "Views", projection: "Projection") -> di
     }  # fmt: skip
 
 
-@command("rebuild", example="pm projections rebuild decisions steps\npm projections rebuild --all")
+@command("rebuild", of=projections_command, example="pm projections rebuild decisions steps\npm projections rebuild --all")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--all", "everything", is_flag=True, help="Every projection.")
 @own_option
@@ -88,7 +88,7 @@ def rebuild(names: tuple[str, ...], own: str | None, views_url: str | None, url:
     """Build tables anew from the whole log. Who reads sees the old ones until the new ones take their place, all at once."""
     if bool(names) == everything:
         raise click.UsageError("name the projections to rebuild, or say --all")
-    from process_manager.interfaces.reading.views import load_projections
+    from process_manager.interfaces.loading import load_projections
 
     known = {each.name: each for each in load_projections(own)}
     if missing := [name for name in names if name not in known]:
@@ -97,7 +97,11 @@ def rebuild(names: tuple[str, ...], own: str | None, views_url: str | None, url:
     _run(url, views_url, chosen, rebuild=True, until_idle=True)
 
 
-@command("run", example="pm projections run --store sqlite:///shop.db\npm projections run --until-idle --projections shop.views:orders")
+@command(
+    "run",
+    of=projections_command,
+    example="pm projections run --store sqlite:///shop.db\npm projections run --until-idle --projections shop.views:orders",
+)
 @click.option("--until-idle", is_flag=True, help="Stop at the end of the log.")
 @own_option
 @views_option
@@ -108,7 +112,7 @@ def run(own: str | None, views_url: str | None, url: str, *, until_idle: bool) -
     It may be stopped or killed at any moment and goes on where it was. Several at once do no harm. A projection that fails stays
     behind until the next run; the others go on, and --until-idle ends with the error.
     """
-    from process_manager.interfaces.reading.views import load_projections
+    from process_manager.interfaces.loading import load_projections
 
     _run(url, views_url, load_projections(own), rebuild=False, until_idle=until_idle)
 
@@ -141,7 +145,3 @@ def _say_where(views: "Views", projections: "Sequence[Projection]") -> None:
     if projections:
         places = views.places()
         say(f"{counted(len(projections), 'projection')}, at position {min(places[each.name].position for each in projections):,}")
-
-
-for _each in (list_projections, status, rebuild, run):
-    projections_command.add_command(_each)

@@ -11,10 +11,11 @@ import click
 from process_manager.interfaces import bootstrap
 from process_manager.interfaces.cli.errors import ERROR, OK, say
 from process_manager.interfaces.cli.events import Events, opened
-from process_manager.interfaces.cli.options import command, load_app, store_option
+from process_manager.interfaces.cli.options import command, store_option
 from process_manager.interfaces.cli.progress import Progress
 from process_manager.interfaces.cli.warnings import warn_of_streams, warn_of_types
 from process_manager.interfaces.cli.words import counted
+from process_manager.interfaces.loading import load_app
 
 if TYPE_CHECKING:
     from process_manager.interfaces.compatibility.unused_events import UnusedEvents

@@ -8,9 +8,10 @@ import click
 from process_manager.interfaces import bootstrap
 from process_manager.interfaces.cli import output
 from process_manager.interfaces.cli.errors import NOT_FOUND, REFUSED, CliError, say
-from process_manager.interfaces.cli.options import app_option, check_start, command, existing_store, format_option, load_app, store_option
+from process_manager.interfaces.cli.options import app_option, check_start, command, existing_store, format_option, store_option
 from process_manager.interfaces.cli.progress import Progress
 from process_manager.interfaces.cli.words import counted, there
+from process_manager.interfaces.loading import load_app
 
 if TYPE_CHECKING:
     from process_manager.core.records import Record

@@ -14,10 +14,11 @@ from process_manager.interfaces import bootstrap
 from process_manager.interfaces.cli.errors import ERROR, INTERRUPTED, OK, REFUSED, CliError, say
 from process_manager.interfaces.cli.events import Events, opened
 from process_manager.interfaces.cli.logs import set_up_logging
-from process_manager.interfaces.cli.options import app_option, command, load_app, roles_option, start_option, store_option
+from process_manager.interfaces.cli.options import app_option, command, roles_option, start_option, store_option
 from process_manager.interfaces.cli.progress import CLEAR, Progress
 from process_manager.interfaces.cli.team import FINISHING, Team, stop_with_parent
 from process_manager.interfaces.cli.words import counted
+from process_manager.interfaces.loading import load_app
 
 if TYPE_CHECKING:
     from process_manager.ports import EventStore

@@ -14,7 +14,7 @@ def store_command() -> None:
     """Back a store up, or serve it for development."""
 
 
-@command("backup", example="pm store backup shop-backup.db --store sqlite:///shop.db")
+@command("backup", of=store_command, example="pm store backup shop-backup.db --store sqlite:///shop.db")
 @click.argument("file", type=click.Path(path_type=Path))
 @store_option
 def backup(file: Path, url: str) -> None:
@@ -33,5 +33,4 @@ def backup(file: Path, url: str) -> None:
     say(f"{url} is copied to {file}, {file.stat().st_size:,} bytes")
 
 
-store_command.add_command(backup)
 store_command.add_command(serve)

@@ -19,12 +19,12 @@ from process_manager.interfaces.cli.options import (
     existing_store,
     format_option,
     group,
-    load_app,
     roles_option,
     start_option,
     store_option,
 )
 from process_manager.interfaces.cli.words import counted, there
+from process_manager.interfaces.loading import load_app
 
 if TYPE_CHECKING:
     from process_manager.ports import EventStore, GroupInfo, GroupSettings
@@ -58,7 +58,7 @@ def _settings_options(function: F) -> F:
     return function
 
 
-@command("list", example="pm subscriptions list\npm subscriptions list -o json")
+@command("list", of=subscriptions_command, example="pm subscriptions list\npm subscriptions list -o json")
 @store_option
 @format_option(*FORMATS)
 def list_groups(url: str, format_: str) -> None:
@@ -70,7 +70,7 @@ def list_groups(url: str, format_: str) -> None:
     output.write_rows(rows, COLUMNS, format_, "name", hidden=("message_timeout", "max_retries", "strategy", "buffer"))
 
 
-@command("show", example="pm subscriptions show shop.handlers.1f0c9ad2aa\npm subscriptions show shop.processes")
+@command("show", of=subscriptions_command, example="pm subscriptions show shop.handlers.1f0c9ad2aa\npm subscriptions show shop.processes")
 @click.argument("name")
 @store_option
 def show_group(name: str, url: str) -> None:
@@ -86,6 +86,7 @@ def show_group(name: str, url: str) -> None:
 
 @command(
     "create",
+    of=subscriptions_command,
     example="pm subscriptions create --app shop.orders:app --from now\npm subscriptions create --app shop.orders:app --in-flight 64",
 )
 @app_option
@@ -106,7 +107,7 @@ def create_groups(app_name: str, url: str, only: "tuple[RoleName, ...] | None", 
         say("all of them were there")
 
 
-@command("update", example="pm subscriptions update shop.calls.1f0c9ad2aa --message-timeout 120")
+@command("update", of=subscriptions_command, example="pm subscriptions update shop.calls.1f0c9ad2aa --message-timeout 120")
 @click.argument("name")
 @_settings_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -122,7 +123,7 @@ def update_group(name: str, url: str, *, yes: bool, **given: Any) -> None:
     say(f"{info.name} is changed")
 
 
-@command("delete", example="pm subscriptions delete shop.handlers.1f0c9ad2aa")
+@command("delete", of=subscriptions_command, example="pm subscriptions delete shop.handlers.1f0c9ad2aa")
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask, and delete it under its consumers too.")
 @store_option
@@ -138,10 +139,6 @@ def delete_group(name: str, url: str, *, yes: bool) -> None:
         confirm(f"delete {info.name}, with {counted(info.lag, 'record')} to come and {info.parked:,} parked?", yes=yes)
         store.delete_group(info.name)
     say(f"{info.name} is deleted")
-
-
-for each in (list_groups, show_group, create_groups, update_group, delete_group):
-    subscriptions_command.add_command(each)
 
 
 def _find(store: "EventStore", name: str) -> "GroupInfo":

@@ -21,7 +21,7 @@ from process_manager.errors import (
     StreamNotFound,
     WrongExpectedVersion,
 )
-from process_manager.ports import Appended, Block, Clock, Consumer, EventStore, StreamState
+from process_manager.ports import Appended, Block, Clock, Consumer, Delivery, EventStore, StreamState
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.handlers import SPARE, THREADS, Handler
 from process_manager.runtime.inbox import RETRY, Entry, Inbox
@@ -73,6 +73,10 @@ class CallRunner:
     def consumer(self) -> Consumer:
         """This runner as a member of its group."""
         return self._inbox.consumer
+
+    def offer(self, deliveries: Sequence[Delivery]) -> None:
+        """Take these too, which the group has left out."""
+        self._inbox.offer(deliveries)
 
     def step(self) -> int:
         """Record what came to its end and start what can be started; how many deliveries were settled. Never waits.

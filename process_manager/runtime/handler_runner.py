@@ -7,7 +7,7 @@ from functools import partial
 
 from process_manager.core.retry import Retry
 from process_manager.errors import AppendTooLarge, LeaseLost, StoreError, StoreFull, StoreUnavailable, WrongExpectedVersion
-from process_manager.ports import Appended, Clock, Consumer, EventStore
+from process_manager.ports import Appended, Clock, Consumer, Delivery, EventStore
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.handlers import Handler
 from process_manager.runtime.inbox import RETRY, Inbox
@@ -52,6 +52,10 @@ class HandlerRunner:
     def consumer(self) -> Consumer:
         """This runner as a member of its group."""
         return self._inbox.consumer
+
+    def offer(self, deliveries: Sequence[Delivery]) -> None:
+        """Take these too, which the group has left out."""
+        self._inbox.offer(deliveries)
 
     def step(self) -> int:
         """Take what there is and deal with it; how many deliveries were settled. Never waits.

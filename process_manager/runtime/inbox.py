@@ -83,11 +83,12 @@ class Inbox:
         self._park: list[tuple[Delivery, str]] = []  # what its signal was written for
         self._newer.clear()
         self._entries: list[Entry] = []  # an append without an answer
+        self._offered: list[Delivery] = []  # not by the group, and not taken yet
 
     @property
     def busy(self) -> bool:
         """Whether anything is held that this runner will deal with."""
-        return bool(self._held or self._alone or self._entries or self._parking or self._park)
+        return bool(self._held or self._offered or self._alone or self._entries or self._parking or self._park)
 
     @property
     def owes(self) -> bool:
@@ -190,12 +191,17 @@ class Inbox:
 
     # -- taking -------------------------------------------------------------------------------------------------
 
+    def offer(self, deliveries: Sequence[Delivery]) -> None:
+        """Take these too, which the group has left out; to acknowledge them means nothing to it."""
+        self._offered += deliveries
+
     def fetch(self, limit: int) -> list[Received]:
         """The next commands: those whose wait is over, then new ones. Suspects are kept for `next_suspect`."""
         if newer := self._newer.due():
             self.consumer.nack(newer, Nack.RETRY, "written by a newer version")
         room = min(limit, MOST - len(self._held))
-        deliveries = self.consumer.fetch(room) if room > 0 else ()
+        deliveries = [*self._offered[:room], *self.consumer.fetch(room)] if room > 0 else []
+        del self._offered[: max(room, 0)]
         found = self._due() if self._waiting else []
         for delivery in deliveries:
             if delivery.retries >= ALONE_FROM and delivery.record.position not in self._held:

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
+from typing import Protocol
 
 import orjson
 
@@ -45,10 +45,21 @@ class Found:
     until: int
     position: int = -1  # of the newest record that was offered
     offered: int = 0
-    parked: int = 0  # left alone, as they are parked
+    parked: int = 0  # left alone, as they are parked, or were
     missed: int = 0  # had no receipt and were taken now
     named: list[Record] = field(default_factory=list)  # the first of them
     unread: list[tuple[Record, str]] = field(default_factory=list)  # could not be taken, and why
+
+
+def dropped_in(group: str) -> str:
+    """The stream that says which parked records of a group an operator has let go of."""
+    return f"pm.dropped-{group}"
+
+
+def set_aside(store: EventStore, group: str) -> set[str]:
+    """Ids of what is parked in a group, or was until an operator let go of it."""
+    dropped = {str(orjson.loads(record.data)["id"]) for record in read_notes(store, dropped_in(group))}
+    return dropped | {parked.record.id for parked in store.parked(group)}
 
 
 SWEPT = "pm.swept"
@@ -71,7 +82,7 @@ class Pass(TurnRunner):
         begins = followed(store, share) if since is None else dict.fromkeys(share.types, since)
         begins = {type_: max(begin, after) for type_, begin in begins.items() if type_ in (types or share.types)}
         self.found = Found(min(begins.values(), default=-1), store.group(share.group).checkpoint)
-        self._parked = {parked.record.id for parked in store.parked(share.group)}
+        self._parked = set_aside(store, share.group)
         consumer = _LogConsumer(self._offered(store, begins), self.found)
         router = Router(definitions, store)
         super().__init__(store, consumer, router, clock, Counters(), leased=False, instances=instances)
@@ -123,28 +134,46 @@ class _LogConsumer:
         """There is no group."""
 
 
+class LogPass(Protocol):
+    """A pass over what a group has been through, a batch with each step, which returns how many records it looked at; 0 is the end."""
+
+    @property
+    def found(self) -> Found: ...
+
+    @property
+    def left(self) -> int: ...
+
+    def step(self) -> int: ...
+
+
+class MakePass(Protocol):
+    """Makes a pass that begins after a position."""
+
+    def __call__(self, *, after: int) -> LogPass: ...
+
+
 class Sweep:
     """A worker's passes over what its group has been through; one batch with each step.
 
     There is one at the start, one when memberships were renewed, and one now and then. Each begins where the last one ended, whichever
-    worker made it, which the log says: up to there everything has its receipt, or is from before the app's start. A checkpoint does
-    not say so much: servers of before May 2026 may write one beyond what a pinned group has delivered, and begin there when they come
-    back (KurrentDB #5497).
+    worker made it, which the log says: up to there everything has its receipt or outcome, or is from before the app's start. A
+    checkpoint does not say so much: servers may write one beyond what a group has delivered, where it has a filter or, before May 2026,
+    is pinned (KurrentDB #5497), and begin there when they come back.
     """
 
     def __init__(
-        self, store: EventStore, definitions: Mapping[str, Definition], share: Share, clock: Clock, instances: Instances, *,
+        self, store: EventStore, group: str, make: "MakePass", *,
         renewals: Callable[[], object] = lambda: None, monotonic: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         """`renewals` gives another value when memberships were renewed."""
-        self._make = partial(Pass, store, definitions, share, clock, instances=instances)
+        self._make = make
         self._store = store
-        self._group = share.group
+        self._group = group
         self._renewals = renewals
         self._known = renewals()
         self._monotonic = monotonic
         self._next = monotonic()
-        self._pass: Pass | None = None
+        self._pass: LogPass | None = None
         self._doubtful = False  # a membership was renewed, and no pass has come to the checkpoint since
         noted = self._noted()
         self._since = store.group(self._group).checkpoint if noted is None else noted
@@ -179,8 +208,8 @@ class Sweep:
         self._doubtful = False
         return True
 
-    def _end(self, run: Pass) -> None:
-        """What a newer version has to take is left to its own passes, which begin before it."""
+    def _end(self, run: "LogPass") -> None:
+        """What is left, as for a newer version to take, is left to other passes, which begin before it."""
         self._looked = run.found.until
         if not run.left and self._looked > self._since:
             self._since = self._looked

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import Literal, get_args
 
@@ -16,8 +17,9 @@ from process_manager.runtime.handler_runner import HandlerRunner
 from process_manager.runtime.handlers import THREADS, Handler, bind_handlers, call_settings, command_types, quick_settings
 from process_manager.runtime.inbox import RETRY
 from process_manager.runtime.instances import Instances
+from process_manager.runtime.missed import CommandPass
 from process_manager.runtime.owners import own
-from process_manager.runtime.reconcile import Sweep
+from process_manager.runtime.reconcile import Pass, Sweep
 from process_manager.runtime.router import Router, input_types
 from process_manager.runtime.turns import TurnRunner
 from process_manager.runtime.worker import Role, Worker
@@ -80,27 +82,40 @@ def build_worker(
     counters = Counters()
     groups = prepare(app, store, only, start=start, take_over=take_over)
     roles: dict[str, Role] = {}
-    sweep = None
+    sweeps: list[Sweep] = []
     if "processes" in groups:
         router, instances = Router(app.definitions, store), Instances(store)
         for group in groups["processes"]:
             join = partial(store.join, group, member)
             roles[group] = TurnRunner(store, join(), router, clock, counters, rejoin=join, instances=instances)
         if not store.features.single_active:
-            runners = list(roles.values())
-            sweep = Sweep(store, app.definitions, process_share(app), clock, instances, renewals=lambda: _renewals(runners))
+            share, runners = process_share(app), list(roles.values())
+            offer_again = partial(Pass, store, app.definitions, share, clock, instances=instances)
+            sweeps.append(Sweep(store, share.group, offer_again, renewals=lambda: _renewals(runners)))
     quick, calls = _handlers(app)
+    handling: dict[str, HandlerRunner | CallRunner] = {}
     for group in groups.get("handlers", ()):
         join = partial(store.join, group, member)
-        roles[group] = HandlerRunner(store, join(), quick, clock, counters, rejoin=join, retry=retry)
+        handling[group] = HandlerRunner(store, join(), quick, clock, counters, rejoin=join, retry=retry)
     for group in groups.get("calls", ()):
         join = partial(store.join, group, member)
-        roles[group] = CallRunner(store, join(), calls, clock, counters, rejoin=join, retry=retry, threads=threads)
+        handling[group] = CallRunner(store, join(), calls, clock, counters, rejoin=join, retry=retry, threads=threads)
+    if not store.features.single_active:
+        found = [(share, handling[share.group]) for share in shares(app, only) if share.group in handling]
+        sweeps += [_command_sweep(store, share, quick if share.role == "handlers" else calls, runner) for share, runner in found]
+    roles |= handling
     deadlines = None
     if "deadlines" in only and app.definitions:
         deadlines = DeadlineRunner(store, app.definitions, index, clock, counters)
     older = [group for names in groups.values() for group in names[1:]]
-    return Worker(store, roles, deadlines, counters, progress, older, sweep)
+    return Worker(store, roles, deadlines, counters, progress, older, sweeps)
+
+
+def _command_sweep(store: EventStore, share: Share, handlers: Sequence[Handler], runner: HandlerRunner | CallRunner) -> Sweep:
+    """What a quick handler has done it recognises by itself; a call may be under way for as long as its delivery may take."""
+    age = share.settings.message_timeout if share.role == "calls" else timedelta(0)
+    look_again = partial(CommandPass, store, share, handlers, runner.offer, age=age)
+    return Sweep(store, share.group, look_again, renewals=lambda: _renewals([runner]))
 
 
 def _renewals(runners: Sequence[Role]) -> Sequence[tuple[Consumer, int]]:

@@ -55,7 +55,7 @@ class Worker:
     """Runs roles, each with the name of its consumer group, on a store.
 
     `progress` is called with the counters at most twice a second.
-    The groups named in `older` go when they are drained. `sweep` looks now and then for what delivery has missed.
+    The groups named in `older` go when they are drained. `sweeps` look now and then for what delivery has missed.
     """
 
     def __init__(
@@ -66,12 +66,12 @@ class Worker:
         counters: Counters,
         progress: Callable[[Counters], None] | None = None,
         older: Collection[str] = (),
-        sweep: Sweep | None = None,
+        sweeps: Sequence[Sweep] = (),
     ) -> None:
         self.counters = counters
         self.deadlines = deadlines
         self._store = store
-        self._sweep = sweep
+        self._sweeps = sweeps
         self._roles = dict(roles)
         self._older = dict.fromkeys(older, False)  # and whether nothing was found in it lately
         self._progress = progress or (lambda _: None)
@@ -121,7 +121,7 @@ class Worker:
             seen = self._store.last_position()
             if self.step():
                 continue
-            if until_idle and self._idle(seen) and (self._sweep is None or self._sweep.covers_all):
+            if until_idle and self._idle(seen) and all(sweep.covers_all for sweep in self._sweeps):
                 break
             self._rest(seen, until_idle=until_idle)
 
@@ -131,7 +131,7 @@ class Worker:
             count = sum([self._step(name, role) for name, role in list(self._roles.items())])
             now = time.monotonic()
             if not count or now - self._swept > SWEEP:
-                count += sum([each.step() for each in (self.deadlines, self._sweep) if each is not None])
+                count += sum([each.step() for each in (self.deadlines, *self._sweeps) if each is not None])
             if now - self._swept > SWEEP:
                 self._swept = now
                 self._retire()

@@ -1,6 +1,7 @@
 """What delivery has missed is found by a pass over the log, and nothing else is touched."""
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -11,10 +12,11 @@ from process_manager.core.identity import derive
 from process_manager.core.records import NewRecord
 from process_manager.examples.order_fulfilment import messages as m
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
+from process_manager.interfaces.operating.parked import drop
 from process_manager.ports import Block, EventStore, GroupSettings, StreamState
 from process_manager.runtime.groups import Share, ensure_group
 from process_manager.runtime.instances import Instances
-from process_manager.runtime.reconcile import EVERY, Found, Pass, Sweep
+from process_manager.runtime.reconcile import EVERY, Found, MakePass, Pass, Sweep
 from process_manager.runtime.wiring import build_worker, process_share
 from process_manager.testing.contract.support import eventually
 from tests.runtime.answered_shop import START, app, place, status
@@ -122,15 +124,19 @@ def test_what_is_parked_is_left_to_its_replay(store: EventStore) -> None:
     found = reconcile(store)
     assert (found.parked, [record.stream for record, _ in found.unread]) == (1, ["order-worse"])
     assert store.group(SHARE.group).parked == 1
+    drop(store, SHARE.group, store.parked(SHARE.group), "me", "never mind")
+    assert reconcile(store).parked == 1
+
+
+def passes(store: EventStore) -> MakePass:
+    return partial(Pass, store, app.definitions, SHARE, RealClock(), instances=Instances(store))
 
 
 def swept(store: EventStore, now: list[float], renewals: list[int] | None = None) -> Sweep:
     """A sweep that has made its first pass."""
     ensure_group(store, SHARE)
     renewed = renewals or [0]
-    sweep = Sweep(
-        store, app.definitions, SHARE, RealClock(), Instances(store), renewals=lambda: renewed[0], monotonic=lambda: now[0]
-    )  # fmt: skip
+    sweep = Sweep(store, SHARE.group, passes(store), renewals=lambda: renewed[0], monotonic=lambda: now[0])
     settle(sweep.step)
     return sweep
 
@@ -166,7 +172,7 @@ def test_a_sweep_begins_where_the_last_worker_had_looked_not_where_the_group_sta
     assert status(shared, "1") == "running"
 
     before = shared.last_position()
-    again = Sweep(shared, app.definitions, SHARE, RealClock(), Instances(shared))
+    again = Sweep(shared, SHARE.group, passes(shared))
     assert again.step() == 0
     assert shared.last_position() == before
 
@@ -182,7 +188,7 @@ def test_what_a_newer_version_has_to_take_is_swept_again(shared: MemoryStore) ->
     settle(sweep.step)
     assert status(shared, "1") == "running"
 
-    assert Sweep(shared, app.definitions, SHARE, RealClock(), Instances(shared)).step() > 0
+    assert Sweep(shared, SHARE.group, passes(shared)).step() > 0
 
 
 def test_a_sweep_leaves_alone_what_a_new_start_has_passed_over(shared: MemoryStore) -> None:

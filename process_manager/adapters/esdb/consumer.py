@@ -198,6 +198,7 @@ class EsdbConsumer:
             broken = self._take_in(self._call)
             self._call.end()
             backoff = Backoff() if time.monotonic() - since > HELD else backoff
+            self.renewals += 1  # already: who looks at nothing but the group meanwhile must not take it for done
             if self._left.wait(backoff.next()):
                 return
             log.warning("a member of %s was dropped, joining again: %s", self._group.name, translate(broken), extra={"action": "rejoin"})

@@ -7,6 +7,7 @@ from uuid import uuid4
 from process_manager.core.codec import dumps
 from process_manager.core.records import NewRecord
 from process_manager.ports import Block, EventStore, Parked, StreamState
+from process_manager.runtime.reconcile import dropped_in
 
 DROPPED = "pm.parked-dropped"
 
@@ -18,7 +19,7 @@ def drop(store: EventStore, group: str, parked: Sequence[Parked], actor: str, re
     dropped again.
     """
     for each in parked:
-        store.append(Block(f"pm.dropped-{group}", [_note(group, each, actor, reason)], StreamState.ANY))
+        store.append(Block(dropped_in(group), [_note(group, each, actor, reason)], StreamState.ANY))
     return store.drop_parked(group, [each.record.id for each in parked])
 
 

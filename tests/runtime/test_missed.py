@@ -1,0 +1,150 @@
+"""Commands that a group has been through without a trace are found by a pass over the log, and handled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from process_manager import Repository, Retry, handles
+from process_manager.adapters.clock import RealClock
+from process_manager.adapters.deadline_index import SqliteDeadlineIndex
+from process_manager.adapters.memory import MemoryStore
+from process_manager.core.messages import Command
+from process_manager.interfaces.operating.parked import drop
+from process_manager.ports import BEFORE_ALL, Delivery, EventStore, GroupSettings
+from process_manager.runtime.groups import Share, ensure_group
+from process_manager.runtime.handlers import bind_handlers, command_types
+from process_manager.runtime.missed import CommandPass
+from process_manager.runtime.wiring import build_worker
+from tests.runtime.answered_shop import app, place, status
+from tests.runtime.desk import Box, Desk, Phone, Put, Ring, put, ring
+
+HANDLERS = bind_handlers([put, ring], [Phone()])
+SHARE = Share("desk", "handlers", command_types(HANDLERS), GroupSettings())
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore(single_active=False)
+
+
+@pytest.fixture
+def desk(store: MemoryStore) -> Iterator[Desk]:
+    ensure_group(store, SHARE)
+    opened = Desk(store)
+    yield opened
+    opened.close()
+
+
+@handles(Put)
+def failing(command: Put, boxes: Repository[Box]) -> None:
+    raise ValueError("no")
+
+
+def lose(store: EventStore, group: str) -> None:
+    """Everything that the group delivers is acknowledged without anybody having handled it."""
+    consumer = store.join(group, "a faulty server")
+    while found := consumer.fetch(99):
+        consumer.ack(found)
+    consumer.leave()
+
+
+def missed(store: EventStore, *, after: int = BEFORE_ALL, **options: object) -> list[str]:
+    """The ids of what a pass offers."""
+    offered: list[Delivery] = []
+    run = CommandPass(store, SHARE, HANDLERS, offered.extend, after=after, **options)  # type: ignore[arg-type]
+    while run.step():
+        pass
+    assert run.left == len(offered)
+    return [delivery.record.id for delivery in offered]
+
+
+def handle(desk: Desk, command: Command) -> str:
+    """Send a command, and let it be handled; its id."""
+    id_ = desk.send(command)
+    runner = desk.runner(put, consumer=desk.store.join(SHARE.group, "worker"))
+    runner.step()
+    runner.close()
+    return id_
+
+
+def test_what_left_no_trace_is_found(store: MemoryStore, desk: Desk) -> None:
+    handle(desk, Put(box="1", what="a"))
+    lost = [desk.send(Put(box="1", what="b")), desk.send(Ring(number="1"))]
+    lose(store, SHARE.group)
+    assert missed(store) == lost
+
+
+def test_what_is_on_its_way_was_not_missed(store: MemoryStore, desk: Desk) -> None:
+    """The group has not got there."""
+    desk.send(Put(box="1", what="a"))
+    assert missed(store) == []
+
+
+def test_an_outcome_of_another_attempt_is_one(store: MemoryStore, desk: Desk) -> None:
+    first = handle(desk, Put(box="1", what="a"))
+    again = desk.send(Put(box="1", what="a"), operation=first)
+    lose(store, SHARE.group)
+    assert missed(store) == [again], "nothing came after it"
+
+    runner = desk.runner(put)
+    runner.offer([Delivery(record) for record in store.read_all() if record.id == again])
+    runner.step()
+    assert not runner.busy
+    assert len(desk.records("box-1")) == 1
+
+
+def test_what_is_parked_or_was_is_left_alone(store: MemoryStore, desk: Desk) -> None:
+    """Nor is what an operator has let go of since."""
+    runner = desk.runner(failing, consumer=store.join(SHARE.group, "worker"), retry=Retry(1))
+    desk.send(Put(box="1", what="a"), instance="process-7")
+    desk.send(Put(box="1", what="b"))
+    runner.step()
+    runner.close()
+    assert missed(store) == []
+    drop(store, SHARE.group, store.parked(SHARE.group), "me", "never mind")
+    assert missed(store) == []
+
+
+def test_a_call_may_be_under_way_for_as_long_as_its_delivery_may_take(store: MemoryStore, desk: Desk) -> None:
+    """It is left to a later pass, and what comes behind it too."""
+    desk.send(Ring(number="1"))
+    lose(store, SHARE.group)
+    (record,) = store.read_all(where=SHARE.where)
+    sent = record.created / 1_000_000
+    offered: list[Delivery] = []
+    run = CommandPass(store, SHARE, HANDLERS, offered.extend, after=BEFORE_ALL, age=timedelta(seconds=60), now=lambda: sent + 59)
+    while run.step():
+        pass
+    assert (offered, run.found.until) == ([], record.position - 1)
+    assert missed(store, age=timedelta(seconds=60), now=lambda: sent + 61) == [record.id]
+
+
+def test_what_was_before_the_start_of_the_role_is_not_looked_for(store: MemoryStore, desk: Desk) -> None:
+    desk.send(Put(box="1", what="a"))
+    store.delete_group(SHARE.group)
+    ensure_group(store, SHARE, start=store.last_position())
+    late = desk.send(Put(box="1", what="b"))
+    lose(store, SHARE.group)
+    assert missed(store) == [late]
+
+
+def test_a_workers_commands_that_were_lost_are_handled_after_its_membership_was_renewed(store: MemoryStore) -> None:
+    """As when a server has written the checkpoint too far, and goes on from there after a restart."""
+    worker = build_worker(app, store, RealClock(), SqliteDeadlineIndex())
+    worker.run(until_idle=True)
+    place(store, "1")
+    deciding = build_worker(app, store, RealClock(), SqliteDeadlineIndex(), only=["processes"])
+    deciding.run(until_idle=True)
+    deciding.close()
+    group = next(name for name in worker.groups if ".handlers." in name)
+    lose(store, group)
+    worker.run(until_idle=True)
+    assert status(store, "1") == "running"
+
+    worker._roles[group].consumer.renewals += 1  # type: ignore[misc]
+    worker.run(until_idle=True)
+    worker.close()
+    assert status(store, "1") == "completed"

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SCRIPTS = [ROOT / "scripts" / name for name in ("audit", "bench", "bench-views", "check", "demo", "fines-reports", "lock", "soak", "test", "venv")]
+NAMES = ("audit", "bench", "bench-views", "check", "demo", "fines-reports", "lock", "soak", "test", "venv")
+SCRIPTS = [ROOT / "scripts" / name for name in NAMES]
 BASH = shutil.which("bash") or "bash"
 
 

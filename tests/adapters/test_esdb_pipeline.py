@@ -244,7 +244,7 @@ class TestBrokenCalls:
         assert client.followed == [None]
         pipeline.close()
 
-    def test_patience_ends(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_append_fails_at_the_end_of_the_patience(self, monkeypatch: pytest.MonkeyPatch) -> None:
         slept: list[float] = []
         monkeypatch.setattr(backoff, "time", SimpleNamespace(monotonic=lambda: sum(slept), sleep=slept.append))
         pipeline, client = opened(breaks, patience=10.0)

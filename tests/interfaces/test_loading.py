@@ -68,7 +68,7 @@ def test_a_module_of_the_users_that_is_called_like_our_package(place: Path, firs
 
 
 @pytest.mark.parametrize(("typed", "meant"), [("lst", "list"), ("replya", "replay")])
-def test_a_mistyped_command(pm: Pm, typed: str, meant: str) -> None:
+def test_a_mistyped_command_is_answered_with_the_one_that_is_meant(pm: Pm, typed: str, meant: str) -> None:
     answer = pm(typed)
     assert (answer.code, f"No such command {typed!r}. Did you mean {meant!r}?" in answer.err) == (2, True)
     assert "Did you mean" not in pm("xyzzy").err

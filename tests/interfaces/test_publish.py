@@ -22,7 +22,7 @@ def line(**changes: Any) -> str:
     return json.dumps({name: value for name, value in (GOOD | changes).items() if value is not ...})
 
 
-def test_twice_is_once(pm: Any, place: Path) -> None:
+def test_a_file_published_twice_is_published_once(pm: Any, place: Path) -> None:
     Path("events.jsonl").write_text("\n".join(line(id=str(number), stream=f"thing-{number % 3}") for number in range(50)))
     first = pm("publish", "events.jsonl")
     again = pm("publish", "events.jsonl")

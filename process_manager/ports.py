@@ -183,30 +183,34 @@ class EventStore(Protocol):
     def features(self) -> Features: ...
 
     def append(self, block: Block) -> Appended:
-        """Append one block and return where it stands. Durable on return.
+        """Append one block, all of it or nothing, and return where it stands. Durable on return.
 
-        Expected version, as EventStoreDB has it: a number is the revision of the stream's last record, NO_STREAM that it
-        has none, EXISTS that it has one, ANY nothing.
-        Idempotent for a number or NO_STREAM below the current version: the ids (and only the ids) are
-        compared one by one with what is stored from there on; all equal is success with the original place and nothing is
-        written; anything else is a conflict. With ANY or EXISTS a repeat may be written again.
+        The expected version, as EventStoreDB has it: a number is the revision that the stream's last record must have, NO_STREAM says that
+        the stream must have no record, EXISTS that it must have one, ANY nothing.
+
+        A repeat is recognised where the expected version is a number or NO_STREAM, and below the current version: the ids (and only the
+        ids) are compared one by one with those stored from there on. All equal: the original place is returned and nothing is written.
+        Anything else is a conflict. With ANY or EXISTS a repeat may be written again.
+
         Raises WrongExpectedVersion, StreamDeleted, AppendTooLarge (above MAX_APPEND), and, before anything is written, ValueError (no
         records, an empty type, an id that is no UUID, a stream name that is empty or holds a NUL, text that is no UTF-8, an expected
         version below 0).
         """
 
     def append_many(self, blocks: Sequence[Block], lease: "Consumer | None" = None) -> Sequence[Appended | StoreError]:
-        """Append blocks to different streams, in one transaction or one pipeline: answers in the order of the blocks.
+        """Append blocks to different streams, in one transaction or one pipeline. Returns an answer for each block, in their order.
 
-        A refused block (any error that `append` raises of its own) stands in the answers as its error and leaves the others alone.
-        Raises, with nothing written, ValueError when two blocks name one stream or one is such as `append` raises it for, and
-        LeaseLost when `lease` is not, or no longer, the active member of its group; StoreUnavailable or StoreFull when the
-        outcome of all is failure or unknown: repeat with the same bytes.
+        For a block that is refused (WrongExpectedVersion, StreamDeleted, AppendTooLarge, AccessDenied) the answer is the error; the other
+        blocks are not affected.
+
+        Raises, with nothing written, ValueError when two blocks name one stream, or for a block for which `append` raises it; LeaseLost
+        when `lease` is not, or no longer, the active member of its group. Raises StoreUnavailable or StoreFull when all of it has failed
+        or may have: repeat it with the same bytes.
         """
 
     def read_stream(self, stream: str, *, start: int | None = None, backwards: bool = False, limit: int | None = None) -> Iterator[Record]:
-        """The records of a stream from revision `start` on, inclusive both ways; by default from its beginning, or its end
-        backwards. Raises StreamNotFound, on iteration at the latest. `start` beyond the end forwards yields nothing."""
+        """The records of a stream from revision `start` on, that one included in both directions. The default is its beginning, backwards its
+        end. A `start` beyond the end yields nothing forwards. Raises StreamNotFound and StreamDeleted, on iteration at the latest."""
 
     def read_all(
         self, *, after: int | None = None, backwards: bool = False, limit: int | None = None, where: Filter = EVERYTHING
@@ -221,16 +225,21 @@ class EventStore(Protocol):
         """The position of the newest record, BEFORE_ALL for an empty log."""
 
     def wait(self, after: int, timeout: float) -> bool:
-        """Wait until the log holds a record after this position, at most `timeout` seconds, without burning CPU;
-        whether it does. Appends of other processes are noticed within 50 ms; may end early
-        when something arrives for a consumer or subscription of this store."""
+        """Wait until the log holds a record after this position, at most `timeout` seconds, without burning CPU. Returns whether it does.
+
+        Appends of other processes are noticed within 50 ms. It may end early when something arrives for a consumer or subscription of
+        this store.
+        """
 
     def create_group(self, name: str, *, where: Filter, after: int = BEFORE_ALL, settings: GroupSettings | None = None) -> None:
         """Create a group that delivers matching records after a position. Raises GroupExists."""
 
     def update_group(self, name: str, settings: GroupSettings) -> None:
-        """Deliver by other settings, from the checkpoint on. Members stay or come back by themselves, by the old settings until they join
-        again at the latest; what is parked stays parked, what was in flight may be delivered again. Raises GroupNotFound."""
+        """Change how a group delivers, from its checkpoint on. Raises GroupNotFound.
+
+        Members stay, or come back by themselves; they may go on by the old settings until they join again. What is parked stays parked,
+        what was in flight may be delivered again.
+        """
 
     def delete_group(self, name: str) -> None:
         """Delete a group, its checkpoint and what it parked. Raises GroupNotFound."""
@@ -239,7 +248,7 @@ class EventStore(Protocol):
         """The names of all groups, in order."""
 
     def groups(self) -> Sequence[GroupInfo]:
-        """All groups, by name, at a glance: their lag may be that of a moment ago where an exact answer would take a pass over the log."""
+        """All groups, ordered by name. Their lag may be that of a moment ago, where an exact one would take a pass over the log."""
 
     def group(self, name: str) -> GroupInfo:
         """One group. Raises GroupNotFound."""
@@ -251,20 +260,20 @@ class EventStore(Protocol):
         """What a group has parked, oldest first. Raises GroupNotFound."""
 
     def replay_parked(self, group: str, ids: Sequence[str] | None = None) -> int:
-        """Deliver parked records again, all or those with these ids, with `retries` 0; how many. Raises GroupNotFound."""
+        """Deliver parked records again, all or those with these ids, with `retries` 0. Returns how many. Raises GroupNotFound."""
 
     def drop_parked(self, group: str, ids: Sequence[str]) -> int:
-        """Let go of parked records with these ids: they are settled, neither listed nor delivered again; how many. Raises GroupNotFound."""
+        """Drop the parked records with these ids: they are neither listed nor delivered again. Returns how many. Raises GroupNotFound."""
 
     def close(self) -> None:
-        """Let go of everything; may be called twice."""
+        """Release every connection, thread and lock; may be called twice."""
 
 
 class Clock(Protocol):
     """What time it is when a message is decided."""
 
     def now(self, message_time: datetime) -> datetime:
-        """The time to decide a message at that was timed `message_time`, aware and in UTC."""
+        """The time at which a message of time `message_time` is decided; both aware and in UTC."""
 
 
 class PendingDeadline(NamedTuple):
@@ -286,7 +295,7 @@ class DeadlineChange(NamedTuple):
 
 
 class DeadlineIndex(Protocol):
-    """What is pending, in order of its due time, kept outside memory so that millions of them are no burden.
+    """Pending deadlines in the order of their due times, kept outside memory, since there may be millions.
 
     It is a cache of the log, for followers of one kind: several processes may keep one index up to date together. Methods raise
     StoreUnavailable and StoreFull.
@@ -301,8 +310,8 @@ class DeadlineIndex(Protocol):
         """The newest TimePassed up to the position, in driven mode."""
 
     def begin(self, followed: str, last: int) -> None:
-        """Follow what `followed` names; forget everything when the index was of something else, or of a longer log than one that
-        ends at `last`."""
+        """Say what the index is of: `followed` names it. Forgets everything when the index was of something else, or of a longer log than
+        one that ends at `last`."""
 
     def apply(self, changes: Mapping[tuple[str, str], DeadlineChange], position: int, time: datetime | None = None) -> None:
         """Take in changes by instance and name, and move the position: all of it or nothing. For each deadline the change of the highest

@@ -49,7 +49,7 @@ class Follower:
         self._subscription = store.subscribe(after=position, where=union(each.where for each in projections))
 
     def step(self, limit: int, timeout: float = 0.0, until: int | None = None) -> int:
-        """Take a batch of records, none beyond position `until`; how many. Waits up to `timeout` seconds for the first one.
+        """Take a batch of records, none beyond position `until`. Returns how many. Waits up to `timeout` seconds for the first one.
 
         Raises Overtaken, and ProjectionFailed for a record that a projection cannot take; then nothing of the batch is written.
         """

@@ -92,7 +92,7 @@ def _days(span: timedelta) -> float:
 
 
 def compare(published: Figures, found: Figures, where: str) -> int:
-    """Print both beside each other; how many differ."""
+    """Print both beside each other. Returns how many differ."""
     differing = 0
     for name in sorted({*published, *found}):
         expected, got = published.get(name), found.get(name)

@@ -79,7 +79,7 @@ class CallRunner:
         self._inbox.offer(deliveries)
 
     def step(self) -> int:
-        """Record what came to its end and start what can be started; how many deliveries were settled. Never waits.
+        """Record calls that came to their end, and start what can be started. Returns how many deliveries were settled. Never waits.
 
         Raises StoreUnavailable or StoreFull when the store fails for longer than `inbox.PATIENCE`.
         """

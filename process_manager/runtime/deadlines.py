@@ -79,7 +79,7 @@ class DeadlineRunner:
         self._index.close()
 
     def step(self) -> int:
-        """Catch up with the log, then fire what is due; how many deadlines passed. Raises StoreError."""
+        """Catch up with the log, then fire what is due. Returns how many deadlines passed. Raises StoreError."""
         self._catch_up()
         now = self._clock.now(self._index.time or EPOCH)
         fired = 0

@@ -58,7 +58,7 @@ class HandlerRunner:
         self._inbox.offer(deliveries)
 
     def step(self) -> int:
-        """Take what there is and deal with it; how many deliveries were settled. Never waits.
+        """Take what there is and deal with it. Returns how many deliveries were settled. Never waits.
 
         Raises StoreUnavailable or StoreFull when the store fails for longer than `inbox.PATIENCE`.
         """

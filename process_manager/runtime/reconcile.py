@@ -182,7 +182,7 @@ class Sweep:
             self._note(self._since)
 
     def step(self) -> int:
-        """Offer a batch, if it is time; how many records it held. Raises StoreError, and begins the pass anew."""
+        """Offer a batch, if it is time. Returns how many records it held. Raises StoreError; the pass then begins anew."""
         if (renewals := self._renewals()) != self._known:
             self._known, self._doubtful, self._next, self._pass = renewals, True, 0.0, None
         if self._pass is None:

@@ -124,7 +124,7 @@ class TurnRunner:
         self._consumer.leave()
 
     def step(self) -> int:
-        """Take one batch; how many deliveries it held."""
+        """Take one batch. Returns how many deliveries it held."""
         self._join_again()
         try:
             self._suspects.tell()

@@ -37,7 +37,7 @@ class Proxy:
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     def cut(self) -> int:
-        """Reset all connections; how many there were. New ones are accepted."""
+        """Reset all connections, and return how many there were. New ones are accepted."""
         return self._call(self._cut())
 
     def stall(self) -> None:

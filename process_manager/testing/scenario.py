@@ -312,7 +312,7 @@ class Scenario:
 
 
 def _without(some: Iterable[Command], others: Iterable[Command]) -> list[Command]:
-    """What is in the first and not in the second; as often as it is missing there."""
+    """The first without the second, as multisets."""
     left = Counter(repr(each) for each in others)
     found = []
     for each in some:

@@ -24,7 +24,7 @@ class Backoff:
         return pause
 
     def again(self) -> bool:
-        """Wait; whether to try again."""
+        """Wait. Returns whether to try again."""
         pause = self.next()
         if pause is not None:
             time.sleep(pause)

@@ -60,11 +60,11 @@ class Parking:
         return self._fold(group)[0]
 
     def replay(self, group: str, ids: Sequence[str] | None) -> int:
-        """Let parked records be delivered again; how many."""
+        """Let parked records be delivered again. Returns how many."""
         return self._unpark(group, ids, marker_of(group))
 
     def drop(self, group: str, ids: Sequence[str]) -> int:
-        """Let go of parked records; how many."""
+        """Drop parked records. Returns how many."""
         return self._unpark(group, ids, DROPPED)
 
     def _unpark(self, group: str, ids: Sequence[str] | None, type_: str) -> int:

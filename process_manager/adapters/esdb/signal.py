@@ -20,7 +20,7 @@ class Signal:
                 self._changed.notify_all()
 
     def pause(self, timeout: float) -> bool:
-        """Wait at most so many seconds; whether something arrived since the last pause ended."""
+        """Wait at most so many seconds. Returns whether something arrived since the last pause ended."""
         until = time.monotonic() + timeout
         with self._changed:
             self._waiting += 1

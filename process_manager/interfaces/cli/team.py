@@ -52,7 +52,7 @@ class Team:
         self._code = OK
 
     def run(self) -> int:
-        """Until every worker has ended; the exit code."""
+        """Run until every worker has ended. Returns the exit code."""
         with self._signals_noted():
             while self._start_due():
                 happened = self._next()
@@ -63,7 +63,7 @@ class Team:
         return INTERRUPTED if self._interrupted else self._code
 
     def _start_due(self) -> bool:
-        """Start those whose time has come; whether any runs or is about to."""
+        """Start those whose time has come. Returns whether any runs or is about to."""
         now = time.monotonic()
         for member in self._members:
             if member.due is not None and self._stopping:
@@ -73,7 +73,7 @@ class Team:
         return any(member.process is not None or member.due is not None for member in self._members)
 
     def _start(self, member: Member) -> None:
-        """In a session of its own, so that a terminal's Ctrl-C comes through the parent alone. Its stdin ends with the parent."""
+        """Start a worker in its own session, so that a terminal's Ctrl-C reaches it through the parent alone. Its stdin ends with the parent."""
         command = [*PM, *self._command(member.number), "--worker", str(member.number)]
         member.process = subprocess.Popen(command, stdin=subprocess.PIPE, env=self._environment, start_new_session=True)  # noqa: S603  pm itself
         member.started, member.due = time.monotonic(), None
@@ -126,7 +126,7 @@ class Team:
 
     @contextmanager
     def _signals_noted(self) -> Iterator[None]:
-        """For the loop to pass on between two starts: in the middle of one there is nobody yet to pass it to."""
+        """Note signals, for the loop to pass on between two starts: in the middle of a start there is no process yet to pass them to."""
 
         def note(number: int, _frame: object) -> None:
             self._happened.put(signal.Signals(number))

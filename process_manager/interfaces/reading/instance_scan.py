@@ -22,7 +22,7 @@ _DECISIVE = {
 _BETWEEN = frozenset(FACTS) - {facts.SnapshotTaken.fact_type}
 
 
-class Found:
+class InstanceSummary:
     """What the list says of one instance; `take` updates it with each fact."""
 
     __slots__ = ("life", "outcome", "stage", "started", "stream", "suspended", "undo_failed", "updated", "version")
@@ -79,16 +79,16 @@ class Found:
 
 def scan(store: EventStore, process: str = "", status: str = "") -> Iterator[dict[str, Any]]:
     """A row for each instance, in the order of their first records. One small object for each is held in memory."""
-    found: dict[str, Found] = {}
+    found: dict[str, InstanceSummary] = {}
     where = Filter(types=_BETWEEN, stream_prefixes=())
     for record in store.read_all(where=where):
         if process and not record.stream.startswith(f"{process}-"):
             continue
-        _take(found.setdefault(record.stream, Found(record.stream)), record)
+        _take(found.setdefault(record.stream, InstanceSummary(record.stream)), record)
     return (each.row() for each in found.values() if each.status and status in {"", each.status})
 
 
-def _take(instance: Found, record: Record) -> None:
+def _take(instance: InstanceSummary, record: Record) -> None:
     try:
         time = time_of(record, read_metadata(record.type, record.metadata))
         if record.type in _DECISIVE:

@@ -78,7 +78,7 @@ class Running:
         return True
 
     def move(self, now: float, *, ticking: bool = False) -> bool:
-        """Read, deliver and write the checkpoint, as far as that goes now; whether to go on soon."""
+        """Read, deliver and write the checkpoint, as far as that goes now. Returns whether to go on soon."""
         if ticking:
             self.source.more = True  # a sweep: news may get lost
             self.park(self.engine.expire(now))
@@ -101,7 +101,7 @@ class Running:
             self._write(self.key.checkpoint_stream, CHECKPOINT_TYPE, json.dumps(self.key.text(checkpoint)).encode())
 
     def _take(self) -> bool:
-        """Take in what comes next; whether there was something."""
+        """Take in what comes next. Returns whether there was something."""
         wanted = self.engine.wants if self.source.more else 0
         found = self.source.next(wanted) if wanted else []
         for record, at in found:

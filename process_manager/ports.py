@@ -209,8 +209,8 @@ class EventStore(Protocol):
         """
 
     def read_stream(self, stream: str, *, start: int | None = None, backwards: bool = False, limit: int | None = None) -> Iterator[Record]:
-        """The records of a stream from revision `start` on, that one included in both directions. The default is its beginning, backwards its
-        end. A `start` beyond the end yields nothing forwards. Raises StreamNotFound and StreamDeleted, on iteration at the latest."""
+        """The records of a stream from revision `start` on, that one included in both directions. The default is its beginning, backwards
+        its end. A `start` beyond the end yields nothing forwards. Raises StreamNotFound and StreamDeleted, on iteration at the latest."""
 
     def read_all(
         self, *, after: int | None = None, backwards: bool = False, limit: int | None = None, where: Filter = EVERYTHING

@@ -73,7 +73,7 @@ class Team:
         return any(member.process is not None or member.due is not None for member in self._members)
 
     def _start(self, member: Member) -> None:
-        """Start a worker in its own session, so that a terminal's Ctrl-C reaches it through the parent alone. Its stdin ends with the parent."""
+        """Start a worker in its own session, so that Ctrl-C reaches it through the parent alone. Its stdin ends with the parent."""
         command = [*PM, *self._command(member.number), "--worker", str(member.number)]
         member.process = subprocess.Popen(command, stdin=subprocess.PIPE, env=self._environment, start_new_session=True)  # noqa: S603  pm itself
         member.started, member.due = time.monotonic(), None

@@ -12,6 +12,9 @@ from projections.reports.flow import START, Follows
 SHARE = 0.01
 """An arrow is drawn when at least this part of the instances took it, or when it is the most frequent to or from its box."""
 
+MOST = 80
+"""Of those that enough instances took, no more than the most frequent ones are drawn: nobody could follow them."""
+
 _HEIGHT = 34
 _LETTER = 7.2  # pixels, of 13 px text
 _LONGEST = 42  # letters in a box
@@ -95,7 +98,9 @@ def _worth_drawing(rows: Sequence[Follows]) -> list[Follows]:
     for row in rows:
         to.setdefault(row.target, row)
         from_.setdefault(row.source, row)
-    return [row for row in rows if row.instances >= SHARE * instances or row in {to[row.target], from_[row.source]}]
+    frequent = [row for row in rows if row.instances >= SHARE * instances][:MOST]
+    drawn = {*frequent, *to.values(), *from_.values()}
+    return [row for row in rows if row in drawn]
 
 
 def _width(name: str) -> float:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from process_manager.core import readable
 from process_manager.interfaces.html_report import charts
 from process_manager.interfaces.html_report.colors import color
-from process_manager.interfaces.html_report.diagram import SHARE, Diagram, diagram
+from process_manager.interfaces.html_report.diagram import Diagram, diagram
 
 Rows = Sequence[Any]
 
@@ -109,7 +109,7 @@ def section(name: str, rows: Rows, limit: int) -> Section:
     drawn = diagram(rows) if name == "flow" else None
     alternative = kind.alternative
     if drawn:
-        rare = f" In the table only, below {SHARE:.0%} of the instances: {len(drawn.left_out)}." if drawn.left_out else ""
+        rare = f" In the table only, because they are rarer: {len(drawn.left_out)}." if drawn.left_out else ""
         alternative = f"Arrows: {len(drawn.arrows)}, each with how often it was taken.{rare}"
     columns = [column for column in rows[0]._fields if column != "process"]
     shown = [[_cell(getattr(row, column)) for column in columns] for row in rows[:limit]]

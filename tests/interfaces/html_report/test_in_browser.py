@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from tests.interfaces.html_report import hostile
+from tests.interfaces.html_report import hostile, large
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -119,4 +119,18 @@ def test_texts_that_mean_harm_do_nothing(browser: "Browser", tmp_path: Path) -> 
     assert window.requests == [window.page.url]
     assert window.page.locator("script, img, iframe").count() == 0
     assert window.page.locator("h2").inner_text() == hostile.BAD
+    context.close()
+
+
+def test_a_long_name_leaves_room_for_the_other_columns_and_a_large_diagram_can_be_read(browser: "Browser", tmp_path: Path) -> None:
+    """A name is broken where it must be; a diagram that is much wider than the page is scrolled, not made ever smaller."""
+    path = tmp_path / "large.html"
+    path.write_text(large.page())
+    context = browser.new_context(viewport={"width": 1200, "height": 900}, offline=True)
+    window = Window(context.new_page(), path)
+
+    assert window.page.evaluate(WIDER) == []
+    letters = [text.bounding_box() for text in window.page.locator("svg.diagram text.count").all()[:5]]
+    assert all(box and box["height"] > 8 for box in letters)
+    assert window.page.evaluate("document.documentElement.scrollWidth") <= 1200
     context.close()

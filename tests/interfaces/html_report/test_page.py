@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from process_manager.interfaces.html_report.diagram import SHARE, diagram
+from process_manager.interfaces.html_report.diagram import MOST, SHARE, diagram
 from process_manager.interfaces.html_report.page import About, render
 from process_manager.interfaces.html_report.sections import KINDS
 from projections.reports import REPORTS
@@ -180,3 +180,16 @@ def test_rare_ways_are_left_out_of_the_drawing_but_none_becomes_an_island() -> N
     for box in drawn.boxes:
         assert left < box.x - box.width / 2 < box.x + box.width / 2 < left + width
         assert top < box.y - box.height / 2 < box.y + box.height / 2 < top + height
+
+
+def test_of_a_thousand_ways_the_most_frequent_are_drawn_and_the_main_ones_of_each_box() -> None:
+    names = [START, *(f"event-{number}" for number in range(35)), "(completed)"]
+    pairs = [(source, target) for source in names[:-1] for target in names[1:]]
+    rows = [Follows("p", *pair, 2_000 - number, 2_000 - number, None) for number, pair in enumerate(pairs)]
+    drawn = diagram(rows)
+
+    assert len(rows) > 1_000
+    assert [arrow.row for arrow in drawn.arrows][:MOST] == rows[:MOST]
+    assert len(drawn.arrows) <= MOST + 2 * len(names)
+    assert {box.name for box in drawn.boxes} == set(names)
+    assert len(drawn.arrows) + len(drawn.left_out) == len(rows)

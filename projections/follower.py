@@ -12,7 +12,7 @@ from process_manager.errors import NewerFact, UndecodableMessage
 from process_manager.ports import EVERYTHING, EventStore, Filter
 from projections import views as database
 from projections.errors import ProjectionError, ProjectionFailed
-from projections.message import Message, Reader, is_command, issued_by_instance
+from projections.message import Message, Reader, issued_by_instance, may_be_command
 from projections.projection import COMMAND, Handler, Projection
 from projections.rows import Rows
 from projections.views import Views
@@ -78,7 +78,7 @@ class Follower:
     def _take(self, batch: Sequence[Record], rows: dict[Projection, Rows]) -> None:
         for record in batch:
             handlers = self._by_type.get(record.type, _NONE)
-            command = self._of_commands and is_command(record)
+            command = self._of_commands and may_be_command(record)
             if not (handlers or command):
                 continue
             try:

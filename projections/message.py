@@ -77,8 +77,8 @@ def _loads(record: Record) -> Json:
         raise UndecodableMessage(record.type, f"it is not JSON ({error})") from error
 
 
-def is_command(record: Record) -> bool:
-    """Whether a record may be a command of an instance; see `issued_by_instance` for what is sure."""
+def may_be_command(record: Record) -> bool:
+    """Whether a record may be a command of an instance, at the price of a search; `issued_by_instance` is sure."""
     return _COMMAND_MARK in record.metadata
 
 

@@ -44,6 +44,11 @@ def fact_record(stream: str, cause: str, ordinal: str, fact: Fact, metadata: byt
     return new_record(stream, cause, ordinal, fact.fact_type, data, metadata)
 
 
+def is_command(record: Record) -> bool:
+    """Whether a record is a command in the stream of the instance that gave it. Its metadata is searched as bytes, not decoded."""
+    return b'"step":' in record.metadata and b'"instance":' + dumps(record.stream) in record.metadata
+
+
 def read_fact(record: Record) -> Fact:
     """A record of an instance's stream as the fact it is. Raises NewerFact, UndecodableMessage."""
     if record.type in FACTS or record.type.startswith("pm."):

@@ -39,6 +39,13 @@ def test_of_one_instance_and_of_all_are_the_same(sent: Pm) -> None:
     assert sent("deadlines", "list", "parcel", "9").code == 4
 
 
+def test_deadlines_of_a_key_with_a_quote_are_listed_as_well(parcels: Pm) -> None:
+    parcels("publish", "-", input=event("sent", '7"b\\', weight="1"))
+    assert parcels("run", "--app", "parcels_first:app", "--until-idle", "--only", "processes").code == 0
+    assert [row["name"].partition("/")[0] for row in listed(parcels)] == ["weighing", "last_call"]
+    assert listed(parcels, "parcel", '7"b\\') == listed(parcels)
+
+
 def test_what_is_met_moved_or_over_is_not_pending(sent: Pm) -> None:
     run(sent, "parcels_first")
     assert [row["name"] for row in listed(sent)] == ["last_call"]

@@ -3,7 +3,7 @@
 from collections import Counter
 from difflib import get_close_matches
 
-from process_manager.interfaces.reading.histories import is_command
+from process_manager.core.block import is_command
 from process_manager.ports import EventStore
 from process_manager.runtime.app import App
 

@@ -7,11 +7,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from process_manager.adapters.deadline_index import SqliteDeadlineIndex
+from process_manager.core.block import is_command
 from process_manager.core.deadlines import LEFTOVER, Pending, pending
 from process_manager.core.facts import FACTS
 from process_manager.core.instance import Instance
 from process_manager.core.records import Record
-from process_manager.interfaces.reading.histories import is_command
 from process_manager.ports import DeadlineChange, EventStore
 from process_manager.runtime.deadlines import changes_of
 

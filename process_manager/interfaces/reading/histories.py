@@ -45,11 +45,6 @@ def is_instance(store: EventStore, stream: str) -> bool:
     return any(record.type in RECEIPTS for record in store.read_stream(stream))
 
 
-def is_command(record: Record) -> bool:
-    """Whether a record is a command in the stream of the instance that gave it. Its metadata is searched as bytes, not decoded."""
-    return b'"step":' in record.metadata and f'"instance":"{record.stream}"'.encode() in record.metadata
-
-
 def find_command(store: EventStore, id_: str) -> Record | None:
     """The command with this id; None where no instance gave one. The log is searched from its end."""
     found = (record for record in store.read_all(backwards=True) if record.id == id_ and not record.type.startswith("pm."))

@@ -61,18 +61,23 @@ def refusal(request: Any, detail: Any, said: str = "") -> Any:
 class FakeCall:
     """A BatchAppend call: takes requests in a thread, answers as told."""
 
-    def __init__(self, requests: Iterator[Any], behave: Behaviour, seen: list[Any]) -> None:
+    def __init__(self, behave: Behaviour, seen: list[Any]) -> None:
+        self._requests: SimpleQueue[Any] = SimpleQueue()
         self._answers: SimpleQueue[Any] = SimpleQueue()
         self._behave, self._seen = behave, seen
-        Thread(target=self._serve, args=(requests,), daemon=True).start()
+        Thread(target=self._serve, daemon=True).start()
 
-    def _serve(self, requests: Iterator[Any]) -> None:
-        for request in requests:
+    def send(self, request: Any) -> None:
+        self._requests.put(request)
+
+    def _serve(self) -> None:
+        for request in iter(self._requests.get, None):
             self._seen.append(request)
             for answer in self._behave(request):
                 self._answers.put(answer)
 
     def cancel(self) -> None:
+        self._requests.put(None)
         self._answers.put(Status(grpc.StatusCode.CANCELLED, "Locally cancelled by application!"))
 
     def __iter__(self) -> Iterator[Any]:
@@ -92,10 +97,10 @@ class FakeClient:
         self.followed: list[str | None] = []
         self.closed = False
 
-    def batch_append(self, requests: Iterator[Any]) -> FakeCall:
+    def batch_append(self) -> FakeCall:
         behave = self._behaviours.pop(0) if len(self._behaviours) > 1 else self._behaviours[0]
         self.seen.append([])
-        return FakeCall(requests, behave, self.seen[-1])
+        return FakeCall(behave, self.seen[-1])
 
     def follow(self, leader: str | None) -> None:
         self.followed.append(leader)
@@ -276,10 +281,10 @@ class TestBrokenCalls:
         pipeline, client = opened(lambda _: [], works)
         begin = client.batch_append
 
-        def begun(requests: Iterator[Any]) -> FakeCall:
+        def begun() -> FakeCall:
             if client.seen:  # the first is silent, the second only slow
                 monkeypatch.setattr(module, "SILENCE", PATIENCE)
-            return begin(requests)
+            return begin()
 
         monkeypatch.setattr(client, "batch_append", begun)
         assert isinstance(pipeline.append(blocks(1))[0], Appended)

@@ -12,7 +12,7 @@
 # ruff: noqa: SLF001  see above
 
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -27,6 +27,7 @@ from esdbclient.protos.Grpc import gossip_pb2, persistent_pb2, shared_pb2
 from esdbclient.streams import ReadResponse
 
 from process_manager.adapters.esdb.address import ServerAddress
+from process_manager.adapters.esdb.duplex import Duplex
 from process_manager.adapters.esdb.errors import TROUBLE, translate
 from process_manager.errors import StoreUnavailable
 
@@ -126,17 +127,15 @@ class Client(EventStoreDBClient):
         options |= {"window_size": LOOKED_AT, "checkpoint_interval_multiplier": 1}
         return _messages(self.streams.read(metadata=self._call_metadata, credentials=self._call_credentials, **options))
 
-    def batch_append(self, requests: Iterator[Any]) -> Any:
-        """A BatchAppend call: an iterator of its answers that can be cancelled."""
+    def batch_append(self) -> Duplex:
+        """A BatchAppend call."""
         service = self.streams
-        metadata = service._metadata(self._call_metadata, requires_leader=True)
-        return service._stub.BatchAppend(requests, metadata=metadata, credentials=self._call_credentials)
+        return Duplex(service._stub.BatchAppend, service._metadata(self._call_metadata, requires_leader=True), self._call_credentials)
 
-    def read_group(self, requests: Iterator[Any]) -> Any:
-        """A Read call of a group: an iterator of its messages that can be cancelled."""
+    def read_group(self) -> Duplex:
+        """A Read call of a group."""
         service = self.persistent_subscriptions
-        metadata = service._metadata(self._call_metadata, requires_leader=True)
-        return service._stub.Read(requests, metadata=metadata, credentials=self._call_credentials)
+        return Duplex(service._stub.Read, service._metadata(self._call_metadata, requires_leader=True), self._call_credentials)
 
     def group_info(self, group: str) -> Any:
         """A group on $all as the server tells it, connections included."""

@@ -2,8 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from queue import SimpleQueue
-from threading import Event, Timer
+from threading import Timer
 from typing import Any
 
 import grpc
@@ -23,13 +22,11 @@ class Membership:
     """A connection to a group. Raises grpc.RpcError and StoreUnavailable; `messages` ends by raising, unless it was left."""
 
     def __init__(self, client: Client, group: str, in_flight: int) -> None:
-        self._requests: SimpleQueue[Any] = SimpleQueue()
-        self._sent = Event()
         self._acked = 0.0
         uuids = persistent_pb2.ReadReq.Options.UUIDOption(string=shared_pb2.Empty())
         options = persistent_pb2.ReadReq.Options(all=shared_pb2.Empty(), group_name=group, buffer_size=in_flight, uuid_option=uuids)
-        self._requests.put(persistent_pb2.ReadReq(options=options))
-        self._call = client.read_group(self._outgoing())
+        self._call = client.read_group()
+        self._call.send(persistent_pb2.ReadReq(options=options))
         unconfirmed = Timer(CONFIRMED_WITHIN, self._call.cancel)
         unconfirmed.daemon = True
         unconfirmed.start()
@@ -50,22 +47,15 @@ class Membership:
 
     def ack(self, ids: Sequence[str]) -> None:
         self._acked = time.monotonic()
-        self._requests.put(persistent_pb2.ReadReq(ack=persistent_pb2.ReadReq.Ack(ids=[shared_pb2.UUID(string=id_) for id_ in ids])))
+        self._call.send(persistent_pb2.ReadReq(ack=persistent_pb2.ReadReq.Ack(ids=[shared_pb2.UUID(string=id_) for id_ in ids])))
 
     def leave(self) -> None:
         """Let the acks out, then end the call."""
-        self._requests.put(None)
         if self._call.is_active() and self._acked:
-            self._sent.wait(1.0)
+            self._call.sent(1.0)
             time.sleep(max(0.0, self._acked + GRACE - time.monotonic()))
         self._call.cancel()
 
     def end(self) -> None:
-        """Let go of a call that broke: gRPC's thread waits for requests otherwise."""
-        self._requests.put(None)
+        """Let go of a call that broke."""
         self._call.cancel()
-
-    def _outgoing(self) -> Iterator[Any]:
-        """gRPC asks for the next request when the one before was sent."""
-        yield from iter(self._requests.get, None)
-        self._sent.set()

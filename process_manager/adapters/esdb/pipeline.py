@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
-from queue import SimpleQueue
 from threading import Condition, Lock, Thread
 from typing import Any
 from uuid import uuid4
@@ -72,8 +71,7 @@ class _Call:
         self._open: dict[int, tuple[_Sent, _Round]] = {}
         self._blocked = False
         self._heard = time.monotonic()
-        self._requests: SimpleQueue[Any] = SimpleQueue()
-        self._answers = client.batch_append(iter(self._requests.get, None))
+        self._stream = client.batch_append()
         Thread(target=self._receive, name="pm-appends", daemon=True).start()
 
     def exchange(self, sent: Sequence[_Sent]) -> None:
@@ -83,7 +81,7 @@ class _Call:
             one.answer = None
             if not self._admit(one, this):
                 return
-            self._requests.put(one.request)
+            self._stream.send(one.request)
         with self._changed:
             self._wait(lambda: this.left == 0)
 
@@ -106,7 +104,7 @@ class _Call:
 
     def _receive(self) -> None:
         try:
-            for answer in self._answers:
+            for answer in self._stream:
                 self._settle(answer)
             error: StoreError = StoreUnavailable("the server ended the call")
         except grpc.RpcError as broken:
@@ -130,8 +128,7 @@ class _Call:
         self.broken = self.broken or error
         self._open.clear()
         self._changed.notify_all()
-        self._requests.put(None)
-        self._answers.cancel()
+        self._stream.cancel()
 
     def end(self, error: StoreError) -> None:
         with self._changed:

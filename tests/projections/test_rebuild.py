@@ -76,7 +76,7 @@ def mixed(chance: random.Random, sources: list[list[Record]]) -> list[Record]:
     return [next(left[number]) for number in turns]
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(seed=st.integers(0, 10_000), moves=actions)
 def test_a_rebuilt_projection_equals_the_live_one(
     seed: int, moves: list[tuple[int, int]], orders: MemoryStore, tmp_path_factory: pytest.TempPathFactory

@@ -1,6 +1,7 @@
-"""What people and other programs touch. Three modules, and a package for each thing they come for:
+"""What people and other programs touch. A few modules that all of it needs, and a package for each thing people come for:
 
-- `bootstrap`: the one place that picks adapters; `client`: the public `Client`; `loading`: what `--app module:attribute` names.
+- `bootstrap`: the one place that picks adapters. `address`: what `--store` names, `loading`: what `--app` names. `file_locks`: one process
+  at a time. `client`: the public `Client`.
 - `publishing/`: events from outside into a store.
 - `reading/`: what a log says about instances, deadlines and cases, without changing it.
 - `operating/`: what an operator does to instances and parked records.

@@ -1,19 +1,17 @@
 """The one place that picks adapters: opens the store at an address, and builds workers for an app."""
 
-import atexit
 import gc
 import os
-import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal
 
-from process_manager.errors import BadAddress, NotAStore, StoreReadOnly
+from process_manager.errors import NotAStore, StoreReadOnly
+from process_manager.interfaces.address import Address, read_address, shown
+from process_manager.interfaces.file_locks import lock_until_exit
 
 if TYPE_CHECKING:
     from process_manager.adapters.clock import DrivenClock, RealClock
-    from process_manager.adapters.esdb.address import ServerAddress
     from process_manager.ports import DeadlineIndex, EventStore, GroupSettings
     from process_manager.runtime.app import App
     from process_manager.runtime.counters import Counters
@@ -22,39 +20,6 @@ if TYPE_CHECKING:
     from process_manager.runtime.worker import Worker
 
 ClockName = Literal["real", "driven"]
-
-ADDRESSES = (
-    "write sqlite:///file.db, sqlite:////absolute/file.db, just file.db, memory:, esdb://host:2113?tls=false, "
-    "esdb://user:password@host:2113, or esdb+discover://user:password@cluster:2113"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a store is: in a file, on a server, or else in memory."""
-
-    path: Path | None = None
-    server: "ServerAddress | None" = None
-
-
-def read_address(url: str) -> Address:
-    """The address that a URL names. Raises BadAddress with what could be written instead."""
-    if url in {"memory:", "memory://"}:
-        return Address()
-    if url.startswith("sqlite:///") and url != "sqlite:///":
-        return Address(Path(url.removeprefix("sqlite:///")))
-    if ":" not in url and url.endswith(".db"):
-        return Address(Path(url))
-    from process_manager.adapters.esdb.address import is_server, read_server
-
-    if is_server(url):
-        return Address(server=read_server(url))
-    raise BadAddress(f"{shown(url)!r} is no address of a store: {ADDRESSES}")
-
-
-def shown(url: str) -> str:
-    """A URL for people and logs: without the user and password that it may hold."""
-    return re.sub("//.*@", "//", url)
 
 
 def open_store(url: str, *, create: bool = True) -> "EventStore":
@@ -115,36 +80,8 @@ def open_index(url: str) -> "DeadlineIndex":
     from process_manager.adapters.deadline_index import SqliteDeadlineIndex
 
     path = _index_of(read_address(url))
-    if path is None or (lock := _lock(path.with_name(f"{path.name}.lock"))) is None:
-        return SqliteDeadlineIndex()
-    _keep(lock)
-    return SqliteDeadlineIndex(path)
-
-
-def hold_to_serve(url: str) -> bool:
-    """Lock a store's file against being served by another process, until this one ends. False where another one serves it already."""
-    if (file := _served_lock(url)) is None:
-        return True
-    if (lock := _lock(file)) is None:
-        return not file.exists()  # where there can be no lock, nobody is kept out
-    _keep(lock)
-    return True
-
-
-def is_served(url: str) -> bool:
-    """Whether a process serves a store's file just now. Nothing is created."""
-    file = _served_lock(url)
-    if file is None or not file.exists():
-        return False
-    if (lock := _lock(file)) is None:
-        return True
-    lock.close()
-    return False
-
-
-def _served_lock(url: str) -> Path | None:
-    path = read_address(url).path
-    return None if path is None else (taken := path.resolve()).with_name(f"{taken.name}.served.lock")
+    mine = path is not None and lock_until_exit(path.with_name(f"{path.name}.lock"))
+    return SqliteDeadlineIndex(path if mine else None)
 
 
 def _index_of(address: Address) -> Path | None:
@@ -160,27 +97,6 @@ def _index_of(address: Address) -> Path | None:
     return folder / f"{address.server.digest}.deadlines"
 
 
-def _keep(lock: IO[bytes]) -> None:
-    """Hold a lock until the process ends; however it ends, the system releases it."""
-    atexit.register(lock.close)
-
-
-def _lock(path: Path) -> IO[bytes] | None:
-    try:
-        import fcntl
-
-        path.touch(mode=0o600)
-        file = path.open("ab")
-    except (ImportError, OSError):
-        return None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        return None
-    return file
-
-
 def _beside(path: Path, more: str = "") -> Path:
     return path.with_name(f"{path.name}.deadlines{more}")
 
@@ -191,7 +107,7 @@ def _forget_index(path: Path) -> None:
         _beside(path, more).unlink(missing_ok=True)
 
 
-def pick_clock(name: ClockName) -> "RealClock | DrivenClock":
+def _clock(name: ClockName) -> "RealClock | DrivenClock":
     """The clock of this name."""
     from process_manager.adapters.clock import DrivenClock, RealClock
 
@@ -209,25 +125,29 @@ def build(
     start: str | None = None,
     take_over: bool = False,
 ) -> "Worker":
-    """A worker for an app on the open store of an address; `start` as `start_after` takes it."""
+    """A worker for an app on the open store at an address.
+
+    `start` is where the groups of an app that is new begin: `start`, `now`, or a position as text; None leaves it to the store.
+    Raises StoreReadOnly for imported histories, StartNotNamed, CommandOwned, StoreError.
+    """
     from process_manager.runtime.wiring import ROLES, build_worker
 
     refuse_imported(store, url)
     collect_less()
     return build_worker(
-        app, store, pick_clock(clock), open_index(url), member=_member(), only=only or ROLES, progress=progress,
-        start=start_after(store, start), take_over=take_over,
+        app, store, _clock(clock), open_index(url), member=_member(), only=only or ROLES, progress=progress,
+        start=_start_after(store, start), take_over=take_over,
     )  # fmt: skip
 
 
 def reconcile(app: "App", store: "EventStore", clock: ClockName, since: str | None, types: "Collection[str]") -> "Pass":
-    """A pass that offers the log to the app's processes once more; `since` as `start_after` takes it. Raises GroupNotFound."""
+    """A pass that offers the log to the app's processes once more; `since` as `start` of `build`. Raises GroupNotFound."""
     from process_manager.runtime.reconcile import Pass
     from process_manager.runtime.wiring import process_share
 
     collect_less()
-    after = start_after(store, since)
-    return Pass(store, app.definitions, process_share(app), pick_clock(clock), since=after, types=types or None)
+    after = _start_after(store, since)
+    return Pass(store, app.definitions, process_share(app), _clock(clock), since=after, types=types or None)
 
 
 def prepare(
@@ -237,11 +157,11 @@ def prepare(
     """Create what an app's workers need on a store, or refuse, as `build` does, before any of them is started."""
     from process_manager.runtime import wiring
 
-    wiring.prepare(app, store, only or wiring.ROLES, start=start_after(store, start), take_over=take_over, change=change)
+    wiring.prepare(app, store, only or wiring.ROLES, start=_start_after(store, start), take_over=take_over, change=change)
 
 
-def start_after(store: "EventStore", start: str | None) -> int | None:
-    """The position that `start` or `now` means, or that is written as a number."""
+def _start_after(store: "EventStore", start: str | None) -> int | None:
+    """The position behind which `start`, `now` or a number begins."""
     from process_manager.ports import BEFORE_ALL
 
     if start is None:
@@ -266,4 +186,4 @@ def driven_worker(app: "App", store: "EventStore", progress: "Callable[[Counters
     from process_manager.runtime.wiring import build_worker
 
     collect_less()
-    return build_worker(app, store, pick_clock("driven"), SqliteDeadlineIndex(), member=_member(), progress=progress)
+    return build_worker(app, store, _clock("driven"), SqliteDeadlineIndex(), member=_member(), progress=progress)

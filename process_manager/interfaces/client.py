@@ -20,6 +20,7 @@ from process_manager.core.process import ProcessManager
 from process_manager.core.records import NewRecord, Record
 from process_manager.errors import BadEvent, MessageError, NotAStore, StoreUnavailable, StreamNotFound
 from process_manager.interfaces import bootstrap
+from process_manager.interfaces.address import read_address, shown
 from process_manager.interfaces.publishing.event_lines import COMMAND, Addressed, checked
 from process_manager.interfaces.publishing.publisher import Publisher
 from process_manager.interfaces.reading.histories import until
@@ -84,7 +85,7 @@ class Client:
         with self._lock:
             if self._opened is None:
                 if self._closed:
-                    raise StoreUnavailable(f"{bootstrap.shown(self._url)}: this client was closed: open another one")
+                    raise StoreUnavailable(f"{shown(self._url)}: this client was closed: open another one")
                 if not create and _missing(self._url):
                     raise NotAStore(f"there is no store {self._url}: the first publish creates it, or name another one")
                 self._opened = _open(self._url, create=create)
@@ -108,7 +109,7 @@ def _record(event: Event, id_: str, metadata: Mapping[str, object]) -> NewRecord
 
 
 def _missing(url: str) -> bool:
-    path = bootstrap.read_address(url).path
+    path = read_address(url).path
     return path is not None and not path.exists()
 
 

@@ -29,6 +29,7 @@ from process_manager.errors import (
     StreamNotFound,
 )
 from process_manager.interfaces import bootstrap
+from process_manager.interfaces.address import read_address
 from tests.adapters.esdb_status import Status
 
 Code = grpc.StatusCode
@@ -207,7 +208,7 @@ class TestSecrets:
 
     def test_a_misspelled_scheme_is_refused_without_it(self) -> None:
         with pytest.raises(NotAStore) as caught:
-            bootstrap.read_address(f"esdbx://admin:{SECRET}@a:2113")
+            read_address(f"esdbx://admin:{SECRET}@a:2113")
         assert SECRET not in str(caught.value)
 
     def test_an_index_file_is_not_named_by_it(self, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from process_manager.interfaces import bootstrap
+from process_manager.interfaces.address import shown
 from process_manager.interfaces.cli import output
 from process_manager.interfaces.cli.errors import INTERRUPTED, OK, REFUSED, CliError, say
 from process_manager.interfaces.cli.options import check_url, command, format_option
@@ -93,11 +94,7 @@ def _report(store: "EventStore", kept: str, start: float, format_: str) -> None:
         click.echo(f"\nThe longest story of an order that was undone, {found.longest}:\n")
         for line in story(store.read_stream(found.longest)):
             click.echo(f"  {line}")
-    say(
-        f"\nTry: pm list --store {bootstrap.shown(kept)}"
-        if kept
-        else "\nThe events are thrown away; keep them with --store sqlite:///demo.db"
-    )
+    say(f"\nTry: pm list --store {shown(kept)}" if kept else "\nThe events are thrown away; keep them with --store sqlite:///demo.db")
 
 
 def _summary(found: "Totals", seconds: float) -> None:

@@ -10,6 +10,7 @@ from click.core import ParameterSource
 
 from process_manager.errors import NotAStore
 from process_manager.interfaces import bootstrap
+from process_manager.interfaces.address import read_address
 from process_manager.interfaces.cli.errors import NOT_FOUND, REFUSED, CliError
 from process_manager.interfaces.cli.words import there
 from process_manager.interfaces.loading import load_app
@@ -40,7 +41,7 @@ def check_url(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     if value is None:
         return None
     try:
-        bootstrap.read_address(value)
+        read_address(value)
     except NotAStore as error:
         variable = ctx.get_parameter_source(param.name or "") is ParameterSource.ENVIRONMENT
         raise click.BadParameter(str(error), ctx, param, None if variable else f"'{param.opts[0]}'") from error
@@ -200,7 +201,7 @@ def existing_log(url: str) -> "Iterator[EventStore]":
 
 
 def _must_exist(url: str) -> None:
-    path = bootstrap.read_address(url).path
+    path = read_address(url).path
     if path is not None and not path.exists():
         raise CliError(f"there is no store {path}: name another one with --store, or write to it with pm publish", NOT_FOUND)
 

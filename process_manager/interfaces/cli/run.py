@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from process_manager.interfaces import bootstrap
+from process_manager.interfaces.address import shown
 from process_manager.interfaces.cli.errors import ERROR, INTERRUPTED, OK, REFUSED, CliError, say
 from process_manager.interfaces.cli.events import Events, opened
 from process_manager.interfaces.cli.logs import set_up_logging
@@ -18,6 +19,7 @@ from process_manager.interfaces.cli.options import app_option, command, roles_op
 from process_manager.interfaces.cli.progress import CLEAR, Progress
 from process_manager.interfaces.cli.team import FINISHING, Team, stop_with_parent
 from process_manager.interfaces.cli.words import counted
+from process_manager.interfaces.file_locks import is_served
 from process_manager.interfaces.loading import load_app
 
 if TYPE_CHECKING:
@@ -158,8 +160,8 @@ def metrics_of(port: int | None, number: int) -> list[str]:
 
 def _say_start(app: "App", asked: Asked) -> None:
     """Say that the worker runs, so that one that waits for events does not look as if it hung."""
-    if bootstrap.is_served(asked.url):
-        say(f"{bootstrap.shown(asked.url)} is served by pm store serve just now: give workers the server's URL, or stop it first")
+    if is_served(asked.url):
+        say(f"{shown(asked.url)} is served by pm store serve just now: give workers the server's URL, or stop it first")
     if asked.until_idle or asked.feed is not None:
         return
     parts = {
@@ -169,7 +171,7 @@ def _say_start(app: "App", asked: Asked) -> None:
     }
     runs = ", ".join(parts[role] for role in asked.only or parts)
     workers = f" in {asked.workers} workers" if asked.workers > 1 else ""
-    say(f"running {asked.app_name} on {bootstrap.shown(asked.url)}{workers}: {runs}; Ctrl-C to stop")
+    say(f"running {asked.app_name} on {shown(asked.url)}{workers}: {runs}; Ctrl-C to stop")
 
 
 def _sum_up(counters: "Counters", name: str) -> None:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from process_manager.interfaces import bootstrap
+from process_manager.interfaces.address import shown
 from process_manager.interfaces.cli.errors import REFUSED, CliError, say
 from process_manager.interfaces.cli.options import command, store_option
+from process_manager.interfaces.file_locks import hold_to_serve
 
 if TYPE_CHECKING:
     from process_manager.interfaces import devserver
@@ -43,13 +45,13 @@ def serve(host: str, port: int, tls_cert: Path | None, tls_key: Path | None, all
     except ModuleNotFoundError as error:
         raise CliError("the development server speaks gRPC: pip install 'process-manager[esdb]'") from error
     if url.startswith(("esdb", "kurrentdb")):
-        raise CliError(f"{bootstrap.shown(url)} is served already: name an embedded store, as in --store sqlite:///shop.db", REFUSED)
+        raise CliError(f"{shown(url)} is served already: name an embedded store, as in --store sqlite:///shop.db", REFUSED)
     security = _security(tls_cert, tls_key)
     if not devserver.is_loopback(host) and not (allow_remote and security):
         raise CliError(f"{host} lets other machines in: say --allow-remote, with --tls-cert, --tls-key and {PASSWORD}", REFUSED)
     try:
         devserver.check_free(host, port)
-        if not bootstrap.hold_to_serve(url):
+        if not hold_to_serve(url):
             raise CliError(f"{url} is served already by another process: one server has a file, and many clients", REFUSED)
         with closing(bootstrap.open_store(url)) as store:
             bootstrap.refuse_imported(store, url)

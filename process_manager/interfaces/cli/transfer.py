@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from process_manager.interfaces import bootstrap
+from process_manager.interfaces.address import read_address, shown
 from process_manager.interfaces.cli.errors import REFUSED, CliError, say
 from process_manager.interfaces.cli.events import opened
 from process_manager.interfaces.cli.instances import STATUSES
@@ -85,9 +86,9 @@ def import_command(file: str, url: str) -> None:
     """
     from process_manager.interfaces.transfer.history_import import HistoryImport, NotAnExport
 
-    path = bootstrap.read_address(url).path
+    path = read_address(url).path
     if path is None or path.exists():
-        raise CliError(f"{bootstrap.shown(url)}: an import goes into a new file: name one that is not there yet", REFUSED)
+        raise CliError(f"{shown(url)}: an import goes into a new file: name one that is not there yet", REFUSED)
     with opened(file) as source, closing(bootstrap.open_store(url)) as store:
         reading = HistoryImport(store)
         try:

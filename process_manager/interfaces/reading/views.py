@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from process_manager.interfaces import bootstrap
+from process_manager.interfaces.address import read_address
 
 if TYPE_CHECKING:
     from projections.views import Views
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def default_path(store_url: str) -> Path | None:
     """Where the views of a store in a file are: in a file beside it, `shop.views.db` beside `shop.db`. None for other stores."""
-    path = bootstrap.read_address(store_url).path
+    path = read_address(store_url).path
     return None if path is None else path.with_name(path.name.removesuffix(".db") + ".views.db")
 
 

@@ -119,8 +119,10 @@ def recorded(url: str | None, path: Path) -> Iterator[EventStore]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    default = os.environ.get("PM_FINES", "../shared/data/road_traffic_fines.csv.gz")
-    parser.add_argument("--fines", type=Path, default=Path(default), help="the recorded log (default: PM_FINES, or %(default)s)")
+    default = os.environ.get("PM_FINES", Path(__file__).parents[2] / "shared/data/road_traffic_fines.csv.gz")
+    parser.add_argument(
+        "--fines", type=Path, default=Path(default), help="the recorded log (default: PM_FINES, or shared/data/ beside the checkout)"
+    )
     parser.add_argument(
         "--store", metavar="URL", help="the store of a whole run, kept from before (default: run it now, two to three minutes)"
     )

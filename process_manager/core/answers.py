@@ -2,10 +2,12 @@
 
 from process_manager.core import compensation, facts
 from process_manager.core.classify import Verdict
+from process_manager.core.definition import Definition
 from process_manager.core.draft import Draft
 from process_manager.core.instance import Run
-from process_manager.core.joins import undecided
+from process_manager.core.joins import left_to_joins
 from process_manager.core.messages import Message
+from process_manager.core.reactions import Reaction
 from process_manager.core.retry import Retry
 from process_manager.core.signals import CommandParked, DeadlinePassed
 from process_manager.errors import ReactionError
@@ -120,22 +122,30 @@ def _given_up(draft: Draft, run: Run) -> None:
         compensation.undo_gave_up(draft, run)
     elif run.fate == "undo" and not compensation.left_to_advance(draft, run):
         compensation.after_overdue(draft, run)
-    elif draft.state.status == "running" and run.fate == "react" and run.is_open and not undecided(draft.definition, draft.state, run.step):
-        consequence(draft, run.operation)  # where a join waits, it finds out whether it can still be reached
+    elif draft.state.status == "running" and run.fate == "react" and run.is_open:
+        reaction = reaction_to_loss(draft.definition, draft.state.runs[run.operation])
+        if not left_to_joins(draft.definition, draft.state, run.step, reaction):
+            consequence(draft, run.operation)
+
+
+def reaction_to_loss(definition: Definition, run: Run) -> Reaction | None:
+    """The reaction to the refusal of a run, or to its being overdue; None where only its step's `otherwise` may say what follows."""
+    if run.status == "failed" and run.outcome is not None:
+        return definition.handled[run.outcome.type].reaction
+    return definition.overdue.get(run.step)
 
 
 def consequence(draft: Draft, operation: str) -> None:
     """Run what the definition says about a run that failed or is overdue."""
     run = draft.state.runs[operation]
     step = draft.definition.step(run.step)
-    if run.status == "failed" and run.outcome is not None:
-        handled = draft.definition.handled[run.outcome.type]
-        if handled.reaction is not None:
-            draft.react(handled.reaction, run.outcome.decoded(handled.event))
-            return
-    elif step.name in draft.definition.overdue:
-        draft.react(draft.definition.overdue[step.name], run.command.decoded(step.command))
-        return
-    if step.otherwise is None:
+    reaction = reaction_to_loss(draft.definition, run)
+    if reaction is not None:
+        refusal = run.outcome if run.status == "failed" else None
+        draft.react(
+            reaction, refusal.decoded(draft.definition.handled[refusal.type].event) if refusal else run.command.decoded(step.command)
+        )
+    elif step.otherwise is None:
         raise ReactionError(f"the step {step.name} got no answer and says nothing about that: give it otherwise=, or within=FOREVER")
-    draft.follow(step.otherwise)
+    else:
+        draft.follow(step.otherwise)

@@ -14,7 +14,7 @@ def evaluate(definition: Definition, instance: Instance, join: Join, now: dateti
     It is open while one of its steps has no run and may still get one.
     """
     by_step = {step.name: [run for run in instance.runs_of(step.name) if not run.undoes] for step in join.steps}
-    runs = [run for each in by_step.values() for run in each]
+    runs = [run for each in by_step.values() for run in _standing(each)]
     done = sum(run.status == "done" for run in runs)
     possible = done + sum(run.is_open for run in runs)
     passed = {join.name}
@@ -32,9 +32,27 @@ def evaluate(definition: Definition, instance: Instance, join: Join, now: dateti
     return False if complete and possible < count else None
 
 
+def _standing(runs: list[Run]) -> list[Run]:
+    """The runs of a step without those that were lost and started again since."""
+    newest = {run.key: run.operation for run in runs}
+    return [run for run in runs if run.is_open or run.status == "done" or newest[run.key] == run.operation]
+
+
 def undecided(definition: Definition, instance: Instance, step: str) -> bool:
     """Whether a join that is still to be decided waits for this step."""
     return any(join_of(each).name not in instance.joins for each in definition.joins_of(step))
+
+
+def left_to_joins(definition: Definition, instance: Instance, step: str, reaction: Reaction | None) -> bool:
+    """Whether what follows from a run that is lost has to wait until a join can no longer be reached. Not where that reaction may
+    start what the join waits for."""
+    undecided = [join for join in map(join_of, definition.joins_of(step)) if join.name not in instance.joins]
+    return any(not may_help(reaction, join) for join in undecided)
+
+
+def may_help(reaction: Reaction | None, join: Join) -> bool:
+    """Whether a reaction may start a step that a join waits for."""
+    return reaction is not None and any(step.command in reaction.announces for step in join.steps)
 
 
 def surplus_at_end(definition: Definition, instance: Instance, run: Run) -> bool:

@@ -4,7 +4,7 @@ from process_manager.core import answers, compensation, facts
 from process_manager.core.definition import join_of
 from process_manager.core.draft import Draft
 from process_manager.core.instance import Run
-from process_manager.core.joins import evaluate
+from process_manager.core.joins import evaluate, may_help
 from process_manager.core.steps import Join
 from process_manager.errors import ReactionError
 
@@ -50,12 +50,15 @@ def _let_go(draft: Draft, join: str, reached: bool, surplus: list[Run]) -> None:
 
 
 def _unreachable(draft: Draft, join: Join, runs: list[Run]) -> None:
-    """The failure of the run that was lost last; where too few were started, of the step itself."""
+    """What follows from the run that was lost last, of those from which nothing has followed yet; without any, what the step says."""
     lost = [run for run in runs if run.status in {"failed", "overdue"}]
-    if lost:
-        answers.consequence(draft, max(lost, key=lambda run: run.settled).operation)
+    silent = [run for run in lost if not may_help(answers.reaction_to_loss(draft.definition, run), join)]
+    if silent:
+        answers.consequence(draft, max(silent, key=lambda run: run.settled).operation)
         return
     otherwise = next((step.otherwise for step in join.steps if step.otherwise is not None), None)
     if otherwise is None:
-        raise ReactionError(f"{join.name} can never be reached: only {len(runs)} runs were started")
+        raise ReactionError(
+            f"{join.name} can never be reached: only {len(runs)} runs were started; say what follows by otherwise= of a step"
+        )
     draft.follow(otherwise)

@@ -109,15 +109,22 @@ def an_attempt_fails_once(recorded: Facts) -> Iterator[str]:
 
 
 def a_life_ends_once(recorded: Facts) -> Iterator[str]:
-    """Only a new life, or a compensation that had failed, leads to another end."""
-    ended = False
+    """Only a new life, or an undo that had failed, before the end or after it, leads to another end."""
+    ended = failed = False
     for fact, record in recorded:
-        if isinstance(fact, facts.Ended):
-            if ended:
-                yield f"a second end at revision {record.revision}"
-            ended = True
-        elif isinstance(fact, facts.Started | facts.CompensationFailed):
-            ended = False
+        match fact:
+            case facts.Ended():
+                if ended:
+                    yield f"a second end at revision {record.revision}"
+                ended, failed = not (failed and fact.status == "completed"), False
+            case facts.CompensationFailed():
+                ended, failed = False, not ended
+            case facts.CompensationStarted():
+                failed = False
+            case facts.Started():
+                ended = failed = False
+            case _:
+                pass
 
 
 def a_later_life_takes_nothing_from_before_it(recorded: Facts) -> Iterator[str]:
@@ -183,7 +190,9 @@ class _Todo:
         self._compensating = False
         self._steps: dict[str, str] = {}  # by operation of this life, of those that have an undo
         self._out: set[str] = set()  # those of them that wait for an answer
-        self._answered: dict[str, int] = {}  # operations that were done, or may have been, and are not undone
+        self._answered: dict[str, int] = {}  # operations that were done, or may have been, and are not undone, and where that is said
+        self._given_up: dict[str, int] = {}  # those of them whose undo has used up its attempts
+        self._group = ""  # the step whose runs are undone in this turn, one of which had nothing to undo
         self._undos: dict[str, tuple[str, int]] = {}  # operation of an undo -> what it undoes, and where it was asked for
         self._open: set[str] = set()  # undos without an answer
 
@@ -191,14 +200,16 @@ class _Todo:
         """The steps that are to be answered, undone, or confirmed as undone before this operation is; "" when it is its turn."""
         if not self._compensating or target not in self._answered:
             return ""
-        last = self._steps[max(self._answered, key=self._answered.__getitem__)]
+        step = self._steps[target]
+        last = step if step == self._group else self._steps[max(self._answered, key=self._answered.__getitem__)]
         first = {last} | {self._steps.get(self._undos[undo][0], last) for undo in self._open}
-        return " and ".join(sorted((first - {self._steps[target]}) | {self._steps[each] for each in self._out}))
+        return " and ".join(sorted((first - {step}) | {self._steps[each] for each in self._out}))
 
     def take(self, fact: Fact, number: int) -> None:
+        self._group = fact.step if isinstance(fact, facts.NothingToUndo) else "" if isinstance(fact, Receipt) else self._group
         match fact:
             case facts.Started():
-                self._steps, self._out, self._answered, self._compensating = {}, set(), {}, False
+                self._steps, self._out, self._answered, self._given_up, self._compensating = {}, set(), {}, {}, False
             case facts.CompensationStarted() | facts.Ended() | facts.CompensationFailed():
                 self._compensating = isinstance(fact, facts.CompensationStarted)
             case facts.StepStarted():
@@ -221,16 +232,25 @@ class _Todo:
             self._out.add(operation)
 
     def _answer(self, fact: facts.AttemptEnded, number: int) -> None:
-        """What an undo has given up is to be undone no more, until somebody asks for it again; what it has done is, where it was done
-        once more after it was asked for."""
         self._open.discard(fact.operation)
         self._out.discard(fact.operation)
-        target, asked = self._undos.get(fact.operation, ("", number))
-        if self._answered.get(target, number) < asked or not isinstance(fact, facts.StepCompleted):
-            self._answered.pop(target, None)
-        self._answered.pop(fact.operation, None)  # a refusal may come after an overdue: then there is nothing to undo
+        done = isinstance(fact, facts.StepCompleted)
+        if fact.operation in self._undos:
+            self._undone(*self._undos[fact.operation], done=done)
+        self._since(fact.operation)  # a refusal may come after an overdue: then there is nothing to undo
         if fact.operation in self._steps and not isinstance(fact, facts.StepFailed):
             self._answered[fact.operation] = number
+
+    def _undone(self, target: str, asked: int, *, done: bool) -> None:
+        """What an undo has given up is to be undone no more, until somebody asks for it again. What it has done is, where it was asked
+        for before the success."""
+        since = self._since(target)
+        if since >= 0 and not (done and since < asked):
+            (self._answered if done else self._given_up)[target] = since
+
+    def _since(self, operation: str) -> int:
+        """Where it was said that an operation is to be undone, which is forgotten; -1 when it is not to be."""
+        return max(self._answered.pop(operation, -1), self._given_up.pop(operation, -1))
 
 
 def outstanding_is_started_minus_answered(recorded: Facts, instance: Instance) -> Iterator[str]:

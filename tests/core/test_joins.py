@@ -4,6 +4,8 @@ import pytest
 
 from process_manager import (
     CONTINUE,
+    FOREVER,
+    Abort,
     Compensate,
     Complete,
     Decision,
@@ -23,10 +25,12 @@ from process_manager import (
 from process_manager.testing.scenario import Scenario, scenario
 from tests.core.processes import Quorum, Race
 from tests.core.samples import (
+    DECLINED,
     NOTICED,
     PAID,
     PAY,
     Began,
+    Declined,
     GiveBack,
     GivenBack,
     Noticed,
@@ -300,3 +304,67 @@ class FirstAndAll(ProcessManager, key="id"):
 def test_what_one_join_needs_no_more_and_another_waits_for_is_no_surplus() -> None:
     case = scenario(FirstAndAll).given(began("a", "b")).when(taken("a")).then(PAY)
     case.when(taken("b")).then().then_completed("all")
+
+
+class Substitute(ProcessManager, key="id"):
+    """Takes one item, or is given one back for it where it is refused or late; ends when it has either."""
+
+    taking = Step(Take, each=by_item, done=Taken, failed=Refused, within=hours(1), needs_undo=False)
+    mending = Step(GiveBack, each=by_item, done=GivenBack, failed=Declined, within=hours(1), needs_undo=False, otherwise=Abort("neither"))
+
+    @starts
+    def begin(self, event: Began) -> Effects[Take]:
+        yield from (Take(id=event.id, item=item) for item in event.items)
+
+    @on
+    def refused(self, event: Refused) -> Effects[GiveBack]:
+        if event.item != "c":
+            yield GiveBack(id=event.id, item=event.item)
+
+    @overdue(taking)
+    def late(self, c: Take) -> Effects[GiveBack]:
+        yield GiveBack(id=c.id, item=c.item)
+
+    @on(any_of(taking, mending))
+    def either(self) -> Effects[Complete]:
+        yield Complete("either")
+
+
+def test_a_join_does_not_hold_up_the_reaction_that_starts_what_it_waits_for() -> None:
+    scenario(Substitute).given(began("a")).when(refused("a")).then(give_back("a")).when(given_back("a")).then_completed("either")
+    scenario(Substitute).given(began("a")).after(hours(1)).then(give_back("a")).when(given_back("a")).then_completed("either")
+    scenario(Substitute).given(began("a", "b")).when(refused("a")).then(give_back("a")).when(taken("b")).then_completed("either")
+
+
+def test_such_a_reaction_runs_once_and_what_the_steps_say_follows_when_the_join_is_lost_all_the_same() -> None:
+    scenario(Substitute).given(began("a")).when(refused("a")).then(give_back("a")).when(DECLINED).then_aborted("neither")
+    scenario(Substitute).given(began("c")).when(refused("c")).then().then_aborted("neither")
+    scenario(Substitute).given(began("a", "c"), refused("a"), DECLINED).then_running().when(refused("c")).then_aborted("neither")
+
+
+class Elsewhere(ProcessManager, key="id"):
+    """Takes every item, from elsewhere where it is refused, and closes then."""
+
+    taking = Step(Take, each=by_item, done=Taken, failed=Refused, within=FOREVER, needs_undo=False)
+
+    @starts
+    def begin(self, event: Began) -> Effects[Take]:
+        yield from (Take(id=event.id, item=item) for item in event.items)
+
+    @on
+    def refused(self, event: Refused) -> Effects[Take]:
+        if event.item != "c":
+            yield Take(id=event.id, item=event.item)
+
+    @on(all_of(taking))
+    def all_taken(self) -> Effects[Complete]:
+        yield Complete("all")
+
+
+def test_a_run_that_was_started_again_counts_in_the_place_of_the_one_that_was_lost() -> None:
+    case = scenario(Elsewhere).given(began("a", "b")).when(refused("a")).then(take("a")).when(taken("b")).then_running()
+    case.when(taken("a")).then_completed("all")
+
+
+def test_where_the_reaction_starts_no_other_the_join_is_lost_and_nothing_says_what_follows() -> None:
+    scenario(Elsewhere).given(began("b", "c")).when(refused("c")).then_suspended("say what follows by otherwise=")

@@ -7,7 +7,7 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from process_manager import Repository, handles
+from process_manager import Call, Repository, handles
 from process_manager.core.codec import encode
 from process_manager.core.records import NewRecord
 from process_manager.errors import StoreError
@@ -72,6 +72,36 @@ def test_an_operation_that_is_no_longer_remembered_is_looked_up(desk: Desk, monk
     desk.runner(put).step()
 
     assert desk.types("box-1") == ["test.filled"] * 3
+
+
+def test_a_command_delivered_again_that_is_no_longer_remembered_is_looked_up(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its events stand behind it in the log, where the search ends."""
+    monkeypatch.setattr(unit_of_work, "WINDOW", 1)
+    runner = desk.runner(put)
+    monkeypatch.setattr(runner.consumer, "ack", lambda _: None)
+    for what in "abc":
+        desk.send(Put(box="1", what=what))
+    runner.step()
+    runner.close()
+    desk.runner(put).step()
+
+    assert desk.types("box-1") == ["test.filled"] * 3
+    assert desk.store.group(GROUP).lag == 0
+
+
+def test_a_quick_handler_may_ask_about_its_call(desk: Desk) -> None:
+    """Each command has one of its own."""
+
+    @handles(Put)
+    def put_operation(command: Put, call: Call, boxes: Repository[Box]) -> None:
+        with boxes.edit(command.box) as box:
+            box.put(call.operation_id)
+
+    runner = desk.runner(put_operation)
+    sent = [desk.send(Put(box="1", what="")), desk.send(Put(box="1", what=""), operation="earlier")]
+    runner.step()
+
+    assert [orjson.loads(each.data)["what"] for each in desk.records("box-1")] == [sent[0], "earlier"]
 
 
 def test_a_refusal_is_recorded_as_its_event(desk: Desk) -> None:

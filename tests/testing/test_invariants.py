@@ -6,7 +6,22 @@ from decimal import Decimal
 
 import pytest
 
-from process_manager import CONTINUE, FOREVER, Compensate, Complete, Effects, ProcessManager, Step, hours, minutes, n_of, on, starts, undo
+from process_manager import (
+    CONTINUE,
+    FOREVER,
+    Compensate,
+    Complete,
+    Effects,
+    ProcessManager,
+    Retry,
+    Step,
+    hours,
+    minutes,
+    n_of,
+    on,
+    starts,
+    undo,
+)
 from process_manager.core.records import Record
 from process_manager.examples.order_fulfilment import messages as m
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
@@ -198,3 +213,42 @@ def test_what_is_refused_after_it_was_overdue_need_not_be_undone() -> None:
     case.given(refused("b")).when(refused(NOTICED.text)).then(REFUND)
 
     assert broken_promises(Spare.definition, "1", case.records) == []
+
+
+class Kept(Spare, key="id", name="kept"):
+    """What is noticed need not be given back; giving back is tried once."""
+
+    giving_back = Step(GiveBack, each=by_item, done=GivenBack, within=hours(1), needs_undo=False, retry=Retry(1))
+
+    @undo(Spare.taking)
+    def give_back(self, c: Take) -> Effects[GiveBack]:
+        if c.item != NOTICED.text:
+            yield GiveBack(id=c.id, item=c.item)
+
+
+def test_an_undo_that_is_confirmed_after_it_was_given_up_undoes_no_success_that_came_since_it_was_asked_for() -> None:
+    case = scenario(Kept).given(began("a", "b"), taken("a")).after(hours(1)).then(give_back("b")).given(CLOSED, PAID_FOR, taken("b"))
+    case.after(hours(1)).then_compensation_failed().when(given_back("b")).then(give_back("a"), give_back("b"))
+
+    assert broken_promises(Kept.definition, "1", case.records) == []
+
+
+def test_runs_are_undone_together_though_the_last_one_has_nothing_to_undo() -> None:
+    case = scenario(Kept).given(began("a"), taken("a"), NOTICED, PAID_FOR, taken(NOTICED.text)).when(CLOSED).then(give_back("a"))
+
+    assert broken_promises(Kept.definition, "1", case.records) == []
+
+
+def test_an_end_while_an_undo_has_failed_is_followed_by_another_when_that_is_settled() -> None:
+    case = scenario(Failing).given(began("a", "b"), taken("a")).after(hours(2)).when(PAID_FOR).then_compensation_failed()
+    case.operator("skip").then_completed("paid")
+
+    assert broken_promises(Failing.definition, "1", case.records) == []
+
+
+class Failing(Kept, key="id", name="failing"):
+    """Ends when it is paid, whatever is given back."""
+
+    @on
+    def paid(self, _: Paid) -> Effects[Complete]:
+        yield Complete("paid")

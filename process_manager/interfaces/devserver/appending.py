@@ -7,8 +7,8 @@ from esdbclient.protos.Grpc import streams_pb2
 
 from process_manager.errors import AppendTooLarge, WrongExpectedVersion
 from process_manager.interfaces.devserver import statuses, wire
-from process_manager.interfaces.devserver.rules import Outcome, Written
-from process_manager.interfaces.devserver.versions import expected_version
+from process_manager.interfaces.devserver.expected_versions import expected_version
+from process_manager.interfaces.devserver.write_rules import Outcome, Written
 from process_manager.interfaces.devserver.writer import Writer
 from process_manager.ports import StreamState
 

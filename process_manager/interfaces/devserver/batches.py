@@ -14,9 +14,9 @@ from process_manager.core.records import NewRecord
 from process_manager.errors import AppendTooLarge, StoreError, StreamDeleted, WrongExpectedVersion
 from process_manager.interfaces.devserver import wire
 from process_manager.interfaces.devserver.calls import Calls, Mailbox
-from process_manager.interfaces.devserver.rules import Rules, Write, Written
+from process_manager.interfaces.devserver.expected_versions import expected_version
 from process_manager.interfaces.devserver.statuses import Refused
-from process_manager.interfaces.devserver.versions import expected_version
+from process_manager.interfaces.devserver.write_rules import Rules, Write, Written
 from process_manager.interfaces.devserver.writer import Writer
 from process_manager.ports import MAX_APPEND, ExpectedVersion, StreamState
 

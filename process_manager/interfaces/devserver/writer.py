@@ -9,8 +9,8 @@ from process_manager.core.records import NewRecord
 from process_manager.errors import StoreError, StoreUnavailable
 from process_manager.interfaces.devserver.log import Log
 from process_manager.interfaces.devserver.metadata import PREFIX
-from process_manager.interfaces.devserver.recent import RecentIds
-from process_manager.interfaces.devserver.rules import Outcome, Plan, Rules, Write, Written
+from process_manager.interfaces.devserver.recent_ids import RecentIds
+from process_manager.interfaces.devserver.write_rules import Outcome, Plan, Rules, Write, Written
 from process_manager.ports import Appended, Block, ExpectedVersion
 
 MOST = 512  # writes in one transaction

@@ -16,8 +16,8 @@ from process_manager.core.records import Record
 from process_manager.errors import StoreError, StoreFull
 from process_manager.interfaces.devserver import DevServer, serve, subscribing
 from process_manager.interfaces.devserver.log import Log
-from process_manager.interfaces.devserver.rules import Outcome, Rules, Write, Written
 from process_manager.interfaces.devserver.wire import new_record
+from process_manager.interfaces.devserver.write_rules import Outcome, Rules, Write, Written
 from process_manager.interfaces.devserver.writer import Writer
 from process_manager.ports import Appended, Block, Consumer, StreamState as Expected
 from tests.interfaces.devserver.truth.protos import Json, streams_pb2, streams_pb2_grpc

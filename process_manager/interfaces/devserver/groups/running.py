@@ -18,8 +18,8 @@ from process_manager.interfaces.devserver.groups.engine import Engine, Park
 from process_manager.interfaces.devserver.groups.message import Consumer
 from process_manager.interfaces.devserver.groups.sources import AllSource, Source, StreamSource
 from process_manager.interfaces.devserver.log import Log
-from process_manager.interfaces.devserver.rules import Outcome, Rules, Write, Written
 from process_manager.interfaces.devserver.wire import LINK, Resolved, new_record
+from process_manager.interfaces.devserver.write_rules import Outcome, Rules, Write, Written
 from process_manager.interfaces.devserver.writer import Writer
 from process_manager.ports import StreamState
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from process_manager.errors import StreamNotFound
 from process_manager.interfaces.devserver.groups.definition import CONFIG_STREAM, CONFIG_TYPE, Definition, from_json, to_json
 from process_manager.interfaces.devserver.log import Log
-from process_manager.interfaces.devserver.rules import Written
 from process_manager.interfaces.devserver.wire import new_record
+from process_manager.interfaces.devserver.write_rules import Written
 from process_manager.interfaces.devserver.writer import Writer
 from process_manager.ports import StreamState
 

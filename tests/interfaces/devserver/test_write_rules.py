@@ -8,8 +8,8 @@ from process_manager.adapters.memory import MemoryStore
 from process_manager.core.records import NewRecord
 from process_manager.errors import StoreError, WrongExpectedVersion
 from process_manager.interfaces.devserver.log import Log
-from process_manager.interfaces.devserver.rules import Outcome, Written
 from process_manager.interfaces.devserver.wire import new_record
+from process_manager.interfaces.devserver.write_rules import Outcome, Written
 from process_manager.interfaces.devserver.writer import Writer
 from process_manager.ports import ExpectedVersion, StreamState
 

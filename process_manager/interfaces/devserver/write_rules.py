@@ -13,7 +13,7 @@ from process_manager.core.records import NewRecord
 from process_manager.errors import StoreError, StreamDeleted, WrongExpectedVersion
 from process_manager.interfaces.devserver.log import Log
 from process_manager.interfaces.devserver.metadata import PREFIX
-from process_manager.interfaces.devserver.recent import RecentIds
+from process_manager.interfaces.devserver.recent_ids import RecentIds
 from process_manager.interfaces.devserver.wire import LAST_REVISION, METADATA, TOMBSTONE, new_record
 from process_manager.ports import Block, ExpectedVersion, StreamState
 

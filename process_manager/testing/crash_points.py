@@ -37,7 +37,7 @@ __all__ = ["OperatorAction", "Published", "Race", "Walked", "survives"]
 
 @dataclass
 class Walked:
-    """How much was tried; of the deliveries held back only those count that were swapped."""
+    """How many crashes, redeliveries, swaps and writes without an answer were tried. A delivery held back in vain does not count."""
 
     crashes: int = 0
     redeliveries: int = 0

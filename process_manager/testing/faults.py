@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Crash(BaseException):
-    """The process ends here. No `except Exception` catches it, as none would catch a SIGKILL."""
+    """The process ends here. It is no Exception, so that no `except Exception` catches it, as none would catch a SIGKILL."""
 
 
 class Faults:
@@ -67,7 +67,7 @@ class FailAt(Faults):
 
 
 class Seen(Faults):
-    """Notes what is delivered, with the group that delivers it."""
+    """Lets everything pass and notes what is delivered, and by which group."""
 
     def __init__(self) -> None:
         self.deliveries: list[tuple[str, Delivery]] = []

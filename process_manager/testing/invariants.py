@@ -1,4 +1,4 @@
-"""What must hold for the stream of any instance at any moment, as small checks with the promise for a name."""
+"""What must hold for the stream of any instance at any moment. Each check is named for the promise, and yields what breaks it."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +19,7 @@ Facts = Sequence[tuple[Fact, Record]]
 
 
 def broken_promises(definition: Definition, key: str, records: Sequence[Record]) -> list[str]:
-    """What is wrong with the stream of an instance, in sentences; nothing when all is well."""
+    """What is wrong with the stream of an instance, one sentence each; empty when all is well."""
     recorded = [(read_fact(record), record) for record in records]
     instance = fold(Instance(definition.name, key), [(fact, record.revision) for fact, record in recorded], definition.evolve)
     found = [f"{check.__name__}: {problem}" for check in STREAM for problem in check(recorded)]
@@ -39,7 +39,7 @@ def no_input_is_taken_twice(recorded: Facts) -> Iterator[str]:
 
 
 def a_suspended_instance_takes_nothing(recorded: Facts) -> Iterator[str]:
-    """What comes is kept, until an operator lets it go on."""
+    """A suspended instance keeps its inputs until an operator lets it go on."""
     suspended = False
     for fact, record in recorded:
         match fact:
@@ -54,7 +54,7 @@ def a_suspended_instance_takes_nothing(recorded: Facts) -> Iterator[str]:
 
 
 def what_was_held_back_is_taken_in_the_order_of_the_log(recorded: Facts) -> Iterator[str]:
-    """What came to a suspended instance, the input that suspended it among it, which alone may be skipped before the others."""
+    """Inputs that came to a suspended instance are taken in the order of the log. Only the one that suspended it may be skipped before."""
     held: dict[str, int] = {}
     skipping = False
     for fact, record in recorded:
@@ -86,7 +86,7 @@ def no_command_is_given_twice(recorded: Facts) -> Iterator[str]:
 
 
 def an_attempt_after_a_refusal_is_a_new_operation(recorded: Facts) -> Iterator[str]:
-    """And only that: after no answer it is the same one, which may have been done."""
+    """After a refusal, and only then; after no answer it is the same operation, which may have been done."""
     refused: set[str] = set()
     for fact, record in recorded:
         if isinstance(fact, facts.StepFailed):
@@ -96,7 +96,7 @@ def an_attempt_after_a_refusal_is_a_new_operation(recorded: Facts) -> Iterator[s
 
 
 def an_attempt_fails_once(recorded: Facts) -> Iterator[str]:
-    """By a refusal, or by no answer, after which the refusal may come late."""
+    """An attempt fails by a refusal, or by no answer; after no answer a late refusal may still come."""
     unanswered: set[tuple[str, int]] = set()
     refused: set[tuple[str, int]] = set()
     for fact, record in recorded:
@@ -128,7 +128,7 @@ def a_life_ends_once(recorded: Facts) -> Iterator[str]:
 
 
 def a_later_life_takes_nothing_from_before_it(recorded: Facts) -> Iterator[str]:
-    """What stands in the log before the newest input that a life has gone on by neither begins nor moves the next one."""
+    """An input that stands in the log before the newest one that moved a life neither starts nor moves the next life."""
     ended = before = newest = -1
     for fact, record in recorded:
         if isinstance(fact, Receipt) and _goes_on_by(fact):
@@ -142,7 +142,7 @@ def a_later_life_takes_nothing_from_before_it(recorded: Facts) -> Iterator[str]:
 
 
 def _goes_on_by(fact: Receipt) -> bool:
-    """Not by what is put aside, nor by what only lets go on what had been."""
+    """Whether an input moves a life on: not when it is put aside, or only lets kept inputs be taken."""
     match fact:
         case facts.InputKept() | facts.InputIgnored() | facts.Suspended() | facts.DeadlineReached(name="pm/kept"):
             return False
@@ -184,7 +184,7 @@ def what_was_done_is_undone_last_first(recorded: Facts) -> Iterator[str]:
 
 
 class _Todo:
-    """What a compensation has to undo, told from facts alone."""
+    """What a compensation has still to undo, worked out from the facts alone, without the fold."""
 
     def __init__(self) -> None:
         self._compensating = False

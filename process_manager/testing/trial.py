@@ -40,8 +40,8 @@ ONCE = replace(RETRY, attempts=1)
 
 @dataclass(frozen=True)
 class Published:
-    """A message from outside: published so long after the start, to a stream of its own or to the one named. What an operator does
-    stands in a stream that its request names."""
+    """A message from outside, published `after` the start of the run, to `stream` or else a stream of its own. An operator's action goes
+    to the stream that its request names."""
 
     message: Message | OperatorAction
     after: timedelta = timedelta()
@@ -59,7 +59,7 @@ def published_id(number: int) -> str:
 
 
 Outcome = Counter[str]
-"""What a run came to: each command, each event, each instance's state, each parked record, as a line of text."""
+"""What a run came to, as lines of text with their counts: commands, events, instances' states, parked records."""
 
 
 class Trial:
@@ -73,7 +73,7 @@ class Trial:
         self._left = sorted(inputs, key=lambda each: each[1].after)
 
     def run(self, faults: Faults) -> None:
-        """A process from its start to the end of all work. Raises Crash when the faults say so; run it again with others then."""
+        """Run one worker from its start to the end of all work. Raises Crash when the faults say so; run again then, with other faults."""
         store = FaultyStore(self.store, faults)
         index = SqliteDeadlineIndex()
         try:
@@ -182,7 +182,7 @@ def _state(instance: Instance) -> Iterator[str]:
 
 
 def surviving(trial: Trial, faults: Faults) -> None:
-    """Run with these faults, and where they end the process, again without any."""
+    """Run with these faults; if they end the process, run again without any."""
     with suppress(Crash, StoreUnavailable):
         return trial.run(faults)
     return trial.run(Faults())

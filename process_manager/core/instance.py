@@ -24,6 +24,9 @@ RunStatus = Literal["open", "waiting", "done", "failed", "overdue"]
 Fate = Literal["react", "undo", "ignore"]
 Undo = Literal["", "open", "done", "failed", "skipped"]
 
+ENDED: tuple[Status, ...] = ("completed", "compensated", "aborted", "cancelled")
+"""The statuses of a life that is over."""
+
 
 class Payload:
     """A message as an instance remembers it: where it stands, and its bytes; the model is made when asked for."""

@@ -5,13 +5,12 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, func, or_, select
 
+from process_manager.core.instance import ENDED
 from projections.reports.scope import Scope
 from projections.shipped.commands import COMMANDS
 from projections.shipped.deadlines import DEADLINES
 from projections.shipped.instances import INSTANCES, SHOWN_OUTCOME
 from projections.times import moment
-
-ENDED = ("completed", "compensated", "aborted", "cancelled")
 
 
 class Waiting(NamedTuple):

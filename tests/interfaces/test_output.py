@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from process_manager.interfaces.cli.output import printable
+from process_manager.interfaces.cli.output import WIDE, printable, write_rows
 
 
 def test_what_stands_on_several_lines_is_shown_on_one() -> None:
@@ -26,3 +26,11 @@ def test_a_reader_that_goes_away_is_no_error(recorded: Path, arguments: tuple[st
     os.close(writing)
     assert done.returncode == 0
     assert "Error" not in done.stderr
+
+
+def test_a_long_value_does_not_push_the_columns_of_other_rows_out_of_sight(capsys: pytest.CaptureFixture[str]) -> None:
+    write_rows([{"id": "a" * 300, "status": "running"}, {"id": "b", "status": "ended"}], ("id", "status"), "table", "id")
+    heading, long, short = capsys.readouterr().out.splitlines()
+
+    assert long == "a" * 300 + "  running"
+    assert heading.index("STATUS") == short.index("ended") == WIDE + 2

@@ -20,14 +20,17 @@ from process_manager.examples.order_fulfilment import app
 from process_manager.examples.order_fulfilment.demo import Demo
 from process_manager.examples.order_fulfilment.messages import OrderPlaced
 from process_manager.examples.order_fulfilment.orders import Plan
+from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.interfaces.bootstrap import driven_worker, open_store
 from process_manager.interfaces.cli.report import NAMES
 from process_manager.ports import EventStore
 from process_manager.testing.contract.support import PATIENCE, eventually
+from process_manager.testing.scenario import scenario
 from projections.reports import REPORTS
 from projections.shipped import SHIPPED
 from projections.views import Views
-from tests.projections.support import publish
+from tests.core.random_lives import order
+from tests.projections.support import append, publish
 
 STORE = ("--store", "demo.db")
 OWN = '''
@@ -207,6 +210,20 @@ def test_the_list_from_the_views_is_that_of_the_log(pm: Any, store: EventStore) 
         from_views = data(pm("list", "--views", views_url, *arguments))
         assert [each["instance"] for each in from_views] == [each["instance"] for each in from_log]
         assert {each["outcome"] for each in from_views} == {"seen in the views"}
+
+
+def test_the_list_names_what_each_instance_waits_for_and_so_does_the_log(pm: Any, store: EventStore) -> None:
+    append(store, scenario(OrderFulfilment).given(order(("lamp", "rug"), 50)).records)
+    listed = [pm("list", *STORE, "-o", "jsonl").out]
+    pm("projections", "run", "--until-idle", *STORE)
+    listed.append(pm("list", *STORE, "-o", "jsonl").out)
+    (*ended, running), from_views = ([orjson.loads(line) for line in each.splitlines()] for each in listed)
+
+    assert from_views == [*ended, running]
+    assert (running["status"], running["waits_for"]) == ("running", ["reserve_stock [lamp]", "reserve_stock [rug]"])
+    assert [each["waits_for"] for each in ended] == [[]] * 40
+    for format_ in ("table", "csv"):
+        assert "reserve_stock [lamp], reserve_stock [rug]" in pm("list", *STORE, "-o", format_).out
 
 
 def test_a_file_that_is_no_database_is_left_alone(pm: Any, store: EventStore) -> None:

@@ -16,13 +16,14 @@ from process_manager.core import facts
 from process_manager.core.block import read_fact
 from process_manager.core.deadlines import LEFTOVER, pending
 from process_manager.core.explain import Explainer
+from process_manager.core.instance import ENDED
 from process_manager.core.view import called
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.interfaces.reading.instance_list import from_views
-from process_manager.interfaces.reading.instance_scan import scan
+from process_manager.interfaces.reading.instance_scan import scan, with_waits
 from process_manager.testing.scenario import Scenario, scenario
 from projections.reports.scope import Scope
-from projections.reports.waiting import ENDED, waiting
+from projections.reports.waiting import waiting
 from projections.runner import Runner
 from projections.shipped import SHIPPED
 from projections.shipped.audit import AUDIT
@@ -76,7 +77,7 @@ def compare(views: Views, case: Scenario, batch: int) -> None:
     assert len(stands) == (row.status in {"suspended", "compensation_failed"})
     assert all(since in stood(case) for since in stands), case.story
     assert listed is not None
-    assert listed.rows == list(scan(log)), case.story
+    assert listed.rows == list(with_waits(log, scan(log))), case.story
 
 
 def _query(connection: Connection, sql: str, parameters: dict[str, object]) -> Sequence[Sequence[Any]]:

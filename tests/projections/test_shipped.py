@@ -15,11 +15,11 @@ from process_manager.core.fold import fold
 from process_manager.core.instance import Instance
 from process_manager.core.records import Record
 from process_manager.core.signals import ADDRESSED
-from process_manager.interfaces.reading.instance_list import VERSION, from_views, views_at
-from process_manager.interfaces.reading.instance_scan import scan
+from process_manager.interfaces.reading.instance_list import VERSIONS, from_views, views_at
+from process_manager.interfaces.reading.instance_scan import scan, with_waits
 from process_manager.ports import Filter
 from projections.runner import Runner
-from projections.shipped import SHIPPED, Instances
+from projections.shipped import SHIPPED, Deadlines, Instances, Steps
 from projections.shipped.commands import COMMANDS
 from projections.shipped.deadlines import DEADLINES
 from projections.shipped.decisions import DECISIONS
@@ -75,12 +75,12 @@ def test_the_list_is_that_of_the_log(log: MemoryStore, views: Views) -> None:
         assert execute is not None
         found = from_views(log, execute, "", "", None)
     assert found is not None
-    assert found.rows == list(scan(log))
+    assert found.rows == list(with_waits(log, scan(log)))
     assert found.behind == 0
 
 
-def test_the_list_reads_the_table_of_this_version() -> None:
-    assert Instances.version == VERSION
+def test_the_list_reads_the_tables_of_this_version() -> None:
+    assert {each.name: each.version for each in (Instances, Steps, Deadlines)} == VERSIONS
 
 
 def test_deadlines_are_those_that_are_pending(log: MemoryStore, views: Views) -> None:

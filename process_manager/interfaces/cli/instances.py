@@ -45,7 +45,7 @@ STATUSES = (
 def list_command(
     process: str, status: str | None, limit: int | None, views_url: str | None, url: str, format_: str, *, wait: bool
 ) -> None:  # fmt: skip
-    """List the instances of processes, oldest first. Needs no app.
+    """List the instances of processes, oldest first, each with the steps and deadlines it waits for. Needs no app.
 
     It reads the views where they are at most 1,000 records behind the log, and says so; with -o ids, on which commands act, where
     they are not behind at all; else it reads the log itself.
@@ -59,7 +59,10 @@ def list_command(
         found = _listing(store, url, views_url, process, status or "", limit, 0 if format_ == "ids" else FRESH)
         if not found.total:
             known_process(store, process)
-    output.write_rows(found.rows, COLUMNS, format_, "instance", hidden=("process", "key"))
+    rows = found.rows
+    if format_ in {"table", "csv"}:
+        rows = [row | {"waits_for": ", ".join(row["waits_for"])} for row in rows]
+    output.write_rows(rows, COLUMNS, format_, "instance", hidden=("process", "key"))
     if limit and found.total > limit:
         say(f"{limit:,} of {found.total:,} instances; --limit shows more")
     if found.behind:
@@ -74,17 +77,17 @@ def _listing(store: "EventStore", url: str, views_url: str | None, process: str,
         found = execute and instance_list.from_views(store, execute, process, status, limit, lag)
     if found:
         return found
-    from process_manager.interfaces.reading.instance_scan import scan
+    from process_manager.interfaces.reading.instance_scan import scan, with_waits
 
     rows = list(scan(store, process, status))
-    return instance_list.Listing(rows[:limit], len(rows))
+    return instance_list.Listing(list(with_waits(store, rows[:limit])), len(rows))
 
 
 def _wait(store: "EventStore", url: str, views_url: str | None) -> None:
-    from projections.shipped import Instances
+    from projections.shipped import Deadlines, Instances, Steps
 
     with opened_views(url, views_url) as views:
-        ready(store, views, [Instances()], wait=True)
+        ready(store, views, [Instances(), Steps(), Deadlines()], wait=True)
 
 
 @command("show", example="pm show order_fulfilment-1001\npm show order_fulfilment 1001 -o json")

@@ -10,6 +10,9 @@ import click
 
 FORMATS = ("table", "json", "jsonl", "csv", "ids")
 
+WIDE = 60
+"""Characters of the widest column of a table: a longer value moves the rest of its own row only."""
+
 Row = dict[str, Any]
 
 RED, GREEN, YELLOW = "red", "green", "yellow"
@@ -102,7 +105,7 @@ def _write_table(rows: list[Row], columns: Sequence[str]) -> None:
         click.echo("nothing to show", err=True)
         return
     cells = [[_readable(row.get(column)) for column in columns] for row in rows]
-    widths = [max(len(column), *(len(line[at]) for line in cells)) for at, column in enumerate(columns)]
+    widths = [max(len(column), *(min(len(line[at]), WIDE) for line in cells)) for at, column in enumerate(columns)]
     click.echo("  ".join(column.upper().replace("_", " ").ljust(width) for column, width in zip(columns, widths, strict=True)).rstrip())
     for line in cells:
         padded = [colored(cell, cell.ljust(width)) for cell, width in zip(line, widths, strict=True)]

@@ -75,8 +75,8 @@ def report_command(
 
     It reads the views that pm projections run keeps, and says on stderr when they are behind. Times are those of the messages. --since
     and --until ask when an instance started; for durations of steps, decisions and failures, when these began. --as-of reads the whole
-    log, since no view stands still. -o html writes a page that needs nothing else: of overview one with all reports, charts and
-    the flow of events, of another report one with it alone.
+    log, since no view stands still. In data, spans are seconds and shares parts of 1. -o html writes a page that needs nothing else:
+    of overview one with all reports, charts and the flow of events, of another report one with it alone.
     """
     page = _page() if format_ == "html" else None
     from projections.reports import REPORTS, Scope

@@ -1,7 +1,7 @@
 """The list of instances, read from the views. `instance_scan` reads it from the log.
 
-It is one query over one table, written as SQL: the views are mostly a SQLite file, and importing SQLAlchemy takes longer than reading a
-list of 150,000 instances.
+It is two queries, written as SQL: the views are mostly a SQLite file, and importing SQLAlchemy takes longer than reading a list of
+150,000 instances.
 """
 
 import sqlite3
@@ -13,19 +13,25 @@ from typing import Any, NamedTuple
 from process_manager.core.records import moment
 from process_manager.ports import EventStore, Filter
 
-COLUMNS = ("instance", "process", "key", "status", "life", "version", "started", "updated", "outcome")
+COLUMNS = ("instance", "process", "key", "status", "life", "version", "started", "updated", "outcome", "waits_for")
 
 FRESH = 1_000
 """How many records the views may lack for a list that people read."""
 
-VERSION = 1
-"""Of the projection `instances`, whose table is read."""
+VERSIONS = {"instances": 1, "steps": 1, "deadlines": 1}
+"""Of the projections whose tables are read."""
 
-_PLACE = "SELECT position, log FROM projections WHERE name = 'instances' AND version = :version"
+_PLACES = "SELECT name, version, position, log FROM projections"
 _WHERE = "WHERE (:process = '' OR process = :process) AND (:status = '' OR status = :status)"
-_LIST = f"""SELECT instance, process, key, status, life, version, started, updated, outcome, suspended
-    FROM instances {_WHERE} ORDER BY first_position"""  # noqa: S608  our own text
+_FROM = f"FROM instances {_WHERE} ORDER BY first_position"
+_LIST = f"SELECT instance, process, key, status, life, version, started, updated, outcome, suspended {_FROM}"
 _COUNT = f"SELECT count(*) FROM instances {_WHERE}"  # noqa: S608  our own text
+_WAITS = f"""SELECT s.instance, s.step, s.run FROM (SELECT instance, ended {_FROM} {{cut}}) i JOIN steps s ON s.instance = i.instance
+    WHERE i.ended IS NULL AND (s.status IN ('open', 'retrying') OR s.status = 'failed' AND EXISTS (
+        SELECT 1 FROM deadlines d WHERE d.instance = s.instance AND d.name = s.step || '/' || s.operation AND d.kind = 'retry'))
+    UNION ALL SELECT d.instance, 'deadline ' || d.about, ''
+    FROM (SELECT instance, ended {_FROM} {{cut}}) i JOIN deadlines d ON d.instance = i.instance
+    WHERE i.ended IS NULL AND d.kind = 'deadline'"""  # noqa: S608  our own text
 
 Row = dict[str, Any]
 Execute = Callable[[str, Row], Sequence[Sequence[Any]]]
@@ -56,22 +62,28 @@ def from_views(
 
 
 def _read(execute: Execute, scope: Row, limit: int | None, behind: int) -> Listing:
-    found = execute(_LIST if limit is None else f"{_LIST} LIMIT :limit", scope if limit is None else scope | {"limit": limit})
+    cut, scope = ("", scope) if limit is None else ("LIMIT :limit", scope | {"limit": limit})
+    found = execute(f"{_LIST} {cut}", scope)
     total = len(found) if len(found) != limit else execute(_COUNT, scope)[0][0]
-    return Listing([_row(each) for each in found], total, behind)
+    waits: dict[str, list[str]] = {}
+    for instance, step, run in execute(_WAITS.format(cut=cut), scope):
+        waits.setdefault(instance, []).append(f"{step} [{run}]" if run else step)
+    return Listing([_row(each, sorted(waits.get(each[0], ()))) for each in found], total, behind)
 
 
 def _behind(store: EventStore, execute: Execute) -> int | None:
-    place = execute(_PLACE, {"version": VERSION})
+    places = [(position, log) for name, version, position, log in execute(_PLACES, {}) if VERSIONS.get(name) == version]
     first = next(iter(store.read_all(limit=1)), None)
-    if not place or first is None or place[0][1] != first.id:
+    if len(places) < len(VERSIONS) or first is None or any(log != first.id for _, log in places):
         return None
-    return sum(1 for _ in store.read_all(after=place[0][0], where=Filter(type_prefixes=("pm.",)), limit=FRESH + 1))
+    after = min(position for position, _ in places)
+    return sum(1 for _ in store.read_all(after=after, where=Filter(type_prefixes=("pm.",)), limit=FRESH + 1))
 
 
-def _row(found: Sequence[Any]) -> Row:
+def _row(found: Sequence[Any], waits_for: list[str]) -> Row:
     *same, started, updated, outcome, suspended = found
-    return dict(zip(COLUMNS, (*same, None if started is None else moment(started), moment(updated), suspended or outcome), strict=True))
+    times = None if started is None else moment(started), moment(updated)
+    return dict(zip(COLUMNS, (*same, *times, suspended or outcome, waits_for), strict=True))
 
 
 @contextmanager

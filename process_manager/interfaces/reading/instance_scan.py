@@ -1,15 +1,20 @@
 """The list of instances, found by scanning the log. `instance_list` is quicker where there are views."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from process_manager.core import facts
 from process_manager.core.block import read_fact
 from process_manager.core.facts import FACTS, Fact
+from process_manager.core.fold import fold
+from process_manager.core.instance import ENDED, Instance
 from process_manager.core.metadata import read_metadata, time_of
 from process_manager.core.records import Record
+from process_manager.core.view import called
 from process_manager.errors import MessageError
+from process_manager.interfaces.reading.histories import read_facts
 from process_manager.ports import EventStore, Filter
 
 _DECISIVE = {
@@ -86,6 +91,20 @@ def scan(store: EventStore, process: str = "", status: str = "") -> Iterator[dic
             continue
         _take(found.setdefault(record.stream, InstanceSummary(record.stream)), record)
     return (each.row() for each in found.values() if each.status and status in {"", each.status})
+
+
+def with_waits(store: EventStore, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The rows, each with the steps and deadlines that its instance waits for, which are read from its stream."""
+    for row in rows:
+        yield row | {"waits_for": [] if row["status"] in ENDED else sorted(_waits_for(store, Instance(row["process"], row["key"])))}
+
+
+def _waits_for(store: EventStore, instance: Instance) -> Iterator[str]:
+    with suppress(MessageError):
+        fold(instance, read_facts(store.read_stream(instance.stream)))
+    if instance.ended_at is None:
+        yield from (called(run) for run in instance.runs.values() if run.is_open)
+        yield from (f"deadline {name}" for name, timer in instance.timers.items() if timer.due is not None)
 
 
 def _take(instance: InstanceSummary, record: Record) -> None:

@@ -17,7 +17,7 @@ from process_manager.errors import MessageError
 from process_manager.ports import Delivery, EventStore, Filter
 from process_manager.runtime.groups import Share, followed
 from process_manager.runtime.handlers import Handler
-from process_manager.runtime.reconcile import Found, set_aside
+from process_manager.runtime.reconcile import EVERY, Found, set_aside
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +38,13 @@ class CommandPass:
         self.found = Found(after, store.group(share.group).checkpoint)
         self.left = 0
         """How many were offered: another pass has to see what came of them."""
+        self.again = EVERY
+        self._age = age.total_seconds()
         self._begins = {type_: max(begin, after) for type_, begin in followed(store, share).items()}
         self._settled = set_aside(store, share.group)
         self._open: dict[str, Record] = {}  # by operation
         self._offer = offer
-        self._newest = int((now() - age.total_seconds()) * 1_000_000)
+        self._newest = int((now() - self._age) * 1_000_000)
         where = Filter(types=share.types | _outcomes(handlers))
         self._records = store.read_all(after=after if after >= 0 else None, where=where)
 
@@ -68,7 +70,7 @@ class CommandPass:
     def _end(self) -> None:
         missed = [record for record in self._open.values() if record.id not in self._settled]
         if young := [record.position for record in missed if record.created > self._newest]:
-            self.found.until = min(young) - 1
+            self.found.until, self.again = min(young) - 1, self._age
         missed = [record for record in missed if record.position <= self.found.until]
         for record in missed:
             log.warning("missed until now: %s %s", record.type, record.id, extra={"action": "missed", "stream": record.stream})

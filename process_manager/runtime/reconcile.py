@@ -74,6 +74,7 @@ class Pass(TurnRunner):
     """
 
     guesses = False  # most of what it offers was taken
+    again = EVERY
 
     def __init__(
         self, store: EventStore, definitions: Mapping[str, Definition], share: Share, clock: Clock, *,
@@ -142,6 +143,10 @@ class LogPass(Protocol):
 
     @property
     def left(self) -> int: ...
+
+    @property
+    def again(self) -> float:
+        """Seconds from its end to the next pass."""
 
     def step(self) -> int: ...
 
@@ -215,7 +220,7 @@ class Sweep:
             self._since = self._looked
             if run.found.offered:
                 self._note(self._since)
-        self._next = self._monotonic() + EVERY
+        self._next = self._monotonic() + run.again
         self._pass = None
 
     def _noted(self) -> int | None:

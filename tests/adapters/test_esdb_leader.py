@@ -11,8 +11,12 @@ import pytest
 pytest.importorskip("esdbclient", reason="the esdb extra is not installed")
 
 import grpc
+from esdbclient.exceptions import ServiceUnavailable
+from esdbclient.gossip import GossipService
 from esdbclient.protos.Grpc import gossip_pb2, shared_pb2
 
+from process_manager.adapters.esdb.address import read_server
+from process_manager.adapters.esdb.client import connect
 from process_manager.adapters.esdb.store import EsdbStore
 from process_manager.adapters.memory import MemoryStore
 from process_manager.errors import StoreUnavailable
@@ -114,6 +118,20 @@ def test_a_node_that_is_cut_off_is_not_the_only_one_asked(node: DevServer, follo
         other.members = [member(other.port, UNKNOWN), member(node.port)]
         with closing(EsdbStore(f"esdb://127.0.0.1:{follower.port},127.0.0.1:{other.port}?tls=false", patience=0.0)) as store:
             assert len(put(store, unique("order"), some(1))) == 1
+
+
+def test_nodes_that_are_all_away_are_asked_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each may be silent for as long as gossip may take."""
+    asked: list[str] = []
+
+    def silent(self: GossipService, **options: Any) -> Any:
+        asked.append("")
+        raise ServiceUnavailable("no answer")
+
+    monkeypatch.setattr(GossipService, "read", silent)
+    with pytest.raises(StoreUnavailable):
+        connect(read_server("esdb://127.0.0.1:1,127.0.0.1:2,127.0.0.1:3?tls=false"), "pm")
+    assert len(asked) == 3
 
 
 def test_an_election_is_waited_for(node: DevServer, follower: Follower) -> None:

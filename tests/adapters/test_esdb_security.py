@@ -63,8 +63,20 @@ def test_everything_works_with_the_right_user(port: int, security: Security) -> 
         ("esdb://admin:hunter2@localhost:{port},127.0.0.1:{port}", NotAStore, "tlsCaFile"),
         ("esdb+discover://admin:hunter2@localhost:{port}?tlsCaFile={ca}", AccessDenied, "user and password"),
         ("esdb://admin:hunter2@localhost:{port},localhost:1,127.0.0.1:{port}?tlsCaFile={ca}", AccessDenied, "user and password"),
+        ("esdb://admin:hunter2@localhost:{port},localhost:1?tlsCaFile={ca}", AccessDenied, "user and password"),
     ],
-    ids=["password", "user", "authority", "file", "clear text", "by nodes", "authority by nodes", "discovered", "by nodes, one away"],
+    ids=[
+        "password",
+        "user",
+        "authority",
+        "file",
+        "clear text",
+        "by nodes",
+        "authority by nodes",
+        "discovered",
+        "by nodes, one away",
+        "last one away",
+    ],
 )
 def test_what_is_wrong_is_told(
     port: int, security: Security, url: str, kind: type[StoreError], text: str, capfd: pytest.CaptureFixture[str]

@@ -118,7 +118,7 @@ def test_a_call_may_be_under_way_for_as_long_as_its_delivery_may_take(store: Mem
     run = CommandPass(store, SHARE, HANDLERS, offered.extend, after=BEFORE_ALL, age=timedelta(seconds=60), now=lambda: sent + 59)
     while run.step():
         pass
-    assert (offered, run.found.until) == ([], record.position - 1)
+    assert (offered, run.found.until, run.again) == ([], record.position - 1, 60.0)
     assert missed(store, age=timedelta(seconds=60), now=lambda: sent + 61) == [record.id]
 
 

@@ -21,7 +21,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # else gRPC prints handshakes t
 from esdbclient import EventStoreDBClient
 from esdbclient.common import GrpcOptions
 from esdbclient.connection import ESDBConnection
-from esdbclient.exceptions import CancelledByClient, DiscoveryFailed, NotFound
+from esdbclient.exceptions import CancelledByClient, DiscoveryFailed, GrpcError, NotFound
 from esdbclient.gossip import ClusterMember, GossipService
 from esdbclient.protos.Grpc import gossip_pb2, persistent_pb2, shared_pb2
 from esdbclient.streams import ReadResponse
@@ -50,6 +50,16 @@ _CHANNEL: GrpcOptions = (
 class _Gossip(GossipService):
     """Tells only members that are alive: after an election the dead leader may be named beside the new one for a while."""
 
+    refused: list[Exception]
+    """What nodes said instead."""
+
+    def read(self, *args: Any, **options: Any) -> Sequence[ClusterMember]:
+        try:
+            return super().read(*args, **options)
+        except GrpcError as refused:
+            self.refused.append(refused)
+            raise
+
     @staticmethod
     def _construct_cluster_members(cluster_info: gossip_pb2.ClusterInfo) -> Sequence[ClusterMember]:
         alive = gossip_pb2.ClusterInfo(members=[it for it in cluster_info.members if it.is_alive])
@@ -62,6 +72,7 @@ class Client(EventStoreDBClient):
     def __init__(self, address: ServerAddress, name: str) -> None:
         self._ended = False
         self._retired: list[Any] = []
+        self._refused: list[Exception] = []
         super().__init__(address.uri(name))
 
     def construct_call_credentials(self, username: str | None, password: str | None) -> Any:
@@ -79,23 +90,29 @@ class Client(EventStoreDBClient):
 
     def _construct_esdb_connection(self, grpc_target: str, grpc_options: GrpcOptions = ()) -> ESDBConnection:
         made = super()._construct_esdb_connection(grpc_target, grpc_options)
-        made.gossip = _Gossip(made._grpc_channel, self.connection_spec, made._grpc_streamers)
+        made.gossip = gossip = _Gossip(made._grpc_channel, self.connection_spec, made._grpc_streamers)
+        gossip.refused = self._refused
         return made
 
     def _discover_preferred_node(self) -> ESDBConnection:
-        """Every node of the URL may be the first to answer: one that is cut off knows of no leader, or of an old one."""
+        """Every node of the URL may be the first to answer: one that is cut off knows of no leader, or of an old one. A failure with a
+        cause is that none has answered."""
         for _ in self.connection_spec.targets[1:]:
             try:
                 return self._discover()
             except DiscoveryFailed as failed:
-                if not isinstance(translate(failed), StoreUnavailable):
+                if failed.__cause__ is not None:
                     raise
         return self._discover()
 
     def _discover(self) -> ESDBConnection:
         seeds = self.connection_spec._targets
+        self._refused.clear()
         try:
             return super()._discover_preferred_node()
+        except DiscoveryFailed as failed:
+            lasting = (it for it in self._refused if not isinstance(translate(it), StoreUnavailable))
+            raise failed from next(lasting, failed.__cause__)
         finally:
             seeds.append(seeds.pop(0))
 

@@ -110,7 +110,7 @@ def translate(error: BaseException, *, where: str = "", stream: str = "", group:
     """Our error for one of esdbclient's or gRPC's, about the stream or group that was asked for."""
     if isinstance(error, StoreError):
         return error
-    if isinstance(error, theirs.DiscoveryFailed) and error.__cause__:  # what the last node said that was asked for the others
+    if isinstance(error, theirs.DiscoveryFailed) and error.__cause__:  # what a node said that was asked for the others
         error = error.__cause__
     if isinstance(error, grpc.RpcError):
         error = handle_rpc_error(error)

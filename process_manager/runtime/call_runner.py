@@ -30,6 +30,9 @@ from process_manager.runtime.unit_of_work import UnitOfWork
 
 log = logging.getLogger(__name__)
 
+OUTCOMES = "pm.outcome-"
+"""What the names of the streams begin with that hold what calls without an aggregate came to."""
+
 Ended = tuple[Received, Block | None, BaseException | None]
 """A call that came to its end: what it leads to, nothing because that is recorded already, or what it raised."""
 
@@ -77,6 +80,11 @@ class CallRunner:
     def offer(self, deliveries: Sequence[Delivery]) -> None:
         """Take these too, which the group has left out."""
         self._inbox.offer(deliveries)
+
+    @property
+    def owed(self) -> int:
+        """How many of those are not settled."""
+        return self._inbox.owed
 
     def step(self) -> int:
         """Record calls that came to their end, and start what can be started. Returns how many deliveries were settled. Never waits.
@@ -147,7 +155,7 @@ class CallRunner:
     def _run(self, received: Received) -> Block | None:
         if received.handler.repositories:
             return self._edit(received)
-        stream = f"pm.outcome-{received.operation}"
+        stream = f"{OUTCOMES}{received.operation}"
         if self._exists(stream):
             return None
         now = self._clock.now(received.time)

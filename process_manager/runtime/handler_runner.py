@@ -57,6 +57,11 @@ class HandlerRunner:
         """Take these too, which the group has left out."""
         self._inbox.offer(deliveries)
 
+    @property
+    def owed(self) -> int:
+        """How many of those are not settled."""
+        return self._inbox.owed
+
     def step(self) -> int:
         """Take what there is and deal with it. Returns how many deliveries were settled. Never waits.
 

@@ -72,6 +72,7 @@ class Inbox:
         self._trouble: float | None = None  # since when the store fails
         self._pause = 0.0  # until when it is left alone
         self._lost = False  # the membership, to another worker
+        self._owed: dict[int, Delivery] = {}  # by position: what was offered, not by the group, and is not settled
         self._forget()
 
     def _forget(self) -> None:
@@ -83,7 +84,7 @@ class Inbox:
         self._park: list[tuple[Delivery, str]] = []  # what its signal was written for
         self._newer.clear()
         self._entries: list[Entry] = []  # an append without an answer
-        self._offered: list[Delivery] = []  # not by the group, and not taken yet
+        self._offered = list(self._owed.values())  # to be taken, again when they were
 
     @property
     def busy(self) -> bool:
@@ -175,6 +176,7 @@ class Inbox:
 
     def _settle(self, delivery: Delivery) -> None:
         self._held.pop(delivery.record.position, None)
+        self._owed.pop(delivery.record.position, None)
         self.settled += 1
 
     def leave(self) -> None:
@@ -193,7 +195,13 @@ class Inbox:
 
     def offer(self, deliveries: Sequence[Delivery]) -> None:
         """Take these too, which the group has left out; to acknowledge them means nothing to it."""
+        self._owed |= {delivery.record.position: delivery for delivery in deliveries}
         self._offered += deliveries
+
+    @property
+    def owed(self) -> int:
+        """How many of those are not settled."""
+        return len(self._owed)
 
     def fetch(self, limit: int) -> list[Received]:
         """The next commands: those whose wait is over, then new ones. Suspects are kept for `next_suspect`."""
@@ -291,7 +299,8 @@ class Inbox:
         log.warning("%s failed (%s%s): %s", received.handler.name, attempt, again, told, extra=extra, exc_info=trace)
 
     def _leave_to_others(self, delivery: Delivery, error: NewerFact) -> None:
-        self._newer.keep(delivery, error)
+        if self._owed.pop(delivery.record.position, None) is None:
+            self._newer.keep(delivery, error)
         self._suspects.outlived(delivery)
 
     def _give_up(self, delivery: Delivery, reason: str, *, unread: bool = False) -> None:

@@ -8,13 +8,16 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from heapq import merge
 from itertools import islice
+from typing import Protocol
 
 from process_manager.core.metadata import read_metadata
 from process_manager.core.records import Record
 from process_manager.core.signals import COMMAND_PARKED
 from process_manager.errors import MessageError
 from process_manager.ports import Delivery, EventStore, Filter
+from process_manager.runtime.call_runner import OUTCOMES
 from process_manager.runtime.groups import Share, followed
 from process_manager.runtime.handlers import Handler
 from process_manager.runtime.reconcile import EVERY, Found, set_aside
@@ -25,6 +28,16 @@ BATCH = 1_000
 """Records looked at in one step."""
 
 
+class Taker(Protocol):
+    """Who takes what was missed."""
+
+    def offer(self, deliveries: Sequence[Delivery]) -> None: ...
+
+    @property
+    def owed(self) -> int:
+        """How many of what was offered are not settled."""
+
+
 class CommandPass:
     """Looks through the log after `after`, up to where the group has got to, for commands without an outcome; one batch with each step.
 
@@ -32,21 +45,28 @@ class CommandPass:
     """
 
     def __init__(
-        self, store: EventStore, share: Share, handlers: Sequence[Handler], offer: Callable[[Sequence[Delivery]], None], *,
+        self, store: EventStore, share: Share, handlers: Sequence[Handler], taker: Taker, *,
         after: int, age: timedelta = timedelta(0), now: Callable[[], float] = time.time,
     ) -> None:  # fmt: skip
         self.found = Found(after, store.group(share.group).checkpoint)
-        self.left = 0
-        """How many were offered: another pass has to see what came of them."""
         self.again = EVERY
         self._age = age.total_seconds()
         self._begins = {type_: max(begin, after) for type_, begin in followed(store, share).items()}
         self._settled = set_aside(store, share.group)
         self._open: dict[str, Record] = {}  # by operation
-        self._offer = offer
+        self._taker = taker
+        self._ended = False
         self._newest = int((now() - self._age) * 1_000_000)
-        where = Filter(types=share.types | _outcomes(handlers))
-        self._records = store.read_all(after=after if after >= 0 else None, where=where)
+        wanted = Filter(types=share.types | {COMMAND_PARKED}), Filter(stream_prefixes=_outcome_streams(handlers))
+        found = [store.read_all(after=after if after >= 0 else None, where=where) for where in wanted]
+        self._records = merge(*found, key=lambda record: record.position)
+
+    left = 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether what was offered is not settled yet."""
+        return self._taker.owed > 0
 
     def step(self) -> int:
         """How many records were looked at; after the last one commands are offered."""
@@ -54,7 +74,7 @@ class CommandPass:
         for record in records:
             self._look_at(record)
         self.found.offered += len(records)
-        if not records:
+        if not records and not self._ended:
             self._end()
         return len(records)
 
@@ -68,23 +88,20 @@ class CommandPass:
             self._open[operation] = record
 
     def _end(self) -> None:
+        self._ended = True
         missed = [record for record in self._open.values() if record.id not in self._settled]
         if young := [record.position for record in missed if record.created > self._newest]:
             self.found.until, self.again = min(young) - 1, self._age
         missed = [record for record in missed if record.position <= self.found.until]
         for record in missed:
             log.warning("missed until now: %s %s", record.type, record.id, extra={"action": "missed", "stream": record.stream})
-        self.left = len(missed)
-        self._offer([Delivery(record) for record in missed])
+        self._taker.offer([Delivery(record) for record in missed])
 
 
-def _outcomes(handlers: Sequence[Handler]) -> frozenset[str]:
-    """The types of what commands lead to."""
-    found = {COMMAND_PARKED}
-    for handler in handlers:
-        found |= {event.message_type for event in handler.outcomes}
-        found |= {type_ for aggregate in handler.repositories.values() for type_ in aggregate.events}
-    return frozenset(found)
+def _outcome_streams(handlers: Sequence[Handler]) -> tuple[str, ...]:
+    """What the names of the streams begin with that hold what commands lead to."""
+    aggregates = {f"{aggregate.category}-" for handler in handlers for aggregate in handler.repositories.values()}
+    return (OUTCOMES, *sorted(aggregates))
 
 
 def _metadata(record: Record) -> dict[str, object]:

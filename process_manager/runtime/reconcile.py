@@ -74,6 +74,7 @@ class Pass(TurnRunner):
     """
 
     guesses = False  # most of what it offers was taken
+    waits = False
     again = EVERY
 
     def __init__(
@@ -145,6 +146,10 @@ class LogPass(Protocol):
     def left(self) -> int: ...
 
     @property
+    def waits(self) -> bool:
+        """Whether it has come to its end, but what it has found is still to be dealt with."""
+
+    @property
     def again(self) -> float:
         """Seconds from its end to the next pass."""
 
@@ -197,7 +202,7 @@ class Sweep:
             self._pass = self._make(after=self._since)
         try:
             count = self._pass.step()
-            if not count:
+            if not count and not self._pass.waits:
                 self._end(self._pass)
         except StoreError:
             self._pass = None

@@ -114,7 +114,7 @@ def build_worker(
 def _command_sweep(store: EventStore, share: Share, handlers: Sequence[Handler], runner: HandlerRunner | CallRunner) -> Sweep:
     """What a quick handler has done it recognises by itself; a call may be under way for as long as its delivery may take."""
     age = share.settings.message_timeout if share.role == "calls" else timedelta(0)
-    look_again = partial(CommandPass, store, share, handlers, runner.offer, age=age)
+    look_again = partial(CommandPass, store, share, handlers, runner, age=age)
     return Sweep(store, share.group, look_again, renewals=lambda: _renewals([runner]))
 
 

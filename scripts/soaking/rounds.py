@@ -24,6 +24,7 @@ from process_manager.runtime.groups import ensure_group
 from process_manager.runtime.wiring import prepare, shares
 from scripts.soaking.ends import Ends, Load, ends_of
 from scripts.soaking.figures import Figures
+from scripts.soaking.missed import Missed
 from scripts.soaking.worker import FileClock
 from scripts.soaking.workers import TroubleMaker
 
@@ -66,6 +67,7 @@ class Round:
         self._store: EventStore | None = None
         self._deadlines: DeadlineRunner | None = None
         self.after = self._patiently(self._prepare)
+        self._missed = Missed(self._clock, self.after)
 
     def run(self) -> None:
         """Publish everything, and let all deadlines pass. Raises Stuck."""
@@ -127,7 +129,7 @@ class Round:
         before = store.last_position()
         fired = self._deadlines.step()
         lag = sum(store.group(share.group).lag for share in shares(app))
-        return not fired and not lag and store.last_position() == before
+        return not fired and not lag and store.last_position() == before and not self._missed.any(store)
 
     # -- a store that fails -------------------------------------------------------------------------------------
 

@@ -68,14 +68,14 @@ class ReadAllContract(ContractPart):
         assert list(store.read_all(where=where, limit=0)) == []
 
     def test_a_filter_asks_for_types_type_prefixes_and_stream_prefixes(self, store: EventStore) -> None:
-        shop, bank = unique("shop"), unique("bank")
+        shop, bank, before = unique("shop"), unique("bank"), store.last_position()
         put(store, f"{shop}-1", [new(f"{shop}.Placed"), new(f"{shop}.Paid")])
         put(store, f"{bank}-1", [new(f"{bank}.Charged"), new(f"{shop}.Seen")])
         put(store, unique("other"), [new(f"{bank}.Other"), new(f"{bank}_2")])
 
         def found(**where: tuple[str, ...] | frozenset[str]) -> list[str]:
             wanted = Filter(**where)  # type: ignore[arg-type]  # every test names its fields
-            return [record.type.replace(shop, "s").replace(bank, "b") for record in store.read_all(where=wanted)]
+            return [record.type.replace(shop, "s").replace(bank, "b") for record in store.read_all(after=before, where=wanted)]
 
         assert found(types=frozenset([f"{shop}.Placed", f"{bank}.Other"])) == ["s.Placed", "b.Other"]
         assert found(type_prefixes=(f"{shop}.",)) == ["s.Placed", "s.Paid", "s.Seen"]

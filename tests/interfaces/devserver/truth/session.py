@@ -6,8 +6,9 @@ from contextlib import suppress
 from typing import Any
 
 import grpc
-from esdbclient import EventStoreDBClient
 
+from process_manager.adapters.esdb.address import read_server
+from process_manager.adapters.esdb.client import connect
 from tests.interfaces.devserver.truth.call import WITHIN, Call
 from tests.interfaces.devserver.truth.plain import Plain
 from tests.interfaces.devserver.truth.protos import (
@@ -212,7 +213,7 @@ class Session(Plain):
 
 def channel_to(uri: str) -> Any:
     """A channel to the server that a URI names; where it has users, every call shows the user."""
-    client = EventStoreDBClient(uri)
+    client = connect(read_server(uri), "truth")
     client.close()
     options = [("grpc.max_receive_message_length", 32 << 20)]
     if not client.connection_spec.options.Tls:

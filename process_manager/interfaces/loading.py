@@ -109,6 +109,8 @@ def _import(name: str, module_name: str) -> object:
     except ProcessManagerError:
         raise
     except Exception as error:
+        if isinstance(error.__cause__, ProcessManagerError):  # up to Python 3.11 what __set_name__ raises comes in a RuntimeError
+            raise error.__cause__ from error
         told = f"{name}: importing {module_name} raised {type(error).__name__}: {error}{_where(error)}"
         raise AppError([shadowed(error) or told]) from error
 

@@ -72,3 +72,13 @@ def test_a_mistyped_command_is_answered_with_the_one_that_is_meant(pm: Pm, typed
     answer = pm(typed)
     assert (answer.code, f"No such command {typed!r}. Did you mean {meant!r}?" in answer.err) == (2, True)
     assert "Did you mean" not in pm("xyzzy").err
+
+
+def test_what_is_wrong_with_a_definition_is_told_whatever_wraps_it(pm: Pm, place: Path) -> None:
+    Path("loading_twice.py").write_text(
+        "from process_manager.examples.order_fulfilment.process import OrderFulfilment\n"
+        "class Again:\n"
+        "    charge = OrderFulfilment.charge_card\n"
+    )
+    answer = pm("check", "--app", "loading_twice:app")
+    assert (answer.code, "Again.charge: is the same Step as charge_card: make a Step() of its own" in answer.err) == (1, True), answer.err

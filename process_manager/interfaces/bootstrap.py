@@ -180,10 +180,10 @@ def _member() -> str:
     return f"{platform.node() or 'worker'}:{os.getpid()}"
 
 
-def driven_worker(app: "App", store: "EventStore", progress: "Callable[[Counters], None] | None" = None) -> "Worker":
+def driven_worker(app: "App", store: "EventStore") -> "Worker":
     """A worker for all roles of an app, whose time moves only by TimePassed messages in the log. Its deadline index is in memory."""
     from process_manager.adapters.deadline_index import SqliteDeadlineIndex
     from process_manager.runtime.wiring import build_worker
 
     collect_less()
-    return build_worker(app, store, _clock("driven"), SqliteDeadlineIndex(), member=_member(), progress=progress)
+    return build_worker(app, store, _clock("driven"), SqliteDeadlineIndex(), member=_member())

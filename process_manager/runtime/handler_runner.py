@@ -12,7 +12,7 @@ from process_manager.runtime.counters import Counters
 from process_manager.runtime.handlers import Handler
 from process_manager.runtime.inbox import RETRY, Inbox
 from process_manager.runtime.received import Received
-from process_manager.runtime.unit_of_work import CACHED, Held, Outcome, UnitOfWork
+from process_manager.runtime.unit_of_work import Held, Outcome, UnitOfWork
 
 BATCH = 512
 """Commands taken at once."""
@@ -31,10 +31,10 @@ class HandlerRunner:
 
     def __init__(
         self, store: EventStore, consumer: Consumer, handlers: Sequence[Handler], clock: Clock, counters: Counters, *,
-        rejoin: Callable[[], Consumer] | None = None, retry: Retry = RETRY, cached: int = CACHED,
+        rejoin: Callable[[], Consumer] | None = None, retry: Retry = RETRY,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
-        self._unit = UnitOfWork(store, clock, cached)
+        self._unit = UnitOfWork(store, clock)
         self._inbox = Inbox(store, consumer, handlers, clock, counters, rejoin=rejoin, retry=retry, monotonic=monotonic)
         self._todo: deque[Received] = deque()
 

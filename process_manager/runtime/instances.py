@@ -23,9 +23,8 @@ CACHED = 20_000
 class Instances:
     """Loads instances and keeps the most recently used ones."""
 
-    def __init__(self, store: EventStore, limit: int = CACHED) -> None:
+    def __init__(self, store: EventStore) -> None:
         self._store = store
-        self._limit = limit
         self._cache: dict[str, Instance] = {}
 
     def get(self, definition: Definition, key: str, *, likely_new: bool = False) -> Instance:
@@ -40,7 +39,7 @@ class Instances:
         """Keep what an append has just confirmed."""
         self._cache.pop(instance.stream, None)
         self._cache[instance.stream] = instance
-        if len(self._cache) > self._limit:
+        if len(self._cache) > CACHED:
             del self._cache[next(iter(self._cache))]
 
     def drop(self, stream: str) -> None:

@@ -94,10 +94,9 @@ class UnitOfWork:
     stream the next one is guessed to have none either, and its stream is read only when that guess led to nothing to append.
     """
 
-    def __init__(self, store: EventStore, clock: Clock, limit: int = CACHED) -> None:
+    def __init__(self, store: EventStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._limit = limit
         self._most = MAX_APPEND  # bytes of an append; less once a server that is set to less has said so
         self._cache: dict[str, Held] = {}
         self._pending: dict[str, Held] = {}
@@ -309,7 +308,7 @@ class UnitOfWork:
 
     def trim(self) -> None:
         """Let go of the aggregates that were not used for longest. Call when nothing is pending."""
-        for stream in list(islice(self._cache, max(0, len(self._cache) - self._limit))):
+        for stream in list(islice(self._cache, max(0, len(self._cache) - CACHED))):
             del self._cache[stream]
 
     def clear(self) -> None:

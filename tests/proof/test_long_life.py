@@ -26,8 +26,7 @@ from process_manager.examples.order_fulfilment import app as orders
 from process_manager.examples.order_fulfilment.messages import OrderPlaced
 from process_manager.examples.order_fulfilment.orders import EVERY
 from process_manager.ports import Block, EventStore, StreamState
-from process_manager.runtime import instances
-from process_manager.runtime.handler_runner import HandlerRunner
+from process_manager.runtime import instances, unit_of_work
 from process_manager.runtime.instances import load
 from process_manager.runtime.turns import SNAPSHOT_EVERY
 from process_manager.runtime.wiring import build_worker
@@ -66,10 +65,11 @@ def put(store: EventStore, number: int, event: Event) -> None:
 
 def test_an_hour_of_orders_leaves_memory_flat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the caches full, and small here, an hour's orders hold no more memory at their end than in the middle."""
-    monkeypatch.setattr(instances.Instances.__init__, "__defaults__", (20,))
-    monkeypatch.setitem(cast("dict[str, Any]", HandlerRunner.__init__.__kwdefaults__), "cached", 20)
+    monkeypatch.setattr(instances, "CACHED", 20)
+    monkeypatch.setattr(unit_of_work, "CACHED", 20)
     monkeypatch.setattr(appends, "REMEMBERED_STREAMS", 100)
-    monkeypatch.setattr(tail.Tail.__init__, "__defaults__", (100, 1_000_000))
+    monkeypatch.setattr(tail, "RECORDS", 100)
+    monkeypatch.setattr(tail, "BYTES", 1_000_000)
     store = SqliteStore(tmp_path / "events.db")
     worker = build_worker(orders, store, ManualClock(), SqliteDeadlineIndex())
     held: list[int] = []

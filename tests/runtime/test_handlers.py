@@ -191,9 +191,10 @@ def test_what_conflicts_again_and_again_waits_a_little(desk: Desk, monkeypatch: 
     assert desk.types("box-1") == ["test.filled"]
 
 
-def test_an_aggregate_that_was_let_go_of_is_read_again(desk: Desk) -> None:
+def test_an_aggregate_that_was_let_go_of_is_read_again(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cache is bounded."""
-    runner = desk.runner(put, cached=1)
+    monkeypatch.setattr(unit_of_work, "CACHED", 1)
+    runner = desk.runner(put)
     for box, what in ("1a", "2a", "1b", "1c", "2b", "1d"):
         desk.send(Put(box=box, what=what))
         runner.step()

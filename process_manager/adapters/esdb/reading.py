@@ -26,7 +26,7 @@ class Reading:
         self._client = client
         self._patience = patience
 
-    def ask(self, question: Callable[[Client], T], *, stream: str = "", group: str = "", patience: float | None = None) -> T:
+    def ask(self, question: Callable[[Client], T], *, group: str = "", patience: float | None = None) -> T:
         """Ask until there is an answer. Raises what the answer means, StoreUnavailable when the patience is at its end."""
         backoff = Backoff(self._patience if patience is None else patience)
         while True:
@@ -34,7 +34,7 @@ class Reading:
             try:
                 return question(self._client)
             except TROUBLE as error:
-                self._bear(error, backoff, stream=stream, group=group)
+                self._bear(error, backoff, group=group)
 
     def stream(self, name: str, *, start: int | None = None, backwards: bool = False, limit: int | None = None) -> Iterator[Record]:
         """See `EventStore.read_stream`."""

@@ -5,13 +5,17 @@ from threading import Condition
 
 from process_manager.core.records import Record
 
+RECORDS = 16_384
+"""How many of the newest records are kept at least, twice as many at most, where they are not too large."""
+
+BYTES = 64 * 1024 * 1024
+"""Bytes of data and metadata that are kept at most."""
+
 
 class Tail:
     """A run of records without gaps. When another process has appended in between, it begins anew behind the gap."""
 
-    def __init__(self, records: int = 16_384, size: int = 64 * 1024 * 1024) -> None:
-        self._most_records = records
-        self._most_bytes = size
+    def __init__(self) -> None:
         self._records: list[Record] = []
         self._first = 0  # the position of the oldest record here
         self._bytes = 0
@@ -24,7 +28,7 @@ class Tail:
                 self._records, self._first, self._bytes = [], records[0].position, 0
             self._records.extend(records)
             self._bytes += size
-            while len(self._records) > 2 * self._most_records or (self._bytes > self._most_bytes and len(self._records) > 1):
+            while len(self._records) > 2 * RECORDS or (self._bytes > BYTES and len(self._records) > 1):
                 self._drop(len(self._records) // 2)
             self._news.notify_all()
 

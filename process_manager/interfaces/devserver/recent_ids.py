@@ -19,8 +19,7 @@ class _Place(NamedTuple):
 class RecentIds:
     """Where records stand, by id alone; the first place of an id is kept."""
 
-    def __init__(self, most: int = REMEMBERED) -> None:
-        self._most = most
+    def __init__(self) -> None:
         self._places: OrderedDict[str, _Place] = OrderedDict()
 
     def remember(self, stream: str, records: Sequence[NewRecord], appended: Appended) -> None:
@@ -28,7 +27,7 @@ class RecentIds:
         revision, position = appended.revision - len(records), appended.position - len(records)
         for number, record in enumerate(records, 1):
             self._places.setdefault(record.id, _Place(stream, revision + number, position + number))
-        while len(self._places) > self._most:
+        while len(self._places) > REMEMBERED:
             self._places.popitem(last=False)
 
     def find(self, stream: str, records: Sequence[NewRecord]) -> tuple[int, Appended | None]:

@@ -121,7 +121,7 @@ class _Quiet(WSGIRequestHandler):
 
 
 def serve_metrics(
-    worker: "Worker", store: "EventStore", definitions: "Mapping[str, Definition]", port: int, host: str = "127.0.0.1"
+    worker: "Worker", store: "EventStore", definitions: "Mapping[str, Definition]", port: int
 ) -> AbstractContextManager[int]:  # fmt: skip
     """Answer `/metrics` and `/healthz` until the block ends. Yields the port, a free one for 0. Raises OSError when it is taken."""
     registry = CollectorRegistry(auto_describe=False)
@@ -139,7 +139,7 @@ def serve_metrics(
             case _:
                 return _plain(start, "404 Not Found", "there are /metrics and /healthz")
 
-    return _running(make_server(host, port, answer, server_class=_Server, handler_class=_Quiet))
+    return _running(make_server("127.0.0.1", port, answer, server_class=_Server, handler_class=_Quiet))
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def _as_event(definition: Definition, handled: Handled, instance: Instance, take
         return _starting(handled, instance, taken, handled.starts)
     if instance.status == "not_started":
         return _early(handled, "the instance has not started")
-    if instance.ended and _again(definition) and taken.position > instance.ended_position:
+    if instance.ended and _again(definition) and taken.position > instance.ended_position and not handled.answers:
         return _early(handled, "the next life has not started")
     if instance.status != "running":
         return _late(handled, f"the instance is {instance.status}")
@@ -57,9 +57,13 @@ def _as_event(definition: Definition, handled: Handled, instance: Instance, take
     return _now(definition, handled, instance, taken)
 
 
-def _earlier(instance: Instance, taken: Input) -> bool:
-    """Whether an event belongs to an earlier life: it stands before the end of the last one in the log, while that position is known."""
-    return instance.life > 1 and taken.position < (instance.started_position if instance.ended else instance.ended_position)
+def _earlier(instance: Instance, taken: Input, *, answers: bool = False) -> bool:
+    """Whether an event belongs to an earlier life: it stands before the end of the last one in the log, while that position is known.
+
+    What stands between two lives belongs to the later one, but for an answer: the later one had not given its command yet.
+    """
+    begins = instance.started_position if instance.ended or answers else instance.ended_position
+    return instance.life > 1 and taken.position < begins
 
 
 def _answer(definition: Definition, handled: Handled, instance: Instance, taken: Input) -> Verdict | None:
@@ -69,7 +73,7 @@ def _answer(definition: Definition, handled: Handled, instance: Instance, taken:
         return _answer_to(handled, run)
     if cause is not None:
         return Verdict("ignore", reason=f"it answers {cause}, which this instance did not ask for")
-    if _earlier(instance, taken):
+    if _earlier(instance, taken, answers=True):
         return _late(handled, "it belongs to an earlier life")
     open_runs = [run for run in _meant(handled, instance, taken) if run.is_open]
     if len(open_runs) == 1:

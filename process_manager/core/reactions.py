@@ -90,7 +90,8 @@ def starts(*, again: bool = False) -> Callable[[F], F]: ...
 def starts(function: F | None = None, /, *, again: bool = False) -> F | Callable[[F], F]:
     """The event of this method starts an instance; with `again`, also a new life of one that has ended.
 
-    Where several events start a process, the first one starts it and the others continue it.
+    Where several events start a process, the first one starts it and the others continue it. With `again`, an event between two lives
+    is early for the next one: it waits, unless its reaction says `early=IGNORE` or `FAIL`. An answer that names no command is late there.
     """
     _refuse_class("starts", function)
     decorate = _marker(Mark("starts", again=again))
@@ -107,8 +108,9 @@ def on(what: Any = None, /, *, after: Join | AnyStep | None = None, early: Early
     """The method reacts to the event that its parameter is annotated with, or to a join.
 
     after    the event is early until this join (or all runs of this step) is done
-    early    wait(span), IGNORE or FAIL, for an event that comes before the start or before `after`
-    late     IGNORE or FAIL, for an event that comes after the end
+    early    wait(span), IGNORE or FAIL, for an event that comes before the start or before `after`, for an answer also before its step;
+             with `@starts(again=True)` an event that answers no step is early for the next life once this one has ended
+    late     IGNORE or FAIL, for any other event that comes after the end
     """
     if isinstance(what, Join):
         return _marker(Mark("join", join=what))

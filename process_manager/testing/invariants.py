@@ -141,6 +141,16 @@ def a_later_life_takes_nothing_from_before_it(recorded: Facts) -> Iterator[str]:
             yield f"{fact.input.type} {fact.input.id} is from before this life, at revision {record.revision}"
 
 
+def an_answer_by_hand_stands_behind_the_start(recorded: Facts) -> Iterator[str]:
+    """An answer that names no command answers a later life only from behind its start: before, that life had asked for nothing."""
+    start = -1
+    for fact, record in recorded:
+        if isinstance(fact, facts.Started) and fact.life > 1:
+            start = fact.input.position
+        elif isinstance(fact, facts.StepCompleted | facts.StepFailed) and fact.matched_by != "causation" and fact.input.position < start:
+            yield f"{fact.input.type} {fact.input.id} is from before this life, at revision {record.revision}"
+
+
 def _goes_on_by(fact: Receipt) -> bool:
     """Whether an input moves a life on: not when it is put aside, or only lets kept inputs be taken."""
     match fact:
@@ -296,6 +306,7 @@ STREAM: list[Callable[[Facts], Iterator[str]]] = [
     an_attempt_fails_once,
     a_life_ends_once,
     a_later_life_takes_nothing_from_before_it,
+    an_answer_by_hand_stands_behind_the_start,
     no_step_starts_after_the_end,
     only_what_may_have_been_done_is_undone,
     what_was_done_is_undone_last_first,

@@ -26,8 +26,9 @@ from process_manager import (
 )
 from process_manager.core.facts import Input
 from process_manager.core.instance import Instance
+from process_manager.core.reactions import Policy
 from process_manager.core.turn import take
-from process_manager.testing.scenario import Scenario, scenario
+from process_manager.testing.scenario import Scenario, scenario, unsolicited
 from tests.core.samples import (
     CLOSED,
     NOTICED,
@@ -216,6 +217,58 @@ def test_the_same_event_from_after_the_start_does(event: Event) -> None:
 
 def test_an_event_between_the_end_and_the_next_start_belongs_to_the_next_life() -> None:
     assert second_life((55, NOTICED)).status == "aborted"
+
+
+def test_an_answer_from_between_the_end_and_the_next_start_answers_nothing_of_the_next_life() -> None:
+    before, after = second_life(), second_life((55, PAID))
+    assert after.runs == before.runs
+    assert after.kept == {}
+
+
+@pytest.mark.parametrize("late", [IGNORE, FAIL])
+def test_an_answer_that_comes_after_the_end_is_late_and_never_early_for_the_next_life(late: Policy) -> None:
+    class Handed(ProcessManager, key="id"):
+        paying = Step(Pay, done=Paid, within=FOREVER, needs_undo=False)
+
+        @starts(again=True)
+        def begin(self, event: Began) -> Effects[Pay]:
+            yield Pay(id=event.id)
+
+        @on(late=late)
+        def paid(self, _: Paid) -> Effects[Complete]:
+            yield Complete("paid")
+
+    case = scenario(Handed).given(began(), unsolicited(PAID)).then_completed().when(unsolicited(PAID))
+    if late is FAIL:
+        case.then_suspended("late: the instance is completed").operator("skip")
+    else:
+        case.then_ignored("late: the instance is completed")
+    case.when(began()).then(Pay(id="1")).then_open(Handed.paying)
+
+
+def test_an_answer_that_waits_for_its_step_is_late_when_the_life_ends_before_it() -> None:
+    class Asking(ProcessManager, key="id"):
+        paying = Step(Pay, done=Paid, within=FOREVER, needs_undo=False, then=Complete("paid"))
+
+        @starts(again=True)
+        def begin(self, _: Began) -> Effects:
+            yield from ()
+
+        @on
+        def noticed(self, _: Noticed) -> Effects[Pay]:
+            yield Pay(id=self.key)
+
+        @on
+        def closed(self, _: Closed) -> Effects[Abort]:
+            yield Abort("closed")
+
+    case = scenario(Asking).given(began()).when(unsolicited(PAID)).then_waits("its step has not started")
+    case.when(CLOSED).then_aborted("closed").then_ignored("late: the instance is aborted")
+    case.when(began(), NOTICED).then_running().then_open(Asking.paying)
+
+
+def test_an_answer_that_comes_before_the_first_life_waits_for_its_step() -> None:
+    scenario(Twice, key="1").when(unsolicited(PAID)).when(began()).then_open()
 
 
 class Counting(ProcessManager, key="id"):

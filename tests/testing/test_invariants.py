@@ -121,6 +121,15 @@ def test_a_broken_promise_is_named(promise: str) -> None:
     assert any(promise in each for each in found), found
 
 
+def test_an_answer_by_hand_from_before_the_start_of_a_later_life_is_named() -> None:
+    asked = scenario(Errand).given(began("b"), CLOSED, began("a"), taken("a")).when(NOTICED).then(Pay(id="1"))
+    records = asked.when(unsolicited(PAID_FOR)).then_completed().records
+    assert broken_promises(Errand.definition, "1", records) == []
+
+    early = [each._replace(data=each.data.replace(b'"position":6000', b'"position":2500')) for each in records]
+    assert any("an_answer_by_hand" in each for each in broken_promises(Errand.definition, "1", early))
+
+
 def test_a_compensation_that_does_not_wait_for_what_is_out_is_named() -> None:
     lines = (m.Line(sku="a", quantity=1), m.Line(sku="b", quantity=1))
     placed, other = PLACED.model_copy(update={"lines": lines}), RESERVED.model_copy(update={"sku": "b"})

@@ -29,6 +29,10 @@ from process_manager.core.signals import (
 from process_manager.errors import NewerFact, ReactionError
 
 
+TOLD = 10_000
+"""Characters of what a reaction raised that are kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """What a turn comes to: the instance after it, the records to append, the facts they hold, and, for a log, what a reaction raised."""
@@ -62,7 +66,7 @@ def _told(draft: Draft, error: Exception) -> str:
     frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__) if frame.f_globals["__name__"] == module]
     where = [draft.reacting] if draft.reacting else []
     where += [f"{file.rpartition('/')[2]}:{line}" for file, line in frames[-1:]]
-    return f"{type(error).__name__}: {error}" + (f" ({', '.join(where)})" if where else "")
+    return f"{type(error).__name__}: {error}"[:TOLD] + (f" ({', '.join(where)})" if where else "")
 
 
 def suspend(definition: Definition, instance: Instance, taken: Input, now: datetime, error: str) -> Turn:
@@ -85,7 +89,10 @@ def _suspended(failed: Draft, instance: Instance, message: Message | None, error
     if culprit.id == main.id:
         return suspend(failed.definition, instance, main, failed.now, error)
     draft = Draft(failed.definition, instance, main, failed.now)
-    _run(draft, message, until=culprit.id)
+    try:
+        _run(draft, message, until=culprit.id)
+    except Exception:  # noqa: BLE001  a reaction that is not pure does not do again what it did: nothing of the turn can be kept
+        return suspend(failed.definition, instance, main, failed.now, error)
     draft.input = culprit
     draft.receive(facts.Suspended(**draft.about(), error=error))
     return _turn(draft)

@@ -103,6 +103,37 @@ def test_a_kept_event_that_raises_does_not_take_the_turns_own_input_with_it() ->
     assert [kept.reason for kept in case.instance.kept.values()] == ["suspended"]
 
 
+class Moody(ProcessManager, key="id"):
+    """Its reactions are not pure, and what they raise is long."""
+
+    raised: ClassVar[bool] = False
+
+    @starts
+    def begin(self, _: Began) -> Effects[Complete]:
+        if Moody.raised:
+            raise ValueError("again")
+        yield from ()
+
+    @on
+    def noticed(self, _: Noticed) -> Effects[Complete]:
+        Moody.raised = True
+        raise ValueError("first" + "!" * 2_000_000)
+
+
+def test_a_reaction_that_raises_only_when_its_turn_is_taken_again_suspends_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Moody, "raised", False)
+    case = scenario(Moody).given(NOTICED).when(began()).then_suspended("ValueError: first!")
+
+    assert [type(fact) for fact in case.facts] == [facts.Suspended]
+
+
+def test_a_long_error_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Moody, "raised", False)
+    case = scenario(Moody).given(began()).when(NOTICED).then_suspended("test_turn.py")
+
+    assert len(case.records[-1].data) < 11_000
+
+
 def test_an_answer_without_causation_is_taken_when_one_operation_is_open_and_the_fact_says_so() -> None:
     case = flow().given(NOTICED).when(unsolicited(PAID)).then_completed("paid")
     assert [fact.matched_by for fact in case.facts if isinstance(fact, facts.StepCompleted)] == ["only one open"]

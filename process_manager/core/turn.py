@@ -28,7 +28,6 @@ from process_manager.core.signals import (
 )
 from process_manager.errors import NewerFact, ReactionError
 
-
 TOLD = 10_000
 """Characters of what a reaction raised that are kept."""
 

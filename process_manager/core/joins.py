@@ -38,16 +38,21 @@ def _standing(runs: list[Run]) -> list[Run]:
     return [run for run in runs if run.is_open or run.status == "done" or newest[run.key] == run.operation]
 
 
+def decided(instance: Instance, reaction: Reaction) -> bool:
+    """Whether the join that a reaction waits for is decided: by its name, or, where another version of the class let it wait for other
+    steps, because the reaction has run."""
+    return join_of(reaction).name in instance.joins or reaction.name in instance.reactions
+
+
 def undecided(definition: Definition, instance: Instance, step: str) -> bool:
     """Whether a join that is still to be decided waits for this step."""
-    return any(join_of(each).name not in instance.joins for each in definition.joins_of(step))
+    return any(not decided(instance, each) for each in definition.joins_of(step))
 
 
 def left_to_joins(definition: Definition, instance: Instance, step: str, reaction: Reaction | None) -> bool:
     """Whether what follows from a run that is lost has to wait until a join can no longer be reached. Not where that reaction may
     start what the join waits for."""
-    undecided = [join for join in map(join_of, definition.joins_of(step)) if join.name not in instance.joins]
-    return any(not may_help(reaction, join) for join in undecided)
+    return any(not decided(instance, each) and not may_help(reaction, join_of(each)) for each in definition.joins_of(step))
 
 
 def may_help(reaction: Reaction | None, join: Join) -> bool:
@@ -85,7 +90,7 @@ def _may_run(definition: Definition, instance: Instance, reaction: Reaction, pas
         case "join":
             join = join_of(reaction)
             waited = any(instance.runs_of(step.name) or _may_be_answered(definition, instance, step.name, passed) for step in join.steps)
-            return join.name not in instance.joins and waited
+            return not decided(instance, reaction) and waited
         case "due":
             return any(timer.due is not None and definition.due.get(name) is reaction for name, timer in instance.timers.items())
         case "overdue":

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from process_manager.core.deadlines import LEFTOVER
 from process_manager.core.definition import Definition, join_of
 from process_manager.core.instance import Instance, Run
-from process_manager.core.joins import announced
+from process_manager.core.joins import announced, decided
 from process_manager.core.signals import ADDRESSED
 
 
@@ -55,15 +55,16 @@ def _deadlines(definition: Definition, instance: Instance) -> Iterator[Misfit]:
 
 
 def _joins(definition: Definition, instance: Instance) -> Iterator[Misfit]:
-    joins = {join.name: join for join in map(join_of, definition.joins)}
+    undecided = {join.name: join for join in (join_of(each) for each in definition.joins if not decided(instance, each))}
+    names = {join_of(each).name for each in definition.joins}
     for name in instance.joins:
-        if name not in joins:
+        if name not in names and undecided:
             yield Misfit("join", name, "it is decided, and the class has no such join: what stands for it now is decided once more")
     if instance.status != "running":
         return
-    for name, join in joins.items():
+    for name, join in undecided.items():
         started = any(instance.runs_of(step.name) for step in join.steps)
-        if name not in instance.joins and started and not announced(definition, instance, join):
+        if started and not announced(definition, instance, join):
             yield Misfit(
                 "join", name, "it would never be reached: its steps were started by reactions that the class has under no such name"
             )

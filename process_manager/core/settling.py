@@ -4,7 +4,7 @@ from process_manager.core import answers, compensation, facts
 from process_manager.core.definition import join_of
 from process_manager.core.draft import Draft
 from process_manager.core.instance import Run
-from process_manager.core.joins import evaluate, may_help
+from process_manager.core.joins import decided, evaluate, may_help
 from process_manager.core.steps import Join
 from process_manager.errors import ReactionError
 
@@ -21,7 +21,7 @@ def settle(draft: Draft) -> None:
 def _decide_a_join(draft: Draft) -> bool:
     for reaction in draft.definition.joins:
         join = join_of(reaction)
-        if join.name in draft.state.joins:
+        if decided(draft.state, reaction):
             continue
         reached = evaluate(draft.definition, draft.state, join, draft.now)
         if reached is None:
@@ -38,8 +38,8 @@ def _decide_a_join(draft: Draft) -> bool:
 
 def _surplus(draft: Draft, join: str, runs: list[Run]) -> list[Run]:
     """The runs that are not done and that no other undecided join waits for; what failed may be done late all the same."""
-    undecided = [other for other in map(join_of, draft.definition.joins) if other.name != join and other.name not in draft.state.joins]
-    waited = {step.name for other in undecided for step in other.steps}
+    undecided = [join_of(other) for other in draft.definition.joins if not decided(draft.state, other)]
+    waited = {step.name for other in undecided if other.name != join for step in other.steps}
     return [run for run in runs if run.status != "done" and run.step not in waited]
 
 

@@ -36,6 +36,8 @@ from tests.core.samples import (
     Noticed,
     Paid,
     Pay,
+    Refund,
+    Refunded,
     Refused,
     Stuck,
     Take,
@@ -193,6 +195,25 @@ def test_any_of_several_steps_and_all_of_them_may_wait_together() -> None:
 def test_a_step_started_again_after_its_join_was_decided_still_has_a_consequence() -> None:
     case = scenario(Race).given(began()).when(refused()).then_decided("go on", "yes").when(PAID).then_decided("first", "paid")
     case.when(NOTICED).then(take()).when(refused()).then_decided("go on", "yes")
+
+
+class Wider(Everything, key="id", name="everything", version=2):
+    """Waits for money that is given back as well."""
+
+    refunding = Step(Refund, done=Refunded, within=hours(1), needs_undo=False, otherwise=CONTINUE)
+
+    @on(all_of(Everything.taking, refunding))
+    def all_taken(self) -> Effects[Pay]:
+        yield Pay(id=self.key)
+
+    @on
+    def noticed(self, event: Noticed) -> Effects[Refund]:
+        if event != NOTICED:
+            yield Refund(id=event.id)
+
+
+def test_newer_code_that_waits_for_more_does_not_decide_a_join_again() -> None:
+    everything("a").when(taken("a")).then(PAY).deployed(Wider).when(NOTICED).then().then_running().when(PAID).then_completed("paid")
 
 
 @pytest.mark.parametrize("order", [("a", "b", "c"), ("c", "a", "b"), ("b", "c", "a")])

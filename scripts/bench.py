@@ -209,13 +209,15 @@ def served_round(url: str, count: int) -> dict[str, float]:
     with closing(EsdbStore(url)) as store:
         ours, start = App(f"bench_{run}", processes=[OrderFulfilment], handlers=HANDLERS), store.last_position()
         worker = build_worker(ours, store, RealClock(), SqliteDeadlineIndex(), start=start, take_over=True)
-        worker.run(until_idle=True)  # its index of deadlines follows what earlier runs have left
-        seconds = timed(store, worker, orders(count, run), start, run)
-        delays = sorted(event_to_command(store, worker, orders(SAMPLES, f"{run}late")))
-        counts = worker.counters.as_dict()
-        worker.close()
-        for group in worker.groups:
-            store.delete_group(group)
+        try:
+            worker.run(until_idle=True)  # its index of deadlines follows what earlier runs have left
+            seconds = timed(store, worker, orders(count, run), start, run)
+            delays = sorted(event_to_command(store, worker, orders(SAMPLES, f"{run}late")))
+            counts = worker.counters.as_dict()
+        finally:
+            worker.close()
+            for group in worker.groups:
+                store.delete_group(group)
     raw = raw_appends(url, counts["turns"] + counts["handled"] + count)
     return {
         "orders_per_s": round(count / seconds, 1),

@@ -2,12 +2,9 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator
 from contextlib import closing
-from itertools import count as counter
+from itertools import islice
 from pathlib import Path
-from threading import BoundedSemaphore
-from typing import Any
 from uuid import uuid4
 
 from process_manager.core.records import NewRecord
@@ -57,19 +54,15 @@ def raw_appends(url: str, count: int) -> float:
         return Block(f"raw-{uuid4().hex}-{number}", records, StreamState.NO_STREAM)
 
     prepared = [append_request(block(number), str(uuid4())) for number in range(count)]
-    window, client = BoundedSemaphore(WINDOW), connect(read_server(url), "bench")
-
-    def requests() -> Iterator[Any]:
-        for request in prepared:
-            window.acquire()
-            yield request
-
+    waiting = iter(prepared)
     start = time.perf_counter()
-    with closing(client):
-        for number, answer in zip(counter(1), client.batch_append(requests()), strict=False):
+    with closing(connect(read_server(url), "bench")) as client:
+        call = client.batch_append()
+        for request in islice(waiting, WINDOW):
+            call.send(request)
+        for answer in islice(call, count):
             if not answer.HasField("success"):
                 raise SystemExit(f"a raw append was refused: {answer.error}")
-            window.release()
-            if number == count:
-                break
+            for request in islice(waiting, 1):
+                call.send(request)
         return count / (time.perf_counter() - start)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from process_manager.adapters.memory import MemoryStore
+from scripts.raw_limits import WINDOW, raw_appends
+
 ROOT = Path(__file__).parent.parent
 NAMES = ("audit", "bench", "bench-views", "check", "demo", "fines-reports", "lock", "soak", "test", "venv")
 SCRIPTS = [ROOT / "scripts" / name for name in NAMES]
@@ -49,3 +52,12 @@ def test_a_machine_without_python_is_told_what_to_install(tmp_path: Path) -> Non
 def test_package_says_that_it_is_typed(package: str) -> None:
     """Type checkers of users read our annotations."""
     assert (ROOT / package / "py.typed").is_file()
+
+
+def test_the_bench_finds_the_raw_limit_of_a_server() -> None:
+    """More appends than may be unanswered at once."""
+    pytest.importorskip("esdbclient", reason="the esdb extra is not installed")
+    from process_manager.interfaces.devserver import serve
+
+    with serve(MemoryStore(single_active=False)) as server:
+        assert raw_appends(server.url, WINDOW * 2 + 3) > 0

@@ -186,10 +186,7 @@ class Sweep:
         self._pass: LogPass | None = None
         self._doubtful = False  # a membership was renewed, and no pass has come to the checkpoint since
         noted = self._noted()
-        self._since = store.group(self._group).checkpoint if noted is None else noted
-        self._looked = self._since
-        if noted is None:
-            self._note(self._since)
+        self._since = self._looked = BEFORE_ALL if noted is None else noted
 
     def step(self) -> int:
         """Offer a batch, if it is time. Returns how many records it held. Raises StoreError; the pass then begins anew."""

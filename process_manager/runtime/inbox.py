@@ -327,9 +327,9 @@ class Inbox:
         record = delivery.record
         metadata = _metadata(delivery)
         instance = metadata.get("instance")
-        if not isinstance(instance, str):
+        if instance != record.stream:
             return None
-        parked = CommandParked(instance, record.id, reason, unread)
+        parked = CommandParked(record.stream, record.id, reason, unread)
         data = orjson.dumps(parked)
         raw = orjson.dumps(
             {

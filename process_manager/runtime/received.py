@@ -7,6 +7,7 @@ from process_manager.core.identity import new_record
 from process_manager.core.messages import Command, Event
 from process_manager.core.metadata import read_metadata, time_of, version_of
 from process_manager.core.records import NewRecord
+from process_manager.errors import MessageError
 from process_manager.ports import Delivery
 from process_manager.runtime.handlers import Call, Handler
 
@@ -20,9 +21,11 @@ class Received:
     )  # fmt: skip
 
     def __init__(self, delivery: Delivery, handler: Handler) -> None:
-        """Raises UndecodableMessage, NewerFact."""
+        """Raises UndecodableMessage, NewerFact, and MessageError for a command that no instance gave."""
         record = delivery.record
         metadata = read_metadata(record.type, record.metadata)
+        if metadata.get("instance") != record.stream:
+            raise MessageError(f"{record.stream} is no instance that gave this command: publish the event that a process gives it for")
         self.delivery = delivery
         self.handler = handler
         self.id = record.id

@@ -149,11 +149,12 @@ class Desk:
     def join(self) -> Consumer:
         return self.store.join(GROUP, "worker")
 
-    def send(self, command: Command, id_: str = "", **metadata: Any) -> str:
-        """Append a command; its id."""
+    def send(self, command: Command, id_: str = "", instance: str = "", **metadata: Any) -> str:
+        """Append a command as an instance would; its id."""
         id_ = id_ or str(uuid4())
-        record = NewRecord(id_, command.message_type, encode(command), orjson.dumps(metadata))
-        self.store.append(Block(f"sender-{id_}", [record], StreamState.ANY))
+        stream = instance or f"sender-{id_}"
+        record = NewRecord(id_, command.message_type, encode(command), orjson.dumps({"instance": stream, **metadata}))
+        self.store.append(Block(stream, [record], StreamState.ANY))
         return id_
 
     def records(self, stream: str) -> list[Record]:

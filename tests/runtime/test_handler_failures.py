@@ -160,12 +160,24 @@ def test_a_command_that_cannot_be_decoded_is_parked_at_once(desk: Desk, metadata
     runner = desk.runner(put)
     id_ = desk.send(Put(box="1", what="a"), instance="process-7", **metadata)
     desk.store.append(Block("sender-x", [NewRecord(str(uuid4()), "test.put", b"no json", b"no json")], StreamState.ANY))
-    desk.store.append(Block("sender-y", [NewRecord(str(uuid4()), "test.put", b"{}", b"{}")], StreamState.ANY))
+    desk.store.append(Block("sender-y", [NewRecord(str(uuid4()), "test.put", b"{}", b'{"instance": "sender-y"}')], StreamState.ANY))
     assert runner.step() == 3
 
     assert len(desk.store.parked(GROUP)) == 3
     (signal,) = desk.records(f"pm.parked-{id_}")
     assert CommandParked.read(signal.data).unread
+
+
+@pytest.mark.parametrize("metadata", [b"", b'{"instance": "process-7"}'])
+def test_a_command_that_no_instance_gave_is_parked_and_nothing_is_done(desk: Desk, metadata: bytes) -> None:
+    """Nobody could say later why it was carried out. An instance that it names, from another stream, hears nothing."""
+    runner = desk.runner(put)
+    desk.store.append(Block("by-hand", [NewRecord(str(uuid4()), "test.put", encode(Put(box="1", what="a")), metadata)], StreamState.ANY))
+    assert runner.step() == 1
+
+    (parked,) = desk.store.parked(GROUP)
+    assert "by-hand is no instance that gave this command" in parked.reason
+    assert [record.stream for record in desk.store.read_all() if not record.type.startswith("$")] == ["by-hand"]
 
 
 def test_a_command_of_a_newer_version_is_left_to_others(desk: Desk) -> None:

@@ -108,7 +108,9 @@ def test_what_an_older_group_holds_is_taken_and_then_it_goes(store: EventStore) 
     command = next(iter(store.read_all(where=Filter(types=frozenset({m.ReserveStock.message_type})))))
     place(store, "2")
     consumer = store.join(old, "operator")
-    store.append(Block("by-hand", [NewRecord(derive("again"), command.type, command.data, command.metadata)], StreamState.NO_STREAM))
+    store.append(
+        Block("other-1", [NewRecord(derive("again"), command.type, command.data, b'{"instance": "other-1"}')], StreamState.NO_STREAM)
+    )
     consumer.nack(consumer.fetch(1), Nack.PARK, "bad")
     consumer.leave()
 

@@ -36,6 +36,11 @@ class Record(NamedTuple):
     position: int  # in the whole log: increasing, opaque, not dense
     created: int  # the store's own time, microseconds since 1970
 
+    @property
+    def of_the_store(self) -> bool:
+        """Whether a server keeps it for itself, such as the checkpoint of a group: its stream's name starts with `$`."""
+        return self.stream.startswith("$")
+
 
 def moment(micros: int) -> datetime:
     """Microseconds since 1970 as a time in UTC."""

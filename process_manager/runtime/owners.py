@@ -1,6 +1,6 @@
 """Who handles a command: one app, noted in the store, since two would both carry it out."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import orjson
 
@@ -21,7 +21,7 @@ def own(store: EventStore, app: str, commands: Iterable[str], *, take_over: bool
     wanted = sorted(commands)
     while True:
         found = {command: _newest(store, command) for command in wanted}
-        others = {command: _owner(record) for command, record in found.items() if record is not None and _owner(record) != app}
+        others = _others(app, found)
         if others and not take_over:
             raise CommandOwned(app, others)
         blocks = [
@@ -35,6 +35,16 @@ def own(store: EventStore, app: str, commands: Iterable[str], *, take_over: bool
             return
         if not isinstance(errors[0], WrongExpectedVersion):
             raise errors[0]
+
+
+def check_owner(store: EventStore, app: str, commands: Iterable[str]) -> None:
+    """Raise CommandOwned where another app is noted as the owner of one of these command types."""
+    if others := _others(app, {command: _newest(store, command) for command in sorted(commands)}):
+        raise CommandOwned(app, others)
+
+
+def _others(app: str, found: Mapping[str, Record | None]) -> dict[str, str]:
+    return {command: owner for command, record in found.items() if record is not None and (owner := _owner(record)) != app}
 
 
 def _newest(store: EventStore, command: str) -> Record | None:

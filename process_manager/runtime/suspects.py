@@ -1,12 +1,15 @@
 """What was delivered so often that it may be what ends its worker. A store's count of deliveries does not tell: it also counts outages
 and what was handed back. So a worker says in the log that it takes such a record alone, and says so too when it outlived it."""
 
+import logging
 from itertools import takewhile
 
 from process_manager.core.identity import derive
 from process_manager.core.records import NewRecord
 from process_manager.errors import StreamNotFound, WrongExpectedVersion
 from process_manager.ports import Block, Delivery, EventStore, StreamState
+
+log = logging.getLogger(__name__)
 
 ALONE_FROM = 2
 """Redeliveries after which a record is taken alone."""
@@ -37,6 +40,8 @@ class Suspects:
             return f"not read: the last {deaths} workers that took it alone ended with it ({delivery.retries} redeliveries)"
         self._append(id_, TAKEN_ALONE, len(marks))  # in vain when another worker takes it too, and says so
         self._taken[id_] = len(marks)
+        extra = {"action": "taken_alone", "record_id": id_, "type": delivery.record.type, "retries": delivery.retries}
+        log.info("%s %s was delivered %d times: taken alone, others wait", delivery.record.type, id_, delivery.retries + 1, extra=extra)
         return ""
 
     def outlived(self, delivery: Delivery) -> None:

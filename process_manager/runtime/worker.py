@@ -115,9 +115,10 @@ class Worker:
 
         Raises StoreUnavailable or StoreFull when the store has failed for PATIENCE, GroupNotFound when a group has been gone for ABSENT.
         """
-        if not all(role.consumer.active for role in self._roles.values()):
-            log.info("another worker is active on this store: standing by", extra={"action": "standing_by"})
+        standing_by = False
         while not self._stopping:
+            if standing_by != self._standby:
+                standing_by = self._say_standby()
             seen = self._store.last_position()
             if self.step():
                 continue
@@ -212,8 +213,18 @@ class Worker:
 
     def _rest(self, seen: int, *, until_idle: bool) -> None:
         """Wait for the next append. What others do without one, such as an acknowledgement, wakes nobody, so some waits are short."""
-        standby = not all(role.consumer.active for role in self._roles.values())
-        self._store.wait(seen, 0.02 if self.busy else 0.1 if standby else 0.05 if until_idle else SWEEP)
+        self._store.wait(seen, 0.02 if self.busy else 0.1 if self._standby else 0.05 if until_idle else SWEEP)
+
+    @property
+    def _standby(self) -> bool:
+        """Whether another worker is the active one of a group that has one at a time."""
+        return not all(role.consumer.active for role in self._roles.values())
+
+    def _say_standby(self) -> bool:
+        standby = self._standby
+        text = "another worker is active on this store: standing by" if standby else "active: no other worker has these groups any more"
+        log.info(text, extra={"action": "standing_by" if standby else "active"})
+        return standby
 
     def finish(self) -> None:
         """Leave every group, as soon as the calls under way have come to their end or have had the time that they may take.

@@ -51,6 +51,12 @@ def follows(pm: Pm, *args: str) -> dict[tuple[str, str], int]:
     return {(each["before"], each["after"]): each["count"] for each in flow(pm, *args)["follows"]}
 
 
+def test_what_a_server_keeps_of_its_groups_in_the_file_is_no_message(pm: Pm, log: Log) -> None:
+    log.say("placed", 0, case="one")
+    log.say("SubscriptionCheckpoint", 1, case="one", stream="$persistentsubscription-$all::shop.processes.1-checkpoint")
+    assert [node["type"] for node in flow(pm)["types"]] == ["placed"]
+
+
 def test_messages_of_a_correlation_follow_each_other_by_their_own_time(pm: Pm, log: Log) -> None:
     log.say("shipped", 30, case="one")
     log.say("placed", 0, case="one")

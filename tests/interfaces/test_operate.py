@@ -35,6 +35,27 @@ def test_the_log_of_the_worker_says_where_a_reaction_raised(pm: Pm, place: Path)
     assert re.search(r'parcels_first.py", line \d+, in sent\n +yield Weigh', line["error"])
 
 
+def test_all_that_is_parked_is_delivered_again_without_a_word_only_where_instances_want_it(parcels: Pm) -> None:
+    """Parcel 1 has ended: its command would be carried out for nothing."""
+    park("p.weigh")
+    refused = parcels("parked", "replay", "--all")
+    assert refused.code == 3
+    assert json.loads(parcels("parked", "list", "-o", "json").out)
+
+    agreed = parcels("parked", "replay", "--all", "--yes")
+    assert (agreed.code, agreed.err) == (0, "1 delivered again\n")
+
+
+def test_the_command_of_an_undo_that_failed_is_wanted(parcels: Pm) -> None:
+    parcels("publish", "-", input=event("sent", "4", weight="1"))
+    run(parcels, "parcels_first")
+    parcels("compensate", "parcel", "4", "--reason", "lost")
+    run(parcels, "parcels_first")
+    assert statuses(parcels)["4"] == "compensation_failed"
+    park("p.unweigh")
+    assert parcels("parked", "replay", "--all").code == 0
+
+
 def test_retry_after_a_mend_of_the_code(parcels: Pm) -> None:
     assert statuses(parcels) == {"1": "completed", "2": "suspended", "3": "suspended"}
     answer = parcels("retry", "parcel", "2", "--reason", "it reads fractions now", "--actor", "ann")

@@ -40,11 +40,14 @@ def test_a_second_app_that_handles_the_same_commands_is_refused(pm: Any, place: 
     placed("a.db", "1")
     assert pm("run", "--app", APP, "--store", "sqlite:///a.db", "--until-idle").code == 0
 
+    check = pm("check", "--app", "renamed:app", "--store", "sqlite:///a.db")
     refused = pm("run", "--app", "renamed:app", "--store", "sqlite:///a.db", "--until-idle")
-    assert refused.code == 3
+    assert check.code == refused.code == 3
+    assert check.err.splitlines()[-1] == refused.err.splitlines()[-1]
     assert f"belongs to the app {app.name!r}" in refused.err
     assert "--take-over" in refused.err
 
     assert pm("run", "--app", "renamed:app", "--store", "sqlite:///a.db", "--until-idle", "--take-over").code == 0
+    assert pm("check", "--app", "renamed:app", "--store", "sqlite:///a.db").code == 0
     assert reserved("a.db") == 1, "what the other had done is not done again"
     assert pm("run", "--app", APP, "--store", "sqlite:///a.db", "--until-idle").code == 3

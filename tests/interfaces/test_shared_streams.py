@@ -1,10 +1,15 @@
 """A domain that names its streams like the instances of a process: nobody overlooks such an instance."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from process_manager.adapters.sqlite import SqliteStore
+from process_manager.core.identity import derive
+from process_manager.core.records import NewRecord
+from process_manager.ports import Block, StreamState
 from tests.interfaces.conftest import Pm
 
 CLAIMS = '''
@@ -91,6 +96,13 @@ def test_what_handlers_record_needs_nobody_to_take_it(pm: Pm, recorded: Path) ->
     check = pm("check", "--app", "process_manager.examples.order_fulfilment:app", "--store", str(recorded))
     assert "warning: 1 event of type demo.planned" in check.err
     assert check.err.count("warning") == 1
+
+
+def test_what_a_server_keeps_of_its_groups_in_the_file_needs_nobody_to_take_it(claims: Pm) -> None:
+    kept = NewRecord(derive("kept"), "PersistentConfig1", b"{}", b"")
+    with closing(SqliteStore("process-manager.db")) as store:
+        store.append(Block("$persistentSubscriptionConfig", [kept], StreamState.ANY))
+    assert "which no process" not in claims("check", "--app", "claims_today:app", "--store", "process-manager.db").err
 
 
 def test_a_check_of_the_store_names_the_types_that_the_app_does_not_take(claims: Pm) -> None:

@@ -27,8 +27,9 @@ def check_command(app_name: str, url: str | None, format_: str) -> int:
     """Check an app: say what it holds, or everything that is wrong with it (exit code 1).
 
     With --store, before a deploy: list what instances there still need and the app no longer has, such as a step that is outstanding, a
-    deadline that is set, a join that is decided. The exit code is 5 when there is any. The whole log is read: types of events that the app
-    does not take are named too, and events that stand in streams of instances.
+    deadline that is set, a join that is decided. The exit code is 5 when there is any, and 3 when `pm run` would refuse the app because
+    another one handles its commands. The whole log is read: types of events that the app does not take are named too, and events that
+    stand in streams of instances.
     """
     app = load_app(app_name)
     return _check_instances(app, url, format_) if url else _check_app(app, app_name, format_)
@@ -37,16 +38,19 @@ def check_command(app_name: str, url: str | None, format_: str) -> int:
 def _check_instances(app: "App", url: str, format_: str) -> int:
     from process_manager.interfaces.compatibility.misfits import COLUMNS, InstanceCheck
     from process_manager.interfaces.compatibility.unused_events import unused_events
+    from process_manager.runtime.owners import check_owner
 
     with existing_log(url) as store:
         check = InstanceCheck(store, app.definitions)
-        rows = check.rows()
+        rows = list(check.rows())
         if format_ == "ids":
-            rows = (next(each) for _, each in groupby(rows, itemgetter("instance")))
-        output.write_rows(rows, COLUMNS, format_, "instance")
+            rows = [next(each) for _, each in groupby(rows, itemgetter("instance"))]
+        if rows or format_ != "table":
+            output.write_rows(rows, COLUMNS, format_, "instance")
         unused = unused_events(store, app)
-    warn_of_types(unused)
-    warn_of_streams(unused.streams)
+        warn_of_types(unused)
+        warn_of_streams(unused.streams)
+        check_owner(store, app.name, app.handled_commands)
     if not check.misfits:
         say(_all_fit(check.instances))
         return OK

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -64,12 +65,23 @@ def show_parked(id: str, url: str) -> None:
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--all", "everything", is_flag=True, help="Everything that is parked.")
 @click.option("--group", "group_name", default="", metavar="NAME", help="Only this group, or groups whose name starts so.")
+@click.option("--yes", is_flag=True, help="Do not ask about commands that their instances do not want any more.")
 @store_option
-def replay_parked(ids: tuple[str, ...], group_name: str, url: str, *, everything: bool) -> None:
-    """Deliver parked records again, when what kept them from being handled is mended."""
+def replay_parked(ids: tuple[str, ...], group_name: str, url: str, *, everything: bool, yes: bool) -> None:
+    """Deliver parked records again, when what kept them from being handled is mended.
+
+    With --all it asks first if commands are among them whose instance undoes what it has done, or has ended: they are carried out, and
+    then undone where their step has an undo.
+    """
+    from process_manager.interfaces.operating.parked import unwanted
+
     _check_named(ids, everything=everything, verb="replay")
     with closing(existing_store(url)) as store:
         chosen = _chosen(store, ids, group_name, everything=everything, verb="replay")
+        late = unwanted(store, chain.from_iterable(chosen.values())) if everything else {}
+        if late:
+            told = f"{counted(len(late), 'command')} of instances that do not go on ({next(iter(late.values()))})"
+            confirm(f"{told} would be carried out, and undone where the step has an undo: deliver all?", yes=yes)
         count = sum(store.replay_parked(name, None if everything else list(ids)) for name in chosen)
     say(f"{count} delivered again")
 

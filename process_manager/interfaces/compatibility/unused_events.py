@@ -39,6 +39,6 @@ def unused_events(store: EventStore, app: App) -> UnusedEvents:
     """Read a whole log and count its unused events. Facts, commands and what handlers recorded are left out: nobody has to handle those."""
     found = UnusedEvents(app)
     for record in store.read_all():
-        if not record.type.startswith("pm.") and not is_command(record) and OPERATION not in record.metadata:
+        if not (record.of_the_store or record.type.startswith("pm.") or is_command(record) or OPERATION in record.metadata):
             found.look(record.type, record.stream)
     return found

@@ -86,7 +86,7 @@ def _fill(table: sqlite3.Connection, store: EventStore, chosen: Chosen) -> None:
         if correlation and cause and (str(cause), str(correlation)) != effect:
             effect = str(cause), str(correlation)
             table.execute("INSERT OR IGNORE INTO effects VALUES (?, ?)", effect)
-        if not record.type.startswith("pm."):
+        if not (record.of_the_store or record.type.startswith("pm.")):
             table.execute("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?, ?, ?)", _row(record, metadata, time, chosen))
 
 

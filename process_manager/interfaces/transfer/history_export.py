@@ -39,7 +39,7 @@ def untaken(store: EventStore) -> dict[str, list[str]]:
     for record in store.read_all():
         if record.type in RECEIPTS:
             taken.setdefault(record.stream.partition("-")[0], set()).add(orjson.loads(record.data)["input"]["type"])
-        elif not record.type.startswith("pm."):
+        elif not (record.of_the_store or record.type.startswith("pm.")):
             types.add(record.type)
     return {process: sorted(types - known) for process, known in taken.items()}
 

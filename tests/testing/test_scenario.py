@@ -76,6 +76,11 @@ def test_the_clock_moves_only_when_it_is_told_to() -> None:
     assert case.now == START + days(1)
 
 
+def test_the_clock_starts_at_the_time_that_is_named() -> None:
+    start = START + days(400)
+    scenario(Waiting, at=start).given(began()).then_due(Waiting.first, start + days(3))
+
+
 class Forgetful(State):
     """Does not survive JSON."""
 

@@ -7,11 +7,14 @@ from enum import Enum
 from typing import Any, Literal, TypeAlias, TypeVar, overload
 
 from process_manager.core.effects import Deadline
-from process_manager.core.messages import Event
+from process_manager.core.messages import Command, Event
 from process_manager.core.steps import AnyStep, Join, Step, all_of
 from process_manager.errors import DefinitionError
 
 F = TypeVar("F", bound=Callable[..., Any])
+C = TypeVar("C", bound=Command)
+S = TypeVar("S")
+R = TypeVar("R")
 
 
 class Policy(Enum):
@@ -101,7 +104,7 @@ def starts(function: F | None = None, /, *, again: bool = False) -> F | Callable
 @overload
 def on(function: F, /) -> F: ...
 @overload
-def on(join: Join, /) -> Callable[[F], F]: ...
+def on(join: Join, /) -> Callable[[Callable[[S], R]], Callable[[S], R]]: ...
 @overload
 def on(*, after: Join | AnyStep | None = None, early: Early = DEFAULT_EARLY, late: Policy = IGNORE) -> Callable[[F], F]: ...
 def on(what: Any = None, /, *, after: Join | AnyStep | None = None, early: Early = DEFAULT_EARLY, late: Policy = IGNORE) -> Any:
@@ -124,19 +127,19 @@ def on(what: Any = None, /, *, after: Join | AnyStep | None = None, early: Early
     return decorate if what is None else decorate(what)
 
 
-def due(deadline: Deadline) -> Callable[[F], F]:
+def due(deadline: Deadline) -> Callable[[Callable[[S], R]], Callable[[S], R]]:
     """The method runs when this deadline passes."""
     if not isinstance(deadline, Deadline):
         raise DefinitionError("due", "", f"{deadline!r} is no deadline", "name the Deadline attribute of the class")
     return _marker(Mark("due", deadline=deadline))
 
 
-def overdue(step: AnyStep) -> Callable[[F], F]:
+def overdue(step: Step[C, Any]) -> Callable[[Callable[[S, C], R]], Callable[[S, C], R]]:
     """The method runs when the last attempt of this step is overdue, with the step's command."""
     return _marker(Mark("overdue", step=_checked("overdue", step)))
 
 
-def undo(step: AnyStep) -> Callable[[F], F]:
+def undo(step: Step[C, Any]) -> Callable[[Callable[[S, C], R]], Callable[[S, C], R]]:
     """The method undoes one run of this step that was done or may have been, with the run's command."""
     return _marker(Mark("undo", step=_checked("undo", step)))
 

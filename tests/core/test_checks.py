@@ -253,16 +253,20 @@ CASES: dict[str, tuple[Callable[[], Any], str, str]] = {
     ),
     "one Step under two names": (lambda: made(again=(step := paying()), paying=step), "Wrong.", "a Step() of its own"),
     "a join reaction with an argument": (
-        lambda: made(joined=on(all_of(step := made_step()))(_pays), paying=step),
+        lambda: made(joined=on(all_of(step := made_step()))(_pays), paying=step),  # type: ignore[arg-type]
         "Wrong.joined",
         "nothing but self",
     ),
     "an undo without an argument": (
-        lambda: made(**_with_undo() | {"back": undo(SHARED)(_no_argument)}),
+        lambda: made(**_with_undo() | {"back": undo(SHARED)(_no_argument)}),  # type: ignore[arg-type]
         "Wrong.back",
         "the step's command",
     ),
-    "an undo with another command": (lambda: made(**_with_undo() | {"back": undo(SHARED)(_other)}), "Wrong.back", "annotate it with Take"),
+    "an undo with another command": (
+        lambda: made(**_with_undo() | {"back": undo(SHARED)(_other)}),  # type: ignore[arg-type]
+        "Wrong.back",
+        "annotate it with Take",
+    ),
     "a default that is no ending": (lambda: paying(then="paid"), "Step.Pay", "then=Compensate(...)"),
     "an outcome that is no event": (lambda: paying(done="Paid"), "Step.Pay", "name the class of the event"),
     "on with an event instead of a method": (lambda: on(cast("Any", Paid)), "on", "write @on alone"),

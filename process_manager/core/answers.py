@@ -120,7 +120,7 @@ def _given_up(draft: Draft, run: Run) -> None:
     """What follows from a run that failed or is overdue for good."""
     if run.undoes:
         compensation.undo_gave_up(draft, run)
-    elif run.fate == "undo" and not compensation.left_to_advance(draft, run):
+    elif run.fate == "undo" and not compensation.left_to_advance(draft.state, run):
         compensation.after_overdue(draft, run)
     elif draft.state.status == "running" and run.fate == "react" and run.is_open:
         reaction = reaction_to_loss(draft.definition, draft.state.runs[run.operation])

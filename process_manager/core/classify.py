@@ -100,7 +100,7 @@ def _answer_to_the_missing(definition: Definition, instance: Instance, taken: In
 
 def _missed(definition: Definition, run: Run) -> bool:
     """Whether the class has lost the step of a run whose answer something may follow from."""
-    return run.step not in definition.steps and run.fate != "ignore"
+    return run.step not in definition.steps and run.matters
 
 
 def _asked(instance: Instance, taken: Input) -> Run | None:

@@ -9,13 +9,13 @@ def after_success(draft: Draft, run: Run) -> None:
     """Handle a success that no reaction follows: an undo was confirmed, or nothing needs the run any more, so that it is undone."""
     if run.undoes:
         recover(draft)
-    elif run.undoable and run.fate == "undo" and not left_to_advance(draft, run):
+    elif run.undoable and run.fate == "undo" and not left_to_advance(draft.state, run):
         _undo(draft, draft.state.runs[run.operation])
 
 
-def left_to_advance(draft: Draft, run: Run) -> bool:
+def left_to_advance(instance: Instance, run: Run) -> bool:
     """Whether `advance` undoes this run in its turn: it belongs to the life that is being compensated. Any other run is undone at once."""
-    return draft.state.status == "compensating" and run.life == draft.state.life
+    return instance.status == "compensating" and run.life == instance.life
 
 
 def after_overdue(draft: Draft, run: Run) -> None:

@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import orjson
 
-from process_manager.core.compensation import failed_undos
+from process_manager.core.compensation import failed_undos, left_to_advance
 from process_manager.core.deadlines import Pending, pending, set_by
 from process_manager.core.definition import Definition
 from process_manager.core.facts import Fact, Input, Started, StepFailed, StepOverdue, StepStarted
 from process_manager.core.instance import Instance, Run
 from process_manager.core.operator import refusal
-from process_manager.core.outlook import answers, outlook
+from process_manager.core.outlook import announced, answers, outlook
 from process_manager.core.replay import Replay
 from process_manager.core.signals import DEADLINE_PASSED, OPERATOR_ACTION, Action, DeadlinePassed, OperatorAction
 from process_manager.core.story import Line
@@ -27,6 +27,14 @@ class Waiting(NamedTuple):
     since: datetime | None
     due: datetime | None
     answers: list[str]  # types of the events that end it, where the definition is known
+
+
+class Late(NamedTuple):
+    """A step that nothing waits for any more. When it is done after all, or has no answer until it is due, it is undone."""
+
+    what: str
+    due: datetime | None
+    undone_by: list[str]  # types of the commands, where the definition is known
 
 
 class Passing(NamedTuple):
@@ -47,6 +55,7 @@ class Explanation(NamedTuple):
     decisions: list[Line]  # of this life
     because: list[Line]  # of the turn that changed something last
     waiting: list[Waiting]
+    late: list[Late]
     next: Passing | None
     possible: dict[str, list[str]] | None  # by event type, what may follow; None without the definition
     actions: list[Action]  # by hand, of those that lead on from where it stands still
@@ -96,7 +105,8 @@ class Explainer:
         actions = _actions(instance)
         return Explanation(
             instance.stream, status, self._status_since, instance.suspended or instance.outcome, self._decisions, self._because,
-            list(self._waiting(instance)), self._next(instance), None if definition is None else outlook(definition, instance),
+            list(self._waiting(instance)), list(self._late(instance)), self._next(instance),
+            None if definition is None else outlook(definition, instance),
             actions, self._retried(instance, actions, now), [run.command_id for run in _given_up(instance)],
         )  # fmt: skip
 
@@ -104,7 +114,7 @@ class Explainer:
         yield from self._operator(instance)
         answered = {run.operation for kept in instance.kept.values() if (run := _answers(instance, kept.input))}
         for run in instance.runs.values():
-            if run.is_open and run.operation not in answered:
+            if run.is_open and run.operation not in answered and run.matters and not _not_needed(instance, run):
                 asked = "an answer to" if run.status == "open" else "the next attempt of"
                 attempt = f" (attempt {run.attempt})" if run.status == "open" and run.attempt > 1 else ""
                 what = f"{called(run)}: {asked} {run.command.type}{attempt}"
@@ -116,6 +126,12 @@ class Explainer:
         for kept in instance.kept.values():
             if kept.input.id != instance.culprit:
                 yield Waiting(f"its turn: {kept.input.type}, kept because {kept.reason}", kept.input.time, kept.until, [])
+
+    def _late(self, instance: Instance) -> Iterator[Late]:
+        undo = self._definition.undo if self._definition else {}
+        for run in instance.runs.values():
+            if run.is_open and run.matters and _not_needed(instance, run):
+                yield Late(called(run), run.due, announced(undo[run.step]) if run.step in undo else [])
 
     def _operator(self, instance: Instance) -> Iterator[Waiting]:
         culprit = instance.kept.get(instance.culprit)
@@ -141,7 +157,8 @@ class Explainer:
     def _next(self, instance: Instance) -> Passing | None:
         kept = [DeadlinePassed.read(each.input.data) for each in instance.kept.values() if each.input.type == DEADLINE_PASSED]
         passed = {(each.name, each.generation) for each in kept}
-        to_come = [each for each in pending(instance) if (each.name, each.generation) not in passed]
+        in_vain = {run.deadline for run in instance.runs.values() if not run.matters}
+        to_come = [each for each in pending(instance) if (each.name, each.generation) not in passed and each.name not in in_vain]
         deadline = min(to_come, key=lambda each: each.due, default=None)
         if deadline is None:
             return None
@@ -167,6 +184,11 @@ class Explainer:
         decided = take(self._definition, instance, taken, taken.time)
         told = (self._replay.teller.line(fact, 0, taken.time) for fact in decided.facts)
         return [line.text for line in told if line is not None]
+
+
+def _not_needed(instance: Instance, run: Run) -> bool:
+    """Whether a run would be undone as soon as it is done: nothing but its undo waits for its answer."""
+    return run.fate == "undo" and not left_to_advance(instance, run)
 
 
 def _given_up(instance: Instance) -> list[Run]:

@@ -86,6 +86,11 @@ class Run(NamedTuple):
         return self.status in {"open", "waiting"}
 
     @property
+    def matters(self) -> bool:
+        """Whether something may follow from its answer: of what nothing needs any more, only a success that has an undo."""
+        return self.fate == "react" or (self.fate == "undo" and self.undoable)
+
+    @property
     def deadline(self) -> str:
         """The name of the deadline of its attempts."""
         return f"{self.step}/{self.operation}"

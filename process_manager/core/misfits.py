@@ -31,12 +31,12 @@ def misfits(definition: Definition, instance: Instance) -> Iterator[Misfit]:
 
 
 def _needed(instance: Instance, run: Run) -> bool:
-    """An answer is still to come, or it may still have to be undone."""
-    return run.is_open or (run.undoable and run.undo == "" and run.status in {"done", "overdue"} and not instance.ended)
+    """An answer is still to come that something follows from, or it may still have to be undone."""
+    return (run.is_open and run.matters) or (run.undoable and run.undo == "" and run.status in {"done", "overdue"} and not instance.ended)
 
 
 def _step(definition: Definition, name: str, runs: list[Run]) -> Iterator[Misfit]:
-    waits = any(run.is_open for run in runs)
+    waits = any(run.is_open and run.fate == "react" for run in runs)
     step = definition.steps.get(name)
     if step is None:
         yield Misfit("step", name, f"it {'waits for its answer' if waits else 'may have to undo it'}, and the class has no such step")

@@ -23,16 +23,21 @@ def answers(definition: Definition, run: Run) -> list[str]:
     return [] if step is None else [event.message_type for event in (*step.done, *step.failed)]
 
 
+def announced(reaction: Reaction) -> list[str]:
+    """What a reaction may yield, as it is written in the log."""
+    return sorted(getattr(each, "message_type", "") or each.__name__.lower() for each in reaction.announces)
+
+
 def _follows(definition: Definition, instance: Instance, handled: Handled) -> list[str] | None:
     """None where the event would not be taken."""
-    open_steps = {run.step for run in instance.runs.values() if run.is_open}
+    open_steps = {run.step for run in instance.runs.values() if run.is_open and run.matters}
     asked = [step for step in (*handled.done, *handled.failed) if step.name in open_steps]
     if asked:
         return [each for step in asked for each in _after_answer(definition, instance, handled, step)]
     if late := _late(instance, handled):
         return late
     if handled.starts is not None and (instance.status == "not_started" or (instance.ended and handled.starts.mark.again)):
-        return _announced(handled.starts)
+        return announced(handled.starts)
     if handled.answers or handled.on is None or instance.status != "running":
         return None
     after = handled.on.mark.after
@@ -53,6 +58,8 @@ def _after_answer(definition: Definition, instance: Instance, handled: Handled, 
     if step.name in definition.undo_steps:
         yield "what it undoes is undone" if step in handled.done else "what it undoes is not undone"
     elif instance.status != "running":
+        if step in handled.done:
+            yield "it is undone"
         return
     elif step in handled.done and undecided(definition, instance, step.name):
         yield from (
@@ -73,13 +80,8 @@ def _yielded(definition: Definition, instance: Instance, reaction: Reaction, ans
         if step.command in reaction.announces and step.each is None and step.name != answered and _runs(instance, step)
     }
     possible = replace(reaction, announces=reaction.announces - running.keys())
-    return [*_announced(possible), *(f"suspended, because the step {name} is already running" for name in running.values())]
+    return [*announced(possible), *(f"suspended, because the step {name} is already running" for name in running.values())]
 
 
 def _runs(instance: Instance, step: AnyStep) -> bool:
     return any(run.is_open for run in instance.runs_of(step.name))
-
-
-def _announced(reaction: Reaction) -> list[str]:
-    """What a reaction may yield, as it is written in the log."""
-    return sorted(getattr(each, "message_type", "") or each.__name__.lower() for each in reaction.announces)

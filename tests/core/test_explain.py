@@ -9,7 +9,7 @@ from process_manager.core.explain import Explainer, Explanation
 from process_manager.examples.order_fulfilment.messages import OrderPlaced, ReviewApproved, ReviewRejected
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.testing.scenario import START, Scenario, scenario
-from tests.core.processes import Broken, Patient, Purchase, Sale, suspended
+from tests.core.processes import Broken, Patient, Purchase, Quorum, Sale, suspended
 from tests.core.random_lives import order, reserved
 from tests.core.samples import DECLINED, NOTICED, PAID, Began, Noticed, Paid, Pay, Stuck, began, taken
 
@@ -181,6 +181,22 @@ def test_what_waits_in_vain_is_named() -> None:
 def test_one_that_has_ended_waits_for_nothing() -> None:
     found = explained(scenario(Sale).given(began(), PAID), Sale.definition)
     assert (found.status, found.outcome, found.waiting, found.next, found.possible) == ("completed", "sold", [], None, {})
+
+
+def test_an_answer_that_nothing_follows_from_is_not_waited_for_once_it_is_undone() -> None:
+    case = scenario(Sale).given(began()).operator("compensate").then_compensated().then_open(Sale.paying)
+    found = explained(case, Sale.definition)
+    assert (found.waiting, found.late, found.next, found.possible) == ([], [], None, {})
+
+
+def test_what_is_undone_when_it_is_done_after_the_end_is_told_and_not_waited_for() -> None:
+    case = scenario(Quorum).given(began("a", "b", need=1), taken("a"), PAID).then_completed().then_open(Quorum.taking)
+    found = explained(case, Quorum.definition)
+    assert (found.waiting, found.late) == ([], [("taking [b]", START + hours(1), ["t.give-back"])])
+    assert found.possible == {"t.taken": ["it is undone"], "t.refused": []}
+    assert found.next is not None
+    assert found.next.follows is not None
+    assert found.next.follows[-1].startswith("giving_back [b]: t.give-back, undoes taking [b]")
 
 
 def test_one_that_has_not_started_says_what_would_start_it() -> None:

@@ -23,6 +23,7 @@ from process_manager import (
 )
 from process_manager.core.misfits import misfits
 from process_manager.testing.scenario import Scenario, scenario, unsolicited
+from tests.core.processes import Quorum
 from tests.core.samples import (
     DECLINED,
     NOTICED,
@@ -208,3 +209,25 @@ def test_the_deadline_of_a_step_that_is_gone_suspends() -> None:
 
 def test_a_life_that_has_ended_needs_nothing() -> None:
     assert found(CASES["compensated"](), New) == found(CASES["completed"](), New) == []
+
+
+def test_an_answer_that_is_out_when_all_is_undone_and_that_nothing_follows_from_is_needed_no_more() -> None:
+    """When it comes after all, newer code that has another step need not know what to do about it."""
+    case = old("a").given(taken("a")).operator("compensate").given(given_back("a")).then_compensated().then_open(Old.paying)
+    assert found(case, New) == []
+    answer = unsolicited(PAID, causation=list(case.instance.commands)[1])
+    case.deployed(New).when(answer).then_compensated()
+
+
+def test_what_is_undone_when_it_is_done_after_the_end_is_still_needed() -> None:
+    case = scenario(Quorum).given(began("a", "b", need=1), taken("a"), PAID).then_completed().then_open(Quorum.taking)
+
+    class Fewer(ProcessManager, key="id", name="quorum"):
+        paying = Step(Pay, done=Paid, within=hours(1), needs_undo=False, then=CONTINUE, otherwise=CONTINUE)
+
+        @starts
+        def begin(self, event: Began) -> Effects[Pay | Complete]:
+            yield Pay(id=event.id)
+            yield Complete("begun")
+
+    assert found(case, Fewer) == [("step", "taking", "it may have to undo it, and the class has no such step")]

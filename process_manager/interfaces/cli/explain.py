@@ -21,7 +21,7 @@ from process_manager.interfaces.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from process_manager.core.explain import Explanation, Passing, Waiting
+    from process_manager.core.explain import Explanation, Late, Passing, Waiting
     from process_manager.ports import EventStore
 
 
@@ -66,11 +66,14 @@ def _as_json(explanation: "Explanation") -> dict[str, object]:
         "decisions": [line.text for line in explanation.decisions],
         "because": [line.text for line in explanation.because],
         "waiting": [each._asdict() for each in explanation.waiting],
+        "late": [each._asdict() for each in explanation.late],
         "next": explanation.next and explanation.next._asdict(),
     }
 
 
 def _told(it: "Explanation", now: datetime, parked: list[str]) -> Iterator[str]:
+    from process_manager.core.instance import ENDED
+
     outcome = f": {it.outcome}" if it.outcome else ""
     yield f"{it.instance} is {it.status}{_since(it.since)}{outcome}"
     if it.decisions:
@@ -81,7 +84,8 @@ def _told(it: "Explanation", now: datetime, parked: list[str]) -> Iterator[str]:
     if it.waiting:
         yield from ("waits for:", *(f"  {_waiting(each)}" for each in it.waiting))
     else:
-        yield "it waits for nothing"
+        yield "it has ended, and waits for nothing" if it.status in ENDED else "it waits for nothing"
+    yield from (_late(each) for each in it.late)
     if it.actions:
         yield from ("", "what leads on:", *_ways(it, parked))
     if it.retried is not None:
@@ -121,6 +125,12 @@ def _waiting(each: "Waiting") -> str:
     until = f", until {_at(each.due)}" if each.due else ""
     answered = f"; answered by {' or '.join(each.answers)}" if each.answers else ""
     return f"{each.what}{_since(each.since)}{until}{answered}"
+
+
+def _late(each: "Late") -> str:
+    until = f", or has no answer until {_at(each.due)}" if each.due else ""
+    undone = f" by {' or '.join(each.undone_by)}" if each.undone_by else ""
+    return f"{each.what} is not needed any more: when it is done after all{until}, it is undone{undone}"
 
 
 def _next(passing: "Passing", now: datetime) -> Iterator[str]:

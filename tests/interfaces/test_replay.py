@@ -17,6 +17,9 @@ from process_manager.core.records import NewRecord
 from process_manager.examples.agent_task.__main__ import main as agent
 from process_manager.interfaces.bootstrap import open_log
 from process_manager.ports import Block, StreamState
+from process_manager.testing.scenario import scenario
+from tests.core.processes import Quorum
+from tests.core.samples import PAID, began, taken
 from tests.interfaces.conftest import Pm
 
 ORDERS = "process_manager.examples.order_fulfilment:app"
@@ -125,10 +128,22 @@ def test_with_the_app_an_explanation_also_says_what_can_happen(pm: Pm, demo: str
     alone = pm("explain", undone, "--store", demo)
     assert alone.out.startswith(f"{undone} is compensated since ")
     assert "what can still happen" not in alone.out
+    assert "it has ended, and waits for nothing" in alone.out
     told = pm("explain", undone, "--store", demo, "--app", ORDERS)
     assert "no event can change it any more" in told.out
     assert orjson.loads(pm("explain", undone, "--store", demo, "-o", "json").out)["status"] == "compensated"
     assert records(demo) == before
+
+
+def test_what_would_be_undone_after_the_end_is_told(pm: Pm, place: Path) -> None:
+    case = scenario(Quorum).given(began("a", "b", need=1), taken("a"), PAID).then_completed()
+    with closing(SqliteStore(place / "x.db")) as store:
+        written = [NewRecord(each.id, each.type, each.data, each.metadata) for each in case.records]
+        store.append(Block("quorum-1", written, StreamState.NO_STREAM))
+    told = pm("explain", "quorum-1", "--store", "x.db").out
+    assert (
+        "it has ended, and waits for nothing\ntaking [b] is not needed any more: when it is done after all, or has no answer until " in told
+    )
 
 
 def test_what_an_order_under_way_waits_for_and_what_comes_if_nothing_does(pm: Pm, place: Path) -> None:

@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import timedelta
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -116,7 +115,7 @@ class CallRunner:
 
     def _longest(self) -> float:
         """Seconds that the longest of the calls under way may take."""
-        return max((each.handler.takes or SPARE for each in self._flying.values()), default=timedelta(0)).total_seconds()
+        return max(map(_may_take, self._flying.values()), default=0.0)
 
     def _step(self) -> None:
         self._inbox.flush(leased=False)
@@ -130,13 +129,26 @@ class CallRunner:
         free = self._threads.count - len(self._flying) - len(self._ready)
         if free > 0 and not self._inbox.has_suspects:
             self._ready += self._inbox.fetch(free)
-        if not self._flying:
+        if not self._occupied:
             self._suspect = False
-            if (suspect := self._inbox.next_suspect()) is not None:
-                self._suspect = True
-                self._fly(suspect)
+            self._start_suspect()
         if not self._suspect and not self._inbox.has_suspects:
             self._start_ready()
+
+    @property
+    def _occupied(self) -> bool:
+        """Whether calls are under way that a suspect has to wait for: one that takes longer than it may, perhaps for ever, is not."""
+        now = self._monotonic()
+        return any(each.overtime > now for each in self._flying.values())
+
+    def _start_suspect(self) -> None:
+        if len(self._flying) >= self._threads.count or (suspect := self._inbox.next_suspect()) is None:
+            return
+        if suspect.operation in self._flying:
+            self._ready.append(suspect)
+        else:
+            self._suspect = True
+            self._fly(suspect)
 
     def _start_ready(self) -> None:
         ready, self._ready = self._ready, []
@@ -148,6 +160,7 @@ class CallRunner:
 
     def _fly(self, received: Received) -> None:
         self._flying[received.operation] = received
+        received.overtime = self._monotonic() + _may_take(received)
         self._threads.start(received, partial(self._run, received))
 
     # -- in a thread --------------------------------------------------------------------------------------------
@@ -221,6 +234,10 @@ class CallRunner:
             self._inbox.failed(received, answer)
         elif self._inbox.holds(received):
             self._ready.append(received)  # somebody was faster: look again, and find the outcome or decide anew
+
+
+def _may_take(received: Received) -> float:
+    return (received.handler.takes or SPARE).total_seconds()
 
 
 class InTurn:

@@ -16,8 +16,8 @@ class Received:
     """A delivered command, decoded once, with what became of it so far."""
 
     __slots__ = (
-        "attempt", "command", "correlation", "delivery", "error", "first", "handler", "id", "known", "not_before", "operation", "time",
-        "tries",
+        "attempt", "command", "correlation", "delivery", "error", "first", "handler", "id", "known", "not_before", "operation", "overtime",
+        "time", "tries",
     )  # fmt: skip
 
     def __init__(self, delivery: Delivery, handler: Handler) -> None:
@@ -39,6 +39,7 @@ class Received:
         self.tries = 0  # that failed
         self.error = ""  # of the last one
         self.not_before = 0.0  # on the runner's monotonic clock
+        self.overtime = 0.0  # the same: when its call takes longer than it may
 
     @property
     def position(self) -> int:

@@ -338,3 +338,32 @@ def test_a_call_that_was_delivered_often_is_made_alone(desk: Desk) -> None:
 
     assert sorted(phone.calls) == sorted([suspect, *others])
     assert under_way[phone.calls.index(suspect)] == 1
+
+
+def test_a_call_that_is_made_alone_holds_up_the_others_no_longer_than_it_may_take(desk: Desk) -> None:
+    """Nor does one that never ends keep a suspect waiting."""
+    phone = Phone()
+    phone.keep_ringing("hung")
+    desk.calls(phone)
+    desk.opened.pop().close()
+    desk.send(Ring(number="hung"))
+    suspect = desk.send(Ring(number="1"))
+    for _ in range(2):
+        consumer = desk.join()
+        consumer.fetch(10)
+        consumer.leave()
+    runner = desk.calls(phone)
+    runner.step()
+    other = desk.send(Ring(number="1"))
+    runner.step()
+    assert len(runner._flying) == 1
+
+    def made() -> bool:
+        runner.step()
+        return all(desk.types(f"pm.outcome-{each}") == ["test.answered"] for each in (suspect, other))
+
+    desk.now += 60
+    eventually(made)
+    assert len(runner._flying) == 1
+    phone.answered.set()
+    desk.settle(runner)

@@ -28,6 +28,12 @@ def test_from_says_where_the_first_groups_start(pm: Any, place: Path) -> None:
     assert reserved("b.db") == 2
 
 
+def test_a_store_that_was_not_there_is_told(pm: Any, place: Path) -> None:
+    """Its name may be mistyped."""
+    told = [pm("run", "--app", APP, "--store", "sqlite:///stroe.db", "--until-idle").err for _ in range(2)]
+    assert ["stroe.db is a new store" in each for each in told] == [True, False]
+
+
 def test_from_takes_nothing_else(pm: Any) -> None:
     answer = pm("run", "--app", APP, "--from", "yesterday")
     assert answer.code == 2

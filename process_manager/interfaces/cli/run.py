@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from process_manager.interfaces import bootstrap
-from process_manager.interfaces.address import shown
+from process_manager.interfaces.address import read_address, shown
 from process_manager.interfaces.cli.errors import ERROR, INTERRUPTED, OK, REFUSED, CliError, say
 from process_manager.interfaces.cli.events import Events, opened
 from process_manager.interfaces.cli.logs import set_up_logging
@@ -109,7 +109,7 @@ class Asked:
 
 
 def _run_team(app: "App", asked: Asked) -> int:
-    with closing(_shared(asked.url)) as store:
+    with closing(_shared(asked)) as store:
         bootstrap.refuse_imported(store, asked.url)
         bootstrap.prepare(app, store, asked.only, start=asked.start, take_over=asked.take_over)
         _say_start(app, asked)
@@ -123,7 +123,7 @@ def _run_worker(app: "App", asked: Asked) -> int:
     name = f"worker {asked.number}: " if asked.number else ""
     with ExitStack() as stack:
         events = None if asked.feed is None else _ordered(stack.enter_context(opened(asked.feed)), asked.feed, progress, app)
-        store = stack.enter_context(closing(bootstrap.open_store(asked.url)))
+        store = stack.enter_context(closing(_opened(asked)))
         worker = bootstrap.build(
             app, asked.url, store, clock=asked.clock, only=asked.only, start=asked.start, take_over=asked.take_over,
             progress=lambda counters: progress.show(f"{name}so far {summary(counters)}"),
@@ -145,12 +145,20 @@ def _run_worker(app: "App", asked: Asked) -> int:
     return ERROR if events is not None and events.bad else OK
 
 
-def _shared(url: str) -> "EventStore":
-    store = bootstrap.open_store(url)
+def _opened(asked: Asked) -> "EventStore":
+    """The store, and a word where it is made with nothing to do in it, since its name may be mistyped."""
+    path = read_address(asked.url).path
+    if asked.feed is None and path is not None and not path.exists():
+        say(f"{path} is a new store, which holds no event yet")
+    return bootstrap.open_store(asked.url)
+
+
+def _shared(asked: Asked) -> "EventStore":
+    store = _opened(asked)
     if store.features.shared:
         return store
     store.close()
-    raise CliError(f"{url} is in the memory of one process: several workers need a store that they share", REFUSED)
+    raise CliError(f"{asked.url} is in the memory of one process: several workers need a store that they share", REFUSED)
 
 
 def metrics_of(port: int | None, number: int) -> list[str]:

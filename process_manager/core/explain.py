@@ -125,7 +125,9 @@ class Explainer:
                 yield Waiting(f"the deadline {name}", self._since.get(name), timer.due, [])
         for kept in instance.kept.values():
             if kept.input.id != instance.culprit:
-                yield Waiting(f"its turn: {kept.input.type}, kept because {kept.reason}", kept.input.time, kept.until, [])
+                yield Waiting(
+                    f"its turn: {self._replay.teller.called(kept.input)}, kept because {kept.reason}", kept.input.time, kept.until, []
+                )
 
     def _late(self, instance: Instance) -> Iterator[Late]:
         undo = self._definition.undo if self._definition else {}
@@ -137,7 +139,9 @@ class Explainer:
         culprit = instance.kept.get(instance.culprit)
         if culprit is not None:
             answer = _answers(instance, culprit.input)
-            what = f"{culprit.input.type} {culprit.input.id}" + (f", the answer to {called(answer)}," if answer else "")
+            what = f"{self._replay.teller.called(culprit.input)} {culprit.input.id}" + (
+                f", the answer to {called(answer)}," if answer else ""
+            )
             yield Waiting(f"an operator, because {what} could not be taken,", self._status_since, None, [])
         elif instance.suspended:
             yield Waiting("an operator, who lets it go on", self._status_since, None, [])

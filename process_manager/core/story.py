@@ -6,9 +6,10 @@ from typing import Any, Literal, NamedTuple
 
 from process_manager.core import facts
 from process_manager.core.block import read_fact
-from process_manager.core.facts import Fact
+from process_manager.core.facts import Fact, Input
 from process_manager.core.metadata import readable_time
 from process_manager.core.records import Record
+from process_manager.core.signals import DEADLINE_PASSED, DeadlinePassed
 from process_manager.errors import MessageError
 
 Kind = Literal["input", "decision", "join", "command", "deadline", "undo", "ending", "trouble", "unknown"]
@@ -54,11 +55,22 @@ class Teller:
         if isinstance(fact, facts.StepStarted):
             self._names[fact.operation or fact.id] = _run(fact)
         if isinstance(fact, facts.InputKept):
-            self._names[fact.input.id] = fact.input.type
+            self._names[fact.input.id] = self.called(fact.input)
         if type(fact) not in _TOLD:
             return None
         kind, tell = _TOLD[type(fact)]
         return Line(time, kind, tell(fact, self._names), revision, getattr(fact, "step", ""))
+
+    def called(self, taken: Input) -> str:
+        """An input as people call it."""
+        return _called(taken, self._names)
+
+
+def _called(taken: Input, names: dict[str, str]) -> str:
+    if taken.type != DEADLINE_PASSED:
+        return taken.type
+    name, _, operation = DeadlinePassed.read(taken.data).name.partition("/")
+    return f"the deadline of {names.get(operation, name)}" if operation else f"the deadline {name}"
 
 
 def _run(fact: Any) -> str:
@@ -90,8 +102,8 @@ def _retrying(fact: facts.StepFailed | facts.StepOverdue) -> str:
     return f" (attempt {fact.attempt}), it is tried again" if fact.retrying else f" (attempt {fact.attempt})" if fact.attempt > 1 else ""
 
 
-def _kept(fact: facts.InputKept, _: dict[str, str]) -> str:
-    return f"{fact.input.type}: waits, {fact.reason}" + (f", until {_at(fact.until)}" if fact.until else "")
+def _kept(fact: facts.InputKept, names: dict[str, str]) -> str:
+    return f"{_called(fact.input, names)}: waits, {fact.reason}" + (f", until {_at(fact.until)}" if fact.until else "")
 
 
 def _reached(fact: facts.DeadlineReached, names: dict[str, str]) -> str:
@@ -134,10 +146,10 @@ _TOLD: dict[type[Fact], tuple[Kind, Callable[[Any, dict[str, str]], str]]] = {
     facts.StepOverdue: ("input", _overdue),
     facts.EventTaken: ("input", lambda fact, _: f"{fact.input.type}: taken"),
     facts.DeadlineReached: ("input", _reached),
-    facts.InputIgnored: ("input", lambda fact, _: f"{fact.input.type}: ignored, {fact.reason}"),
+    facts.InputIgnored: ("input", lambda fact, names: f"{_called(fact.input, names)}: ignored, {fact.reason}"),
     facts.InputKept: ("input", _kept),
     facts.InputExpired: ("input", lambda fact, names: f"{names.get(fact.expired, fact.expired)}: waited in vain"),
-    facts.Suspended: ("trouble", lambda fact, _: f"{fact.input.type}: suspended, {fact.error}"),
+    facts.Suspended: ("trouble", lambda fact, names: f"{_called(fact.input, names)}: suspended, {fact.error}"),
     facts.OperatorActed: ("input", lambda fact, _: f"{fact.action} by {fact.actor}: {fact.reason}"),
     facts.StepStarted: ("command", _command),
     facts.Decided: ("decision", lambda fact, _: f"{fact.question.rstrip('?')}? {fact.answer}, because {fact.because}"),

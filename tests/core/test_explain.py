@@ -153,7 +153,7 @@ def test_an_undo_that_may_fail_says_so_and_one_that_failed_waits_for_an_operator
 
 def test_a_deadline_that_passed_and_is_kept_behind_a_suspension_is_not_to_come() -> None:
     found = explained(scenario(Broken).given(began(), PAID).after(hours(1)), Sale.definition)
-    assert found.waiting[-1].what == "its turn: pm.deadline-passed, kept because suspended"
+    assert found.waiting[-1].what == "its turn: the deadline of paying, kept because suspended"
     assert found.next is not None
     assert found.next.what == "patience"
 

@@ -1,10 +1,13 @@
 """A story is told from records alone."""
 
+from datetime import timedelta
+
+from process_manager import hours, minutes
 from process_manager.core.records import Record
 from process_manager.core.story import story
 from process_manager.testing.scenario import scenario
-from tests.core.processes import Purchase, Quorum
-from tests.core.samples import DECLINED, began, given_back, taken
+from tests.core.processes import Broken, Purchase, Quorum, Sale
+from tests.core.samples import DECLINED, PAID, began, given_back, taken
 
 
 def test_the_story_of_a_compensated_purchase_has_a_line_for_each_fact() -> None:
@@ -28,6 +31,21 @@ def test_the_story_of_a_compensated_purchase_has_a_line_for_each_fact() -> None:
 def test_it_names_what_a_join_no_longer_needs() -> None:
     case = scenario(Quorum).given(began("a", "b"), taken("a"))
     assert "n of taking: reached, no longer needed: taking [b]" in case.story
+
+
+class Speechless(Sale, key="id", name="sale"):
+    """Cannot say why it ends after five minutes."""
+
+    def span(self) -> timedelta:
+        return minutes(5)
+
+    def reason(self) -> str:
+        raise ZeroDivisionError
+
+
+def test_a_deadline_is_named_where_it_cannot_be_taken_or_is_kept() -> None:
+    assert "the deadline of paying: waits, suspended" in scenario(Broken).given(began(), PAID).after(hours(1)).story
+    assert "the deadline patience: suspended, ZeroDivisionError" in scenario(Speechless).given(began()).after(minutes(5)).story
 
 
 def test_what_cannot_be_read_becomes_a_line() -> None:

@@ -81,21 +81,23 @@ class CommandPass:
     def _look_at(self, record: Record) -> None:
         metadata = _metadata(record)
         operation = str(metadata.get("operation") or record.id)
-        if (begin := self._begins.get(record.type)) is None:
-            self._open.pop(operation, None)
+        if record.type == COMMAND_PARKED:
             self._settled.add(str(metadata.get("$causationId")))
+        elif (begin := self._begins.get(record.type)) is None:
+            self._open.pop(operation, None)
         elif begin < record.position <= self.found.until:
             self._open[operation] = record
 
     def _end(self) -> None:
         self._ended = True
-        missed = [record for record in self._open.values() if record.id not in self._settled]
-        if young := [record.position for record in missed if record.created > self._newest]:
+        missed = {operation: record for operation, record in self._open.items() if record.id not in self._settled}
+        if young := [record.position for record in missed.values() if record.created > self._newest]:
             self.found.until, self.again = min(young) - 1, self._age
-        missed = [record for record in missed if record.position <= self.found.until]
-        for record in missed:
-            log.warning("missed until now: %s %s", record.type, record.id, extra={"action": "missed", "stream": record.stream})
-        self._taker.offer([Delivery(record) for record in missed])
+        missed = {operation: record for operation, record in missed.items() if record.position <= self.found.until}
+        for operation, record in missed.items():
+            level = logging.WARNING if operation == record.id else logging.INFO  # an earlier attempt may have the outcome
+            log.log(level, "missed until now: %s %s", record.type, record.id, extra={"action": "missed", "stream": record.stream})
+        self._taker.offer([Delivery(record) for record in missed.values()])
 
 
 def _outcome_streams(handlers: Sequence[Handler]) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from process_manager.adapters.esdb.backoff import Backoff
 from process_manager.adapters.esdb.client import Client, connect
 from process_manager.adapters.esdb.store import EsdbStore
 from process_manager.errors import GroupExists, GroupNotFound, StoreError
-from process_manager.ports import EVERYTHING, Filter, GroupSettings, Nack
+from process_manager.ports import EVERYTHING, Delivery, Filter, GroupSettings, Nack
 from process_manager.testing.contract.support import PATIENCE, eventually, forget_groups, ids, new, only, put, some, take, unique
 from tests.adapters.esdb_proxy import Proxy
 from tests.adapters.esdb_server import is_cluster, server_place, server_url, through as proxied
@@ -192,6 +192,14 @@ class TestParking:
             assert [(it.record, it.reason) for it in store.parked(group)] == [(record, reason)]
             store.replay_parked(group)
             assert list(store.parked(group)) == []
+        consumer.leave()
+
+    def test_what_the_group_has_left_out_is_parked_too(self, store: EsdbStore, group: str, type_: str) -> None:
+        """As a server may after a restart; what it did deliver, on a connection that has ended since, comes again instead."""
+        (record,) = put(store, unique("order"), some(1))
+        consumer = store.join(group, "one")
+        consumer.nack([Delivery(record)], Nack.PARK, "broken")
+        assert [(it.record, it.reason) for it in store.parked(group)] == [(record, "broken")]
         consumer.leave()
 
     def test_many_records_are_parked_with_a_long_reason(self, store: EsdbStore, group: str, type_: str) -> None:

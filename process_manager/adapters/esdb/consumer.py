@@ -147,6 +147,8 @@ class EsdbConsumer:
 
     def nack(self, deliveries: Sequence[Delivery], action: Nack, reason: str = "") -> None:
         self._check()
+        if action is Nack.PARK and (left_out := [it.record for it in deliveries if it.record.position not in self._out]):
+            self._parking.park(self._group.name, left_out, reason)  # found in the log by a sweep
         known = self._known(deliveries)
         if action is Nack.RETRY:
             again = [out for out in known if out.delivery.retries < self._group.settings.max_retries]

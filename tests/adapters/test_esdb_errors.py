@@ -127,7 +127,7 @@ class TestTable:
             ),
             (
                 'DNS resolution failed for h:9: UNKNOWN: getaddrinfo("h:9"): Name or service not known (-2)',
-                "h:9: Name or service not known (-2) (nodes of a cluster are found by the names that they advertise: AdvertiseHostToClientAs)",
+                "h:9: Name or service not known (-2) (nodes of a cluster are found by names that they advertise: AdvertiseHostToClientAs)",
             ),
             ("Socket closed", "Socket closed"),
         ],

@@ -81,7 +81,7 @@ _NOT_CONNECTED = (
 _HINTS = {
     "Socket closed": " (does the server speak TLS? then leave tls=false out)",
     "Connection refused": " (is the server running?)",
-    "Name or service not known": " (nodes of a cluster are found by the names that they advertise: AdvertiseHostToClientAs)",
+    "Name or service not known": " (nodes of a cluster are found by names that they advertise: AdvertiseHostToClientAs)",
 }
 _BAD_VALUES = (
     ("closed channel", "closed channel"),

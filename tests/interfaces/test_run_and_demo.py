@@ -17,6 +17,7 @@ APP = "process_manager.examples.order_fulfilment:app"
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_signal_ends_the_worker_after_its_batch(start: Any, place: Path, number: int, code: int) -> None:
     process = start("run", "--app", APP, "--store", "sqlite:///a.db", "--metrics", "0")
+    assert "a.db is a new store" in process.stderr.readline()
     assert "metrics: " in process.stderr.readline()  # said when it is about to work
     process.send_signal(number)
     out, err = process.communicate(timeout=100)

@@ -117,6 +117,14 @@ ANSWERED = frozenset(type_ for type_, cls in FACTS.items() if issubclass(cls, At
 """The receipts that clear the deadline of their run."""
 
 
+def command_deadline(metadata: Json, id_: str) -> Pending | None:
+    """The deadline that a command sets, from its metadata and its id alone: an index reads every one of them."""
+    if not metadata.get("due"):
+        return None
+    operation, due = metadata.get("operation") or id_, datetime.fromisoformat(metadata["due"])
+    return Pending(f"{metadata['step']}/{operation}", attempt_generation(metadata["attempt"]), due)
+
+
 def run_deadline(raw: Json) -> str:
     """The deadline that an answer's receipt clears, from its JSON alone: an index reads every one of them."""
     return f"{raw['step']}/{raw['operation']}"

@@ -12,10 +12,12 @@ import orjson
 from process_manager.core import facts
 from process_manager.core.block import read_fact
 from process_manager.core.codec import dumps
-from process_manager.core.deadlines import ANSWERED, cleared_by, expiry_name, run_deadline, set_by
+from process_manager.core.deadlines import ANSWERED, Pending, cleared_by, command_deadline, expiry_name, run_deadline, set_by
 from process_manager.core.definition import Definition
-from process_manager.core.facts import FACTS
+from process_manager.core.facts import FACTS, Fact
 from process_manager.core.identity import derive, new_record
+from process_manager.core.messages import Json
+from process_manager.core.metadata import read_metadata
 from process_manager.core.records import Record
 from process_manager.core.signals import DEADLINE_PASSED, TIME_PASSED, DeadlinePassed
 from process_manager.errors import MessageError, StoreError
@@ -160,6 +162,9 @@ def changes_of(record: Record, answered: dict[str, tuple[str, str]]) -> Changes:
 
 
 def _changes(record: Record, answered: dict[str, tuple[str, str]]) -> Changes:
+    if record.type not in FACTS:
+        metadata = read_metadata(record.type, record.metadata)
+        return _set(record, command_deadline(metadata, record.id), metadata)
     if record.type in ANSWERED:
         receipt = orjson.loads(record.data)
         name = run_deadline(receipt)
@@ -168,23 +173,25 @@ def _changes(record: Record, answered: dict[str, tuple[str, str]]) -> Changes:
         return found
     if record.type in _NEUTRAL and b'"kept":true' not in record.data:
         return []
-    fact = read_fact(record)
-    changes: Changes = [(name, None) for name in cleared_by(fact)]
-    pending = set_by(fact)
-    if pending is not None:
-        correlation = orjson.loads(record.metadata)["$correlationId"]
-        set_ = PendingDeadline(record.stream, pending.name, pending.generation, pending.due, correlation, record.id)
-        changes.insert(0, (pending.name, _checked(set_)))
+    return _of_fact(record, read_fact(record))
+
+
+def _of_fact(record: Record, fact: Fact) -> Changes:
+    changes = _set(record, set_by(fact), read_metadata(record.type, record.metadata))
+    changes += [(name, None) for name in cleared_by(fact)]
     if not all(isinstance(name, str) for name, _ in changes):
         raise TypeError("its deadline's name is no text")
     return changes
 
 
-def _checked(pending: PendingDeadline) -> PendingDeadline:
+def _set(record: Record, pending: Pending | None, metadata: Json) -> Changes:
     """What an index can hold, and a message can say."""
-    if pending.due.tzinfo is None or not 0 <= pending.generation <= MOST or not isinstance(pending.correlation, str):
+    if pending is None:
+        return []
+    correlation = metadata["$correlationId"]
+    if pending.due.tzinfo is None or not 0 <= pending.generation <= MOST or not isinstance(correlation, str):
         raise ValueError(f"{pending.name} is no deadline that was set by a turn")
-    return pending
+    return [(pending.name, PendingDeadline(record.stream, *pending, correlation, record.id))]
 
 
 def _time_passed(record: Record) -> datetime | None:

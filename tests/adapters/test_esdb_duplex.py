@@ -60,6 +60,13 @@ def test_answers_come_in_the_order_of_what_was_sent(call: Duplex) -> None:
     assert [next(call) for _ in sent] == sent
 
 
+def test_large_messages_wait_for_one_another(call: Duplex) -> None:
+    sent = [bytes([number]) * 300_000 for number in range(20)]
+    for each in sent:
+        call.send(each)
+    assert [next(call) for _ in sent] == sent
+
+
 def test_many_threads_may_send_while_one_iterates(call: Duplex) -> None:
     def send(first: int) -> None:
         for number in range(first, first + 200):

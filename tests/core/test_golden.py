@@ -7,9 +7,12 @@ import orjson
 import pytest
 
 from process_manager.core.block import read_fact
+from process_manager.core.deadlines import command_deadline, set_by
 from process_manager.core.definition import Definition
+from process_manager.core.facts import StepStarted
 from process_manager.core.fold import fold
 from process_manager.core.instance import Instance
+from process_manager.core.metadata import read_metadata
 from process_manager.core.story import story
 from tests.core.histories import GOLDEN, HISTORIES, read, state_of
 
@@ -35,3 +38,10 @@ def test_an_old_history_is_told(path: Path) -> None:
     lines = story(read(path))
     assert lines
     assert "unknown" not in {line.kind for line in lines}
+
+
+def test_a_command_sets_the_deadline_that_its_metadata_alone_tell() -> None:
+    commands = [(record, fact) for path in PATHS for record in read(path) if isinstance(fact := read_fact(record), StepStarted)]
+    assert {(fact.attempt > 1, bool(fact.operation)) for _, fact in commands} == {(False, False), (True, False), (True, True)}
+    for record, fact in commands:
+        assert command_deadline(read_metadata(record.type, record.metadata), record.id) == set_by(fact)

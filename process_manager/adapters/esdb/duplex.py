@@ -15,6 +15,7 @@ from grpc import _channel
 from grpc._cython import cygrpc
 
 _NO_FLAGS = 0
+_MORE_COMES = cygrpc.WriteFlag.buffer_hint
 _SENDING = cygrpc.OperationType.send_message
 _DUE = (
     cygrpc.OperationType.send_initial_metadata, cygrpc.OperationType.receive_initial_metadata,
@@ -56,7 +57,9 @@ class Duplex(_channel._SingleThreadedRendezvous):  # type: ignore[misc]  # gRPC 
         """gRPC takes one message at a time."""
         if self._outgoing and self._state.code is None and _SENDING not in self._state.due:
             self._state.due.add(_SENDING)
-            if not self._call.operate((cygrpc.SendMessageOperation(self._outgoing.popleft(), _NO_FLAGS),), None):
+            message = self._outgoing.popleft()
+            flags = _MORE_COMES if self._outgoing else _NO_FLAGS
+            if not self._call.operate((cygrpc.SendMessageOperation(message, flags),), None):
                 self._state.due.remove(_SENDING)
 
     def _consume_next_event(self) -> Any:

@@ -64,7 +64,7 @@ class Definition:
     state: type[State]
     evolvers: Mapping[str, tuple[type[Event], Callable[..., Any]]]
     waiting: Mapping[str, tuple[Reaction, ...]]  # by step, the join reactions that wait for it
-    counted: frozenset[str]  # the steps whose runs a join or an `after=` counts
+    counted: frozenset[str]  # the steps whose runs are all remembered: a join or an `after=` counts them, or they have keys, for `results`
     announcing: Mapping[str, frozenset[str]]  # by step, the reactions that may start it
 
     @property
@@ -139,10 +139,15 @@ def define(cls: type, *, name: str, version: int, fold_version: int, key: str, k
         routes=_routes(handled, key, keys),
         state=state,
         evolvers=evolvers,
-        counted=frozenset(step.name for each in reactions for join in (each.mark.join, each.mark.after) if join for step in join.steps),
+        counted=_counted(steps, reactions),
         waiting={name: tuple(each for each in joins if step in join_of(each).steps) for name, step in steps.items()},
         announcing={name: frozenset(each.name for each in reactions if step.command in each.announces) for name, step in steps.items()},
     )
+
+
+def _counted(steps: Mapping[str, AnyStep], reactions: tuple[Reaction, ...]) -> frozenset[str]:
+    joins = [join for each in reactions for join in (each.mark.join, each.mark.after) if join]
+    return frozenset(step.name for join in joins for step in join.steps) | {name for name, step in steps.items() if step.each is not None}
 
 
 FOLD_VERSION = 4

@@ -151,7 +151,7 @@ class Draft:
             self.state, self.input.id, self.now, f"{self.main.id}/{len(self._laid)}",
             step=step.name, run=key, attempt=attempt, type=command.message_type, command_version=command.message_version,
             data=encode(command), due=_due(self.now, step), operation=operation, replaces=replaces, undoes=undoes,
-            keep=undoable or step.name in self.definition.counted, undoable=undoable,
+            keep=undoable or (step.name in self.definition.counted and not undoes), undoable=undoable,
         )  # fmt: skip
         self.room -= record.size
         apply(self.state, fact, self.state.revision + 1, self.definition.evolve, command)

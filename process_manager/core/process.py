@@ -82,7 +82,7 @@ class ProcessManager(Generic[S]):
         return found
 
     def results(self, step: Step[Any, D_co]) -> dict[str, D_co]:
-        """What the done runs of a step answered, by run key, sorted by it."""
+        """What the done runs of a step answered in this life, by run key, sorted by it; of runs with one key the one started last."""
         done = [run for run in self._instance.runs_of(step.name) if run.status == "done" and run.outcome is not None]
         handled = self.definition.handled
         found = {run.key: run.outcome.decoded(handled[run.outcome.type].event) for run in done if run.outcome is not None}

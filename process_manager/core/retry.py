@@ -31,7 +31,10 @@ class Retry:
         """The wait between this attempt (counted from 1) and the next."""
         if not self.wait:
             return self.wait
-        seconds = self.wait.total_seconds() * min(self.factor ** (attempt - 1), 1e12)
+        try:
+            seconds = self.wait.total_seconds() * self.factor ** (attempt - 1)
+        except OverflowError:
+            return self.longest
         return min(timedelta(seconds=min(seconds, self.longest.total_seconds())), self.longest)
 
 

@@ -211,3 +211,8 @@ def test_a_wait_that_is_a_number_is_refused_with_what_to_write() -> None:
         Retry(5, wait=20)  # type: ignore[arg-type]
     with pytest.raises(DefinitionError, match=r"write longest=seconds\(20\)"):
         Retry(5, longest=20)  # type: ignore[arg-type]
+
+
+def test_the_wait_before_an_attempt_is_never_longer_than_the_longest_however_many_there_are() -> None:
+    assert Retry(10**6, wait=minutes(1)).delay(10**6) == hours(1)
+    assert Retry(10**6, wait=minutes(1), factor=1e300).delay(3) == hours(1)

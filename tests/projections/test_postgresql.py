@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import func, make_url, select, text
 
 from process_manager.adapters.memory import MemoryStore
+from process_manager.interfaces.reading.instance_list import Listing, from_views, views_at
 from process_manager.ports import BEFORE_ALL
 from projections import views as database
 from projections.follower import Follower
@@ -64,6 +65,17 @@ def test_rows_and_reports_are_those_of_sqlite(log: MemoryStore, there: Views, tm
             for scope in (Scope(), Scope("order_fulfilment", 1, "compensated"), Scope(since=middle), Scope(until=middle)):
                 for name, report in REPORTS.items():
                     assert report.query(other, scope) == report.query(one, scope), (name, scope)
+        listed, expected = (_listed(log, views) for views in (there, here))
+        assert expected.total > len(expected.rows) == 50
+        assert listed == expected
+
+
+def _listed(log: MemoryStore, views: Views) -> Listing:
+    with views_at(views.engine.url.render_as_string(hide_password=False)) as execute:
+        assert execute is not None
+        found = from_views(log, execute, "", "", 50)
+    assert found is not None
+    return found
 
 
 def test_what_is_killed_and_rebuilt_there_is_row_for_row_the_same(log: MemoryStore, there: Views, tmp_path: Path) -> None:

@@ -52,12 +52,14 @@ def undecided(definition: Definition, instance: Instance, step: str) -> bool:
 def left_to_joins(definition: Definition, instance: Instance, step: str, reaction: Reaction | None) -> bool:
     """Whether what follows from a run that is lost has to wait until a join can no longer be reached. Not where that reaction may
     start what the join waits for."""
-    return any(not decided(instance, each) and not may_help(reaction, join_of(each)) for each in definition.joins_of(step))
+    return any(not decided(instance, each) and not may_help(reaction, join_of(each), step) for each in definition.joins_of(step))
 
 
-def may_help(reaction: Reaction | None, join: Join) -> bool:
-    """Whether a reaction may start a step that a join waits for."""
-    return reaction is not None and any(step.command in reaction.announces for step in join.steps)
+def may_help(reaction: Reaction | None, join: Join, step: str) -> bool:
+    """Whether the reaction to a lost run of a step may start what a join waits for: any of its steps, or, where it waits for all runs, the
+    same step again."""
+    helping = [each.command for each in join.steps if join.count is not None or each.name == step]
+    return reaction is not None and not reaction.announces.isdisjoint(helping)
 
 
 def surplus_at_end(definition: Definition, instance: Instance, run: Run) -> bool:

@@ -389,3 +389,30 @@ def test_a_run_that_was_started_again_counts_in_the_place_of_the_one_that_was_lo
 
 def test_where_the_reaction_starts_no_other_the_join_is_lost_and_nothing_says_what_follows() -> None:
     scenario(Elsewhere).given(began("b", "c")).when(refused("c")).then_suspended("say what follows by otherwise=")
+
+
+class Instead(ProcessManager, key="id"):
+    """Takes and pays; where nothing can be taken it is given back in its place, and the join of the two is lost."""
+
+    taking = Step(Take, done=Taken, failed=Refused, within=FOREVER, needs_undo=False)
+    giving = Step(GiveBack, done=GivenBack, within=FOREVER, needs_undo=False)
+
+    @starts
+    def begin(self, event: Began) -> Effects[Take]:
+        yield Take(id=event.id)
+
+    @on
+    def refused(self, event: Refused) -> Effects[GiveBack]:
+        yield GiveBack(id=event.id)
+
+    @on(all_of(taking, giving))
+    def both(self) -> Effects[Complete]:
+        yield Complete("both")
+
+    @on
+    def given(self, _: GivenBack) -> Effects[Complete]:
+        yield Complete("instead")
+
+
+def test_what_is_started_in_the_place_of_a_lost_run_is_none_of_the_join_that_is_lost_with_it() -> None:
+    scenario(Instead).given(began()).when(refused()).then(give_back()).when(given_back()).then_completed("instead")

@@ -8,11 +8,14 @@ from contextlib import closing
 from itertools import islice, pairwise
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import pytest
 
 pytest.importorskip("esdbclient", reason="the esdb extra is not installed")
 
+from process_manager.adapters.esdb import client
+from process_manager.adapters.esdb.duplex import hear_out
 from process_manager.adapters.esdb.store import EsdbStore
 from process_manager.core.records import Record
 from process_manager.errors import StoreError, StoreUnavailable
@@ -164,6 +167,25 @@ class TestClosing:
         )
         done = subprocess.run([sys.executable, "-c", code, server_url()], capture_output=True, text=True, timeout=100, check=False)
         assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
+
+
+def test_a_read_that_is_left_early_leaves_no_call_behind(store: EsdbStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """gRPC keeps one that was not heard out for as long as the connection, and a worker asks where the log ends all day long."""
+    put(store, stream := unique("order"), some(300))
+    calls: list[Any] = []
+
+    def noted(call: Any) -> None:
+        calls.append(call)
+        hear_out(call)
+
+    monkeypatch.setattr(client, "hear_out", noted)
+
+    assert next(store.read_stream(stream)).revision == 0
+    assert next(store.read_stream(stream, backwards=True)).revision == 299
+    assert store.last_position() > 0
+
+    assert len(calls) == 3
+    assert not any(call._state.due for call in calls)
 
 
 class Appending:

@@ -127,3 +127,14 @@ def test_who_waits_is_told_of_a_cancellation_and_nothing_is_sent_after_it(call: 
     iterating.join(PATIENCE)
     call.send(b"late")
     assert not call.is_active()
+
+
+def test_grpc_has_no_more_to_tell_of_a_call_that_was_cancelled(call: Duplex) -> None:
+    """It would keep the call otherwise, for as long as the connection."""
+    call.send(b"one")
+    assert next(call) == b"one"
+    call.send(b"silence")
+    call.cancel()
+    with pytest.raises(grpc.RpcError):
+        next(call)
+    assert not call._state.due

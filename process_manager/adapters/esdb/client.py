@@ -6,7 +6,8 @@
   has died, which esdbclient takes for one, and it asks the same node first each time, though that may be the one which is cut off;
 - `streams._stub` and `persistent_subscriptions._stub` with the headers and credentials of a call: BatchAppend as one long-lived call,
   a group's Read without a thread that batches acks by a clock, GetInfo with the connections it tells, List, reads with a window of our own;
-- `_get_next_read_resp` of a read: what the server sends as it is, for a quarter of the CPU time of esdbclient's own events.
+- `_get_next_read_resp` of a read: what the server sends as it is, for a quarter of the CPU time of esdbclient's own events; `_read_resps`,
+  its call, so that it is heard out.
 """
 
 # ruff: noqa: SLF001  see above
@@ -27,7 +28,7 @@ from esdbclient.protos.Grpc import gossip_pb2, persistent_pb2, shared_pb2
 from esdbclient.streams import ReadResponse
 
 from process_manager.adapters.esdb.address import ServerAddress
-from process_manager.adapters.esdb.duplex import Duplex
+from process_manager.adapters.esdb.duplex import Duplex, hear_out
 from process_manager.adapters.esdb.errors import TROUBLE, translate
 from process_manager.errors import StoreUnavailable
 
@@ -180,15 +181,17 @@ class Client(EventStoreDBClient):
 
 def _messages(response: ReadResponse) -> Generator[Any, None, None]:
     """The messages of a read; where its client was closed meanwhile, it just ends."""
-    with response:
-        while True:
-            try:
+    try:
+        with response:
+            while True:
                 message = response._get_next_read_resp()
-            except (CancelledByClient, StopIteration):
-                return
-            if message.WhichOneof("content") == "stream_not_found":
-                raise NotFound
-            yield message
+                if message.WhichOneof("content") == "stream_not_found":
+                    raise NotFound
+                yield message
+    except (CancelledByClient, StopIteration):
+        return
+    finally:
+        hear_out(response._read_resps)
 
 
 def connect(address: ServerAddress, name: str) -> Client:

@@ -62,12 +62,25 @@ class Duplex(_channel._SingleThreadedRendezvous):  # type: ignore[misc]  # gRPC 
             if not self._call.operate((cygrpc.SendMessageOperation(message, flags),), None):
                 self._state.due.remove(_SENDING)
 
+    def _next(self) -> Any:
+        try:
+            return super()._next()
+        except BaseException:
+            hear_out(self)
+            raise
+
     def _consume_next_event(self) -> Any:
         event = super()._consume_next_event()
         with self._state.condition:
             self._send_next()
             self._state.condition.notify_all()
         return event
+
+
+def hear_out(call: Any) -> None:
+    """Take in what a call that is over, or cancelled, has still to tell. Until then gRPC keeps its 20 kB, as long as the connection."""
+    while call._state.due:
+        call._consume_next_event()
 
 
 def _state(method: Any) -> Any:

@@ -21,7 +21,6 @@ from itertools import combinations, count
 from typing import NamedTuple
 
 from process_manager.adapters.memory import MemoryStore
-from process_manager.core.inputs import Input
 from process_manager.core.instance import Instance
 from process_manager.core.messages import Message
 from process_manager.core.signals import OperatorAction
@@ -29,7 +28,7 @@ from process_manager.errors import StoreUnavailable
 from process_manager.ports import EventStore
 from process_manager.runtime.app import App
 from process_manager.testing.faults import Again, Crash, FailAt, Faults, HeldBack, Seen, Twice
-from process_manager.testing.races import Orders, Pair, Race, allowed, told
+from process_manager.testing.races import Arrivals, Orders, Pair, Race, allowed, called, orders, told
 from process_manager.testing.trial import Outcome, Published, Trial, published_id, surviving, type_of
 
 __all__ = ["OperatorAction", "Published", "Race", "Walked", "survives"]
@@ -71,9 +70,8 @@ class _Walk:
         self._races = races
         self._seen = Seen()
         self._undisturbed: _Result | None = None
-        self._orders: Orders = {}
         self._undisturbed = self._tried(self._seen, "undisturbed", self._inputs)
-        self._arrivals, self._orders, self._together = self._undisturbed.arrivals, self._undisturbed.orders, self._undisturbed.published
+        self._arrivals, self._together = self._undisturbed.arrivals, self._undisturbed.published
         if not self._seen.deliveries:
             raise AssertionError("nothing was tried: no process and no handler of the app takes any of these inputs")
 
@@ -103,7 +101,7 @@ class _Walk:
         for (group, one), (its_group, other) in combinations(inputs, 2):
             holding = HeldBack((group, one.id), (its_group, other.id), over_time=self._may_be_late(one.id, other.id))
             what = f"{one.type} of {one.stream} delivered after {other.type} of {other.stream}"
-            self._tried(holding, what, self._inputs, frozenset({one.type, other.type}))
+            self._tried(holding, what, self._inputs, frozenset(called(each.type, each.data) for each in (one, other)))
             swapped += holding.swapped
         return swapped
 
@@ -134,34 +132,32 @@ class _Walk:
             surviving(trial, faults)
             if (another := faults.another()) is not None:
                 trial.run(another)
-            result = _Result(trial.outcome(), trial.arrivals())
+            result = _Result(trial.outcome(), trial.arrivals(), frozenset(record.id for record in store.read_all()))
             if isinstance(faults, HeldBack) and not faults.swapped:
                 exchanged = None  # the later one follows from it, or comes too late
-            ends = allowed(self._races, self._orders, result.orders, exchanged)
-            if wrong := trial.broken(ends) + (_other_ends(trial, ends) if ends else self._unexpected(result, exchanged)):
+            before, now = self._orders(self._undisturbed or result, result), self._orders(result, self._undisturbed or result)
+            ends = allowed(self._races, before, now, exchanged)
+            if wrong := trial.broken(ends) + (_other_ends(trial, ends) if ends else self._unexpected(result, told(before, now, exchanged))):
                 _fail(f"{what} {faults.where}" if isinstance(faults, FailAt) else what, wrong, trial)
             return result
         finally:
             store.close()
 
-    def _unexpected(self, result: "_Result", exchanged: Pair | None) -> list[str]:
-        """All that is not as in the undisturbed run."""
-        expected = self._undisturbed
-        if expected is None:
-            return []
-        differences = _differences(expected.outcome, result.outcome)
-        return differences and [*differences, *told(expected.orders, result.orders, exchanged)]
+    def _orders(self, result: "_Result", other: "_Result") -> Orders:
+        return orders(result.arrivals, other.arrivals, result.recorded, self._app.definitions)
+
+    def _unexpected(self, result: "_Result", hints: list[str]) -> list[str]:
+        """All that is not as in the undisturbed run, and what to do about it."""
+        differences = _differences(self._undisturbed.outcome, result.outcome) if self._undisturbed else []
+        return differences and [*differences, *hints]
 
 
 class _Result(NamedTuple):
-    """What a run came to, and by instance its inputs, in the order in which they came to it."""
+    """What a run came to, by instance its inputs, in the order in which they came to it, and the ids of all records."""
 
     outcome: Outcome
-    arrivals: Mapping[str, Sequence[Input]]
-
-    @property
-    def orders(self) -> Orders:
-        return {stream: [each.type for each in inputs] for stream, inputs in self.arrivals.items()}
+    arrivals: Arrivals
+    recorded: frozenset[str]
 
     @property
     def published(self) -> list[set[str]]:

@@ -4,29 +4,71 @@ from collections.abc import Iterator, Mapping, Sequence, Set as AbstractSet
 from dataclasses import dataclass
 from itertools import combinations
 
+from process_manager.core.definition import Definition
+from process_manager.core.effects import Deadline
+from process_manager.core.inputs import Input
 from process_manager.core.messages import Message
-from process_manager.core.signals import OperatorAction
+from process_manager.core.reactions import IGNORE
+from process_manager.core.signals import DEADLINE_PASSED, OPERATOR_ACTION, DeadlinePassed, OperatorAction
+from process_manager.core.steps import AnyStep, Step
 from process_manager.testing.trial import type_of
 
+Arrivals = Mapping[str, Sequence[Input]]
+"""By instance, its inputs that have a receipt, in the order in which they came to it."""
+
 Orders = Mapping[str, Sequence[str]]
-"""By instance, the types of its inputs in the order in which they came to it."""
+"""By instance, what its inputs are called, in the order in which they came to it."""
 
 Pair = frozenset[str]
-"""The types of two inputs."""
+"""What two inputs are called."""
+
+Side = type[Message] | type[OperatorAction] | Deadline | AnyStep
+"""One of two inputs that race: messages of a class, a deadline that passes, a step that gets no answer in time."""
 
 
 @dataclass(frozen=True)
 class Race:
     """Two inputs whose order may decide: whichever comes first, the instance ends in one of `ends`: its status, its outcome,
-    or `suspended`."""
+    or `suspended`. A deadline is named by its attribute, as in `Race(Approved, Claim.reminder, ends)`; so is a step, for the deadline of
+    its answer."""
 
-    first: type[Message] | type[OperatorAction]
-    second: type[Message] | type[OperatorAction]
+    first: Side
+    second: Side
     ends: AbstractSet[str]
 
     @property
     def pair(self) -> Pair:
-        return frozenset({type_of(self.first), type_of(self.second)})
+        return frozenset({_side(self.first), _side(self.second)})
+
+
+def _side(side: Side) -> str:
+    return _deadline(side.name) if isinstance(side, Deadline | Step) else type_of(side)
+
+
+def _deadline(name: str) -> str:
+    return f"the deadline {name.partition('/')[0]}"
+
+
+def called(type_: str, data: bytes) -> str:
+    """What an input is called where order matters: its type, or the deadline that has passed."""
+    return _deadline(DeadlinePassed.read(data).name) if type_ == DEADLINE_PASSED else type_
+
+
+def orders(arrivals: Arrivals, others: Arrivals, recorded: AbstractSet[str], definitions: Mapping[str, Definition]) -> Orders:
+    """The order in which inputs came. What has a receipt in the other run only, and is `recorded` in this one by its id, came before the
+    start, if it is let go of there without a receipt."""
+    found: dict[str, list[str]] = {}
+    for stream, inputs in arrivals.items():
+        definition, known = definitions[stream.partition("-")[0]], {each.id for each in inputs}
+        unseen = [each for each in others.get(stream, ()) if each.id in recorded - known and _let_go(definition, each.type)]
+        found[stream] = [called(each.type, each.data) for each in (*unseen, *inputs)]
+    return found
+
+
+def _let_go(definition: Definition, type_: str) -> bool:
+    """Whether such an input leaves no trace of an instance that has not started."""
+    handled = definition.handled.get(type_)
+    return type_ == OPERATOR_ACTION or (handled is not None and handled.on is not None and handled.on.mark.early is IGNORE)
 
 
 def swapped(before: Orders, now: Orders) -> dict[str, set[Pair]]:

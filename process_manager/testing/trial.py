@@ -1,5 +1,6 @@
 """One run of an app from its inputs to its end, by workers that may die on the way, and what it came to."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set as AbstractSet
 from contextlib import suppress
@@ -13,7 +14,7 @@ from process_manager.adapters.deadline_index import SqliteDeadlineIndex
 from process_manager.core.block import read_fact
 from process_manager.core.codec import dumps, encode
 from process_manager.core.definition import Definition
-from process_manager.core.facts import FACTS, Receipt
+from process_manager.core.facts import FACTS, Receipt, StepStarted
 from process_manager.core.identity import derive
 from process_manager.core.inputs import Input
 from process_manager.core.instance import Instance
@@ -57,6 +58,8 @@ def published_id(number: int) -> str:
     """The id of the input with this number."""
     return derive("published", str(number))
 
+
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 Outcome = Counter[str]
 """What a run came to, as lines of text with their counts: commands, events, instances' states, parked records."""
@@ -105,17 +108,34 @@ class Trial:
     # -- what it came to ----------------------------------------------------------------------------------------
 
     def outcome(self) -> Outcome:
-        """What the store holds now, in lines that two runs can be compared by."""
-        found: Outcome = Counter()
+        """What the store holds now, in lines that two runs can be compared by. The ids that a handler is called with stand there as names,
+        since they derive from the inputs, also from the one that happened to be the last of a join."""
+        names = self._names()
+        return Counter(_ID.sub(lambda found: names.get(found[0], found[0]), line) for line in self._lines())
+
+    def _lines(self) -> Iterator[str]:
         for stream, records in self.instances().items():
-            found.update(f"command of {stream}: {each.type} {each.data.decode()}" for each in records if each.type not in FACTS)
-            found.update(f"instance {stream}: {line}" for line in _state(self.instance(stream)))
+            yield from (f"command of {stream}: {each.type} {each.data.decode()}" for each in records if each.type not in FACTS)
+            yield from (f"instance {stream}: {line}" for line in _state(self.instance(stream)))
         for record in self.store.read_all():
             if record.stream.partition("-")[0] not in self._app.definitions and not record.type.startswith("pm."):
-                found[f"event: {record.type} {record.data.decode()}"] += 1
+                yield f"event: {record.type} {record.data.decode()}"
         for group in self.store.group_names():
-            found.update(f"parked: {each.record.type} {each.record.data.decode()}" for each in self.store.parked(group))
-        return found
+            yield from (f"parked: {each.record.type} {each.record.data.decode()}" for each in self.store.parked(group))
+
+    def _names(self) -> dict[str, str]:
+        """By the id of each operation and command, which of its step's operations it is, and which attempt of that."""
+        names: dict[str, str] = {}
+        operations: Counter[str] = Counter()
+        for stream, records in self.instances().items():
+            for fact in map(read_fact, records):
+                if isinstance(fact, StepStarted):
+                    step, operation = f"{fact.step}[{fact.run}] of {stream}", fact.operation or fact.id
+                    if operation not in names:
+                        operations[step] += 1
+                        names[operation] = f"<operation {operations[step]} of {step}>"
+                    names.setdefault(fact.id, f"<attempt {fact.attempt} of {names[operation]}>")
+        return names
 
     def broken(self, ends: Mapping[str, AbstractSet[str]]) -> list[str]:
         """Promises that do not hold, whatever the outcome is: of each instance's stream, and that nothing is left undone. An instance

@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import groupby, pairwise
-from operator import itemgetter
+from itertools import pairwise
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
+from projections.reports.history import histories
 from projections.reports.scope import Scope
 from projections.shipped.events import EVENTS
 from projections.shipped.instances import INSTANCES
@@ -40,7 +40,7 @@ class _Seen:
 def flow(connection: Connection, scope: Scope) -> list[Follows]:
     """Pairs by process, the most frequent first. Events are in the order of their own time, then of the log."""
     seen: dict[tuple[str, str, str], _Seen] = {}
-    for process, events in _histories(connection, scope):
+    for process, events in _sequences(connection, scope):
         keys = [(process, former[0], latter[0]) for former, latter in pairwise(events)]
         for key, (former, latter) in zip(keys, pairwise(events), strict=True):
             pair = seen.setdefault(key, _Seen())
@@ -52,15 +52,12 @@ def flow(connection: Connection, scope: Scope) -> list[Follows]:
     return sorted(rows, key=lambda row: (row.process, -row.times, row.source, row.target))
 
 
-def _histories(connection: Connection, scope: Scope) -> Iterator[tuple[str, list[tuple[str, int]]]]:
-    """Of every instance its process, and names with times: the start, each event, the status."""
+def _sequences(connection: Connection, scope: Scope) -> Iterator[tuple[str, list[tuple[str, int]]]]:
+    """Of every life its process, and names with times: the start, each event, the status."""
     e = EVENTS.c
-    query = select(e.instance, e.type, e.happened, INSTANCES.c.status).where(e.instance == INSTANCES.c.instance)
-    rows = connection.execute(scope.of(query, EVENTS).order_by(e.instance, e.happened, e.position))
-    for instance, group in groupby(rows, key=itemgetter(0)):
-        events = list(group)
-        names = [(type_, happened) for _, type_, happened, _ in events]
-        status = events[0][3]
+    for events in histories(connection, scope, e.type, e.happened, INSTANCES.c.status):
+        instance, *_, status = events[0]
+        names = [(type_, happened) for *_, type_, happened, _ in events]
         yield instance.partition("-")[0], [(START, names[0][1]), *names, (f"({status})", names[-1][1])]
 
 

@@ -1,11 +1,11 @@
-"""Which part of the views a report is about."""
+"""Which part of the views a report is about. Each life of an instance counts as one."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Select, Table
 
-from projections.shipped.instances import INSTANCES
+from projections.shipped.instances import INSTANCES, in_life
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,17 +19,17 @@ class Scope:
     until: int | None = None  # exclusive
 
     def instances(self, query: Select[Any]) -> Select[Any]:
-        """A query over instances: those of the scope that started in its span."""
+        """A query over lives of instances: those of the scope that started in its span."""
         query = query.where(*self._of_instance(), *self._span(INSTANCES.c.started))
         return query.where(INSTANCES.c.process == self.process) if self.process else query
 
     def of(self, query: Select[Any], table: Table, time: "Column[Any] | None" = None) -> Select[Any]:
-        """A query over a table with rows of instances: with `time`, those of the span; else those of instances that started in it."""
+        """A query over a table with rows of lives: with `time`, those of the span; else those of lives that started in it."""
         if self.process:
             query = query.where(table.c.process == self.process)
         conditions = self._of_instance() if time is not None else [*self._of_instance(), *self._span(INSTANCES.c.started)]
         if conditions:
-            query = query.where(table.c.instance == INSTANCES.c.instance, *conditions)
+            query = query.where(in_life(table), *conditions)
         return query if time is None else query.where(*self._span(time))
 
     def _of_instance(self) -> list[ColumnElement[bool]]:

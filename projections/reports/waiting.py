@@ -9,7 +9,7 @@ from process_manager.core.instance import ENDED
 from projections.reports.scope import Scope
 from projections.shipped.commands import COMMANDS
 from projections.shipped.deadlines import DEADLINES
-from projections.shipped.instances import INSTANCES, SHOWN_OUTCOME
+from projections.shipped.instances import INSTANCES, SHOWN_OUTCOME, in_life
 from projections.times import moment
 
 
@@ -36,7 +36,7 @@ def waiting(connection: Connection, scope: Scope) -> list[Waiting]:
     to undo commands: a success that came after the end is undone as well.
     """
     found = [*_operators(connection, scope), *_answers(connection, scope), *_deadlines(connection, scope)]
-    named = {row.instance for row in found}
+    named = {row.instance for row in found if row.status not in ENDED}
     found += [row for row in _others(connection, scope) if row.instance not in named]
     return sorted(found, key=lambda row: (row.since, row.instance, row.what, row.waits_for))
 
@@ -56,7 +56,7 @@ def _operators(connection: Connection, scope: Scope) -> list[Waiting]:
 def _answers(connection: Connection, scope: Scope) -> list[Waiting]:
     c = COMMANDS.c
     deadline = and_(DEADLINES.c.instance == c.instance, DEADLINES.c.name == c.step + "/" + c.operation)  # as it stands, moved or not
-    tables = INSTANCES.join(COMMANDS, c.instance == INSTANCES.c.instance).outerjoin(_FIRST, _FIRST_OF).outerjoin(DEADLINES, deadline)
+    tables = INSTANCES.join(COMMANDS, in_life(COMMANDS)).outerjoin(_FIRST, _FIRST_OF).outerjoin(DEADLINES, deadline)
     asked = func.coalesce(_FIRST.c.issued, c.issued)
     query = select(*_OF, c.step, c.run, asked, DEADLINES.c.due).select_from(tables)
     query = query.where(c.status == "outstanding", or_(_GOES_ON, _IS_UNDONE))
@@ -72,7 +72,7 @@ def _deadlines(connection: Connection, scope: Scope) -> list[Waiting]:
     """Of a step that is to be tried again, its run and when it was asked for first."""
     d, c = DEADLINES.c, _FIRST.c
     step = and_(c.instance == d.instance, d.name == c.step + "/" + c.operation, c.attempt == 1)
-    tables = INSTANCES.join(DEADLINES, d.instance == INSTANCES.c.instance).outerjoin(_FIRST, step)
+    tables = INSTANCES.join(DEADLINES, in_life(DEADLINES)).outerjoin(_FIRST, step)
     query = select(*_OF, d.kind, d.about, func.coalesce(c.run, ""), func.coalesce(c.issued, d.set_at), d.due).select_from(tables)
     found = connection.execute(scope.instances(query.where(d.kind != "answer")))
     return [Waiting._make([*row[:5], _named(row[5], row[6]), moment(row[7]), moment(row[8])]) for row in found]

@@ -6,7 +6,7 @@ from process_manager.core import facts
 from projections.message import Message
 from projections.projection import Projection, reads
 from projections.rows import Rows
-from projections.shipped.columns import METADATA, instance, process, text, time
+from projections.shipped.columns import METADATA, instance, position, process, text, time
 from projections.times import parse
 
 COMMANDS = Table(
@@ -22,6 +22,7 @@ COMMANDS = Table(
     text("type"),
     text("undoes"),  # the operation that it undoes
     text("replaces"),  # the failed operation that it tries again
+    position(),
     time("issued"),
     time("due", nullable=True),
     text("status"),  # outstanding, done, failed or overdue
@@ -32,7 +33,7 @@ Index("commands_by_instance", COMMANDS.c.instance)
 Index("commands_by_status", COMMANDS.c.status, COMMANDS.c.process, COMMANDS.c.issued)
 
 
-class Commands(Projection, name="commands", tables=[COMMANDS]):
+class Commands(Projection, name="commands", version=2, tables=[COMMANDS]):
     """Every attempt's command: outstanding, or done, failed or overdue, since when and by what."""
 
     @reads(facts.StepStarted)
@@ -42,7 +43,8 @@ class Commands(Projection, name="commands", tables=[COMMANDS]):
         rows.insert(
             COMMANDS, operation=meta.get("operation") or record.id, attempt=meta["attempt"], id=record.id, instance=message.instance,
             process=message.process, step=meta["step"], run=meta["run"], type=record.type, undoes=meta.get("undoes", ""),
-            replaces=meta.get("replaces", ""), issued=message.time, due=parse(due) if due else None, status="outstanding",
+            replaces=meta.get("replaces", ""), position=record.position, issued=message.time, due=parse(due) if due else None,
+            status="outstanding",
         )  # fmt: skip
 
     @reads(facts.StepCompleted)

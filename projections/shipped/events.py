@@ -18,21 +18,26 @@ EVENTS = Table(
     process(),
     text("type"),
     time("happened"),  # the event's own time
+    position("recorded"),  # of the newest receipt, which tells the life that took it
 )
-Index("events_by_time", EVENTS.c.instance, EVENTS.c.happened, EVENTS.c.position, EVENTS.c.type)
+Index("events_by_time", EVENTS.c.instance, EVENTS.c.happened, EVENTS.c.position, EVENTS.c.type, EVENTS.c.recorded)
 
 
-class Events(Projection, name="events", tables=[EVENTS]):
+class Events(Projection, name="events", version=2, tables=[EVENTS]):
     """Which domain events reached which instance, with their own times; ignored ones too, each once however long it waited."""
 
     @reads(
         facts.Started, facts.StepCompleted, facts.StepFailed, facts.EventTaken, facts.InputIgnored, facts.InputKept, facts.Suspended,
     )  # fmt: skip
     def taken(self, message: Message, rows: Rows) -> None:
-        data = message.data
+        data, recorded = message.data, message.record.position
         event = data["input"]
-        if not data.get("kept") and event["type"] not in ADDRESSED:
+        if event["type"] in ADDRESSED:
+            return
+        if data.get("kept"):
+            rows.update(EVENTS, (message.instance, event["position"]), recorded=recorded)
+        else:
             rows.insert(
                 EVENTS, instance=message.instance, position=event["position"], process=message.process, type=event["type"],
-                happened=parse(event["time"]),
+                happened=parse(event["time"]), recorded=recorded,
             )  # fmt: skip

@@ -1,8 +1,8 @@
-"""One row for each instance: how it stands."""
+"""One row for each life of an instance: how it stands, or how it ended."""
 
 from typing import Any
 
-from sqlalchemy import Boolean, Column, ColumnElement, Index, Integer, Table, case
+from sqlalchemy import Boolean, Column, ColumnElement, FromClause, Index, Integer, Table, and_, case
 
 from process_manager.core import facts
 from projections.message import Message
@@ -10,10 +10,17 @@ from projections.projection import Projection, reads
 from projections.rows import Row, Rows
 from projections.shipped.columns import METADATA, instance, position, process, text, time
 
+NEWEST = 0
+"""Stands for the newest life in `past`, so that a record finds its row without a look at the table."""
+
+ENDLESS = 2**63 - 1
+"""Where a life ends that no other has followed."""
+
 INSTANCES = Table(
     "instances",
     METADATA,
     instance(primary_key=True),
+    Column("past", Integer, primary_key=True, autoincrement=False, default=NEWEST),  # 0 for the newest life, else the life
     process(),
     text("key"),
     text("status"),  # as people are told it: the stage, or suspended or compensation_failed, which stand in its way
@@ -23,7 +30,9 @@ INSTANCES = Table(
     Column("life", Integer, nullable=False, default=0),
     Column("version", Integer, nullable=False, default=0),
     text("correlation"),
-    position("first_position"),  # of its first record: the order of a list
+    position("first_position"),  # of the instance's first record: the order of a list
+    position("from_position"),  # what was recorded from here on, and before the next column, belongs to this life
+    position("to_position"),
     time("started", nullable=True),
     time("updated"),
     time("since"),  # when it came to stand as `status` says, or was suspended once more
@@ -38,15 +47,25 @@ SHOWN_OUTCOME: ColumnElement[str] = case((INSTANCES.c.suspended != "", INSTANCES
 """The outcome, or the error of one that is suspended."""
 
 
-class Instances(Projection, name="instances", tables=[INSTANCES]):
-    """How every instance stands: status, version, started, ended, outcome. Of one with several lives, the newest."""
+def in_life(table: FromClause) -> ColumnElement[bool]:
+    """Whether a row of another shipped table belongs to the life of a row. What has no place in the log belongs to the newest life."""
+    i, recorded = INSTANCES.c, table.c.get("recorded", table.c.get("position"))
+    if recorded is None:
+        return and_(i.instance == table.c.instance, i.past == NEWEST)
+    return and_(i.instance == table.c.instance, i.from_position <= recorded, recorded < i.to_position)
+
+
+class Instances(Projection, name="instances", version=2, tables=[INSTANCES]):
+    """How every life of every instance stands or ended: status, version, started, ended, outcome."""
 
     @reads(facts.Started)
     def started(self, message: Message, rows: Rows) -> None:
         data = message.data
         _add(message, rows)
-        rows.update(
-            INSTANCES, message.instance, status="running", stage="running", undo_failed=False, life=data["life"],
+        if data["life"] > 1:
+            _close_last_life(message, rows)
+        _update(
+            message, rows, status="running", stage="running", undo_failed=False, life=data["life"],
             version=data["definition_version"], correlation=data["correlation"], started=message.time, updated=message.time,
             since=message.time, ended=None, outcome="", compensating_since=None, compensation="",
         )  # fmt: skip
@@ -81,7 +100,7 @@ class Instances(Projection, name="instances", tables=[INSTANCES]):
             undo_failed = bool(row.get("undo_failed")) and not again
             _change(message, rows, row, stage=stage, outcome=outcome, ended=time, undo_failed=undo_failed)
         else:
-            rows.update(INSTANCES, message.instance, status=stage, stage=stage, outcome=outcome, ended=time, updated=time, since=time)
+            _update(message, rows, status=stage, stage=stage, outcome=outcome, ended=time, updated=time, since=time)
 
     @reads(facts.OperatorActed)
     def operator_acted(self, message: Message, rows: Rows) -> None:
@@ -100,20 +119,33 @@ class Instances(Projection, name="instances", tables=[INSTANCES]):
         facts.InputExpired,
     )  # fmt: skip
     def touched(self, message: Message, rows: Rows) -> None:
-        rows.update(INSTANCES, message.instance, updated=message.time)
+        _update(message, rows, updated=message.time)
 
 
 def _add(message: Message, rows: Rows) -> None:
     """A row for an instance that has none yet. Nearly always the first record of a stream tells; a look into the table costs more."""
-    if message.record.revision == 0 or rows.get(INSTANCES, message.instance) is None:
+    if message.record.revision == 0 or not _row(message, rows):
+        first = message.record.position
         rows.insert(
-            INSTANCES, instance=message.instance, process=message.process, key=message.key, status="not_started",
-            stage="not_started", first_position=message.record.position, updated=message.time, since=message.time,
+            INSTANCES, instance=message.instance, process=message.process, key=message.key, status="not_started", stage="not_started",
+            first_position=first, from_position=first, to_position=ENDLESS, updated=message.time, since=message.time,
         )  # fmt: skip
 
 
+def _close_last_life(message: Message, rows: Rows) -> None:
+    """Put what the newest row says aside, for another life begins."""
+    row, here = _row(message, rows), message.record.position
+    if row["life"]:
+        rows.insert(INSTANCES, **row | {"past": row["life"], "to_position": here})
+    _update(message, rows, from_position=here)
+
+
 def _row(message: Message, rows: Rows) -> Row:
-    return rows.get(INSTANCES, message.instance) or {}
+    return rows.get(INSTANCES, (message.instance, NEWEST)) or {}
+
+
+def _update(message: Message, rows: Rows, **changes: Any) -> None:
+    rows.update(INSTANCES, (message.instance, NEWEST), **changes)
 
 
 def _change(message: Message, rows: Rows, row: Row, **changes: Any) -> None:
@@ -128,4 +160,4 @@ def _change(message: Message, rows: Rows, row: Row, **changes: Any) -> None:
         status = row.get("stage", "")
     if status != before or changes.get("suspended"):
         changes["since"] = message.time
-    rows.update(INSTANCES, message.instance, **changes, status=status, updated=message.time)
+    _update(message, rows, **changes, status=status, updated=message.time)

@@ -6,7 +6,7 @@ from process_manager.core import facts
 from projections.message import Message
 from projections.projection import Projection, reads
 from projections.rows import Rows
-from projections.shipped.columns import METADATA, instance, process, text, time
+from projections.shipped.columns import METADATA, instance, position, process, text, time
 
 STEPS = Table(
     "steps",
@@ -19,13 +19,14 @@ STEPS = Table(
     text("undoes"),
     text("status"),  # open, retrying, done, failed or overdue
     Column("attempts", Integer, nullable=False),
+    position(),  # of its first command
     time("started"),
     time("ended", nullable=True),
 )
 Index("steps_by_instance", STEPS.c.instance)
 
 
-class Steps(Projection, name="steps", tables=[STEPS]):
+class Steps(Projection, name="steps", version=2, tables=[STEPS]):
     """Every run of a step: status, attempts, started, ended. Tried again after a refusal it is a new operation, so a row of its own."""
 
     @reads(facts.StepStarted)
@@ -36,7 +37,8 @@ class Steps(Projection, name="steps", tables=[STEPS]):
         else:
             rows.insert(
                 STEPS, operation=message.record.id, instance=message.instance, process=message.process, step=meta["step"],
-                run=meta["run"], undoes=meta.get("undoes", ""), status="open", attempts=meta["attempt"], started=message.time,
+                run=meta["run"], undoes=meta.get("undoes", ""), status="open", attempts=meta["attempt"],
+                position=message.record.position, started=message.time,
             )  # fmt: skip
 
     @reads(facts.StepCompleted)

@@ -243,10 +243,10 @@ def test_views_of_an_older_definition_are_noticed_and_built_anew(pm: Any, store:
     for place in ((), ("--views", "sqlite:///demo.views.db"), ("--views", "sqlite+pysqlite:///demo.views.db")):
         assert len(data(pm("list", *place, *STORE, "-o", "json"))) == 40
     answer = pm("report", "outcomes", *STORE)
-    said = "error: the projection instances has tables of another definition of version 1: pm projections run builds it anew\n"
+    said = "error: the projection instances has tables of another definition of version 2: pm projections run builds it anew\n"
     assert (answer.code, answer.err) == (1, said)
     assert pm("projections", "run", "--until-idle", *STORE).code == 0
-    assert "instances has tables of another definition of version 1: it is built anew" in caplog.text
+    assert "instances has tables of another definition of version 2: it is built anew" in caplog.text
     assert pm("report", "outcomes", *STORE).code == 0
 
 

@@ -15,9 +15,10 @@ OWN = {"pm.operator-action", "pm.deadline-passed", "pm.command-parked"}
 
 @dataclass
 class Life:
-    """What stands in an instance's stream; times in microseconds."""
+    """What stands in an instance's stream of one of its lives; times in microseconds."""
 
     process: str
+    status: str = ""  # at its end
     version: int = 0
     started: int | None = None
     ended: int | None = None
@@ -44,35 +45,50 @@ def time_of(record: Record) -> int:
     return micros(text) if text else record.created
 
 
-def lives(records: list[Record]) -> dict[str, Life]:
-    """By stream."""
-    found: dict[str, Life] = {}
+def lives(records: list[Record]) -> dict[str, list[Life]]:
+    """By stream, in their order."""
+    found: dict[str, list[Life]] = {}
     for record in records:
         meta = orjson.loads(record.metadata) or {}
         if record.type.startswith("pm.") or "attempt" in meta:
-            life = found.setdefault(record.stream, Life(record.stream.split("-")[0]))
-            _take(life, record, time_of(record), meta, orjson.loads(record.data))
+            before, data = found.setdefault(record.stream, []), orjson.loads(record.data)
+            if not before or (record.type == "pm.started" and data["life"] > 1):
+                before.append(Life(record.stream.split("-")[0]))
+            _take(before, record, time_of(record), meta, data)
     return found
 
 
-def _take(life: Life, record: Record, time: int, meta: dict[str, Any], data: dict[str, Any]) -> None:
+def _take(lives: list[Life], record: Record, time: int, meta: dict[str, Any], data: dict[str, Any]) -> None:
+    life = lives[-1]
     if "attempt" in meta:
-        operation = meta.get("operation") or record.id
-        first, step, _ = life.asked.get(operation, (time, meta["step"], 0))
-        life.asked[operation] = first, step, meta["attempt"]
-        life.commands[operation, meta["attempt"]] = step
-        life.answered.pop(operation, None)
+        _ask(lives, meta.get("operation") or record.id, time, meta)
     if record.type == "pm.started":
         life.started, life.ended, life.version = time, None, data["definition_version"]
     if record.type == "pm.ended":
-        life.ended = time
+        life.ended, life.status = time, data["status"]
     if record.type == "pm.decided":
         life.decisions.append((time, data["question"], data["answer"]))
     how = {"pm.step-completed": "done", "pm.step-failed": "failed", "pm.step-overdue": "overdue"}.get(record.type)
     if how:
-        life.commands.pop((data["operation"], data["attempt"]), None)
-        if not (how == "overdue" and data.get("retrying")):
-            life.answered[data["operation"]] = how, time
-    if record.type in RECEIPTS and not data.get("kept") and data["input"]["type"] not in OWN:
-        taken = data["input"]
-        life.events.append((micros(taken["time"]), taken["position"], taken["type"]))
+        for each in lives:
+            each.commands.pop((data["operation"], data["attempt"]), None)
+            if data["operation"] in each.asked and not (how == "overdue" and data.get("retrying")):
+                each.answered[data["operation"]] = how, time
+    if record.type in RECEIPTS and data["input"]["type"] not in OWN:
+        _receive(lives, data["input"])
+
+
+def _ask(lives: list[Life], operation: str, time: int, meta: dict[str, Any]) -> None:
+    asking = next((each for each in lives if operation in each.asked), lives[-1])
+    first, step, _ = asking.asked.get(operation, (time, meta["step"], 0))
+    asking.asked[operation] = first, step, meta["attempt"]
+    asking.answered.pop(operation, None)
+    lives[-1].commands[operation, meta["attempt"]] = step
+
+
+def _receive(lives: list[Life], taken: dict[str, Any]) -> None:
+    event = micros(taken["time"]), taken["position"], taken["type"]
+    for each in lives:
+        if event in each.events:
+            each.events.remove(event)  # it had waited
+    lives[-1].events.append(event)

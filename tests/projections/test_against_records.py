@@ -6,7 +6,6 @@ from contextlib import closing
 from functools import cache
 from random import Random
 from statistics import median
-from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -23,16 +22,16 @@ from projections.times import micros
 from projections.views import Views
 from tests.projections import naive
 from tests.projections.support import append
-from tests.projections.test_rebuild import lives, mixed
+from tests.projections.test_rebuild import lives, mixed, reopened
 
 MOVES = [(0, 1), (6, 2), (1, 0), (7, 3), (2, 2), (6, 4), (3, 1), (7, 5), (5, 0), (6, 6)]
 
 
 @pytest.fixture(scope="module")
 def log(orders: MemoryStore) -> MemoryStore:
-    """Sixty orders, and three lives that were attended to by hand."""
+    """Sixty orders, three lives that were attended to by hand, and an instance with several lives."""
     made = MemoryStore()
-    append(made, mixed(Random(7), [list(orders.read_all()), *lives(MOVES)]))
+    append(made, mixed(Random(7), [list(orders.read_all()), *lives(MOVES), reopened(MOVES)]))
     return made
 
 
@@ -45,7 +44,7 @@ def built(log: MemoryStore) -> Iterator[Views]:
 
 spans = st.one_of(st.none(), st.integers(0, 100))
 scopes = st.tuples(
-    st.sampled_from(["", "", "order_fulfilment", "quorum", "another"]),
+    st.sampled_from(["", "", "order_fulfilment", "quorum", "errand", "another"]),
     st.sampled_from([None, None, 1, 2]),
     st.sampled_from(["", "", *STATUSES]),
 )
@@ -79,22 +78,23 @@ def earlier(log: MemoryStore, before: int) -> MemoryStore:
 
 
 @cache
-def counted(log: MemoryStore) -> tuple[dict[str, naive.Life], list[dict[str, Any]]]:
-    return naive.lives(list(log.read_all())), list(scan(log))
+def counted(log: MemoryStore) -> list[naive.Life]:
+    """All lives; the newest of each instance stands as the list says."""
+    found = naive.lives(list(log.read_all()))
+    for row in scan(log):
+        found[row["instance"]][-1].status = row["status"]
+    return [life for each in found.values() for life in each if life.status]
 
 
 def compare(connection: Connection, scope: Scope, log: MemoryStore) -> None:
     """Hold the reports against what is counted."""
     rows = {name: list(report.query(connection, scope)) for name, report in REPORTS.items()}
-    everything, rows_of_list = counted(log)
-    listed = {row["instance"] for row in rows_of_list if _matches(row, scope)}
-    of_scope = [life for stream, life in everything.items() if stream in listed]
+    of_scope = [life for life in counted(log) if _matches(life, scope)]
     inside = [life for life in of_scope if life.within(scope)]
-    overview = Counter(
-        {(each.process, each.what, each.name): each.number for each in rows["overview"] if each.what in {"event", "outstanding"}}
-    )
+    overview = Counter({(each.process, each.what, each.name): each.number for each in rows["overview"] if each.what != "pending"})
     assert overview == Counter(
         [(life.process, "event", type_) for life in inside for *_, type_ in life.events]
+        + [(life.process, "status", life.status) for life in inside]
         + [(life.process, "outstanding", step) for life in inside for step in life.commands.values()]
     )
     assert sum(each.instances for each in rows["outcomes"]) == len(inside)
@@ -111,8 +111,8 @@ def compare(connection: Connection, scope: Scope, log: MemoryStore) -> None:
     )
 
 
-def _matches(row: dict[str, Any], scope: Scope) -> bool:
-    return scope.process in {"", row["process"]} and scope.version in {None, row["version"]} and scope.status in {"", row["status"]}
+def _matches(life: naive.Life, scope: Scope) -> bool:
+    return scope.process in {"", life.process} and scope.version in {None, life.version} and scope.status in {"", life.status}
 
 
 def _spans(chosen: list[naive.Life]) -> dict[str, list[float]]:

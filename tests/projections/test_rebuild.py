@@ -26,8 +26,9 @@ from projections.shipped import SHIPPED, Decisions, Instances
 from projections.views import Views
 from tests.core.processes import Purchase, Quorum
 from tests.core.random_lives import Attended, Stubborn, actions, order
-from tests.core.samples import began
+from tests.core.samples import CLOSED, Noticed, began
 from tests.projections.support import append, contents
+from tests.proof.errand import Errand
 
 
 class Killed(BaseException):
@@ -68,6 +69,17 @@ def lives(moves: list[tuple[int, int]]) -> list[list[Record]]:
     return [list(world.case.records) for world in worlds]
 
 
+def reopened(moves: list[tuple[int, int]]) -> list[Record]:
+    """An instance that is begun again and again, whether it has ended or not, attended to at random."""
+    world = Attended(scenario(Errand).given(began("1", "2")))
+    for number, move in enumerate(moves):
+        world.act(*move)
+        if number % 3 == 2:
+            world.case.when([CLOSED, Noticed(id="1", text="undo")][number % 2])
+            world.settle().when(began("1", "2")).when(Noticed(id="1"))
+    return list(world.case.records)
+
+
 def mixed(chance: random.Random, sources: list[list[Record]]) -> list[Record]:
     """Records of several logs as one, each in its own order."""
     turns = [number for number, source in enumerate(sources) for _ in source]
@@ -84,7 +96,7 @@ def test_a_rebuilt_projection_equals_the_live_one(
     """The log grows piece by piece; runners with batches of any size follow it or rebuild while others follow, die at any statement
     and are started again."""
     chance, folder, log = random.Random(seed), tmp_path_factory.mktemp("live"), MemoryStore()
-    records = mixed(chance, [list(orders.read_all(limit=1000)), *lives(moves)])
+    records = mixed(chance, [list(orders.read_all(limit=1000)), *lives(moves), reopened(moves)])
 
     def grow(_position: int = 0) -> None:
         piece = chance.randint(1, 300)

@@ -18,15 +18,16 @@ COLUMNS = ("instance", "process", "key", "status", "life", "version", "started",
 FRESH = 1_000
 """How many records the views may lack for a list that people read."""
 
-VERSIONS = {"instances": 1, "steps": 1, "deadlines": 1}
+VERSIONS = {"instances": 2, "steps": 2, "deadlines": 1}
 """Of the projections whose tables are read."""
 
 _PLACES = "SELECT name, version, position, log FROM projections"
-_WHERE = "WHERE (:process = '' OR process = :process) AND (:status = '' OR status = :status)"
+_WHERE = "WHERE past = 0 AND (:process = '' OR process = :process) AND (:status = '' OR status = :status)"
 _FROM = f"FROM instances {_WHERE} ORDER BY first_position"
 _LIST = f"SELECT instance, process, key, status, life, version, started, updated, outcome, suspended {_FROM}"
 _COUNT = f"SELECT count(*) FROM instances {_WHERE}"  # noqa: S608  our own text
-_WAITS = f"""SELECT s.instance, s.step, s.run FROM (SELECT instance, ended {_FROM} {{cut}}) i JOIN steps s ON s.instance = i.instance
+_WAITS = f"""SELECT s.instance, s.step, s.run FROM
+    (SELECT instance, ended, from_position {_FROM} {{cut}}) i JOIN steps s ON s.instance = i.instance AND s.position >= i.from_position
     WHERE i.ended IS NULL AND (s.status IN ('open', 'retrying') OR s.status = 'failed' AND EXISTS (
         SELECT 1 FROM deadlines d WHERE d.instance = s.instance AND d.name = s.step || '/' || s.operation AND d.kind = 'retry'))
     UNION ALL SELECT d.instance, 'deadline ' || d.about, ''

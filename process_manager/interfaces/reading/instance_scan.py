@@ -103,7 +103,7 @@ def _waits_for(store: EventStore, instance: Instance) -> Iterator[str]:
     with suppress(MessageError):
         fold(instance, read_facts(store.read_stream(instance.stream)))
     if instance.ended_at is None:
-        yield from (called(run) for run in instance.runs.values() if run.is_open)
+        yield from (called(run) for run in instance.runs.values() if run.is_open and run.life == instance.life)
         yield from (f"deadline {name}" for name, timer in instance.timers.items() if timer.due is not None)
 
 

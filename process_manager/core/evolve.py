@@ -69,5 +69,8 @@ class State(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     def but(self, **changes: Any) -> Self:
-        """This state with some fields changed, validated."""
+        """This state with some fields changed, validated. Raises TypeError for a field that it has not, pydantic.ValidationError."""
+        if unknown := changes.keys() - type(self).model_fields:
+            names, fields = (", ".join(map(repr, sorted(each))) for each in (unknown, type(self).model_fields))
+            raise TypeError(f"{type(self).__name__} has no field {names}: it has {fields}")
         return self.__class__(**{**dict(self), **changes})

@@ -13,6 +13,7 @@ from typing_extensions import TypeVar
 from process_manager.adapters.deadline_index import SqliteDeadlineIndex
 from process_manager.errors import GroupNotFound, ProcessManagerError
 from process_manager.examples.order_fulfilment import app
+from process_manager.examples.order_fulfilment.demo import answering
 from process_manager.examples.order_fulfilment.orders import START
 from process_manager.interfaces.bootstrap import open_store
 from process_manager.interfaces.publishing.event_lines import Addressed
@@ -148,7 +149,7 @@ class Round:
 
         def publish(store: EventStore) -> int:
             publisher = Publisher(store)
-            publisher.publish(events)
+            publisher.publish(answering(store, each) for each in events)
             return publisher.known
 
         return self._patiently(publish)

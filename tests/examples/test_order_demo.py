@@ -11,7 +11,7 @@ from process_manager.core.records import NewRecord
 from process_manager.core.story import story
 from process_manager.examples.order_fulfilment import app
 from process_manager.examples.order_fulfilment.demo import Demo, OtherDemo, totals
-from process_manager.examples.order_fulfilment.messages import OrderPlaced, SettleCharge
+from process_manager.examples.order_fulfilment.messages import CardCharged, OrderPlaced
 from process_manager.examples.order_fulfilment.orders import LIMITED, SOLD_OUT, Plan
 from process_manager.interfaces.bootstrap import driven_worker
 from process_manager.ports import Block, StreamState
@@ -66,7 +66,7 @@ def test_reasons_of_all_kinds_undo_orders(store: MemoryStore) -> None:
 
 
 def test_a_late_charge_is_refunded(store: MemoryStore) -> None:
-    late = [each.message.order_id for each in PLAN.events() if isinstance(each.message, SettleCharge)]
+    late = [each.message.order_id for each in PLAN.events() if isinstance(each.message, CardCharged)]
     assert late
     for order_id in late:
         types = [record.type for record in store.read_stream(f"payment-{order_id}")]

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from decimal import Decimal
 
-from process_manager import days, hours
+from process_manager import hours, minutes
 from process_manager.core.signals import Action
 from process_manager.examples.order_fulfilment import messages as m
 from process_manager.testing.crash_points import OperatorAction, Published, Race
@@ -19,7 +19,7 @@ def stock(skus: str, quantity: int = 5) -> list[Published]:
 
 
 APPROVED = Published(m.ReviewApproved(order_id="1", reviewer="ada"), hours(3))
-SETTLED = Published(m.SettleCharge(order_id="1"), days(6))
+CHARGED = Published(m.CardCharged(order_id="1", amount=Decimal(50)), minutes(30), stream="payment-1")
 
 
 def by_hand(action: Action, after: timedelta) -> Published:
@@ -32,7 +32,7 @@ WAYS: dict[str, list[Published]] = {
     "nobody approves it": [*stock("a"), order(skus="a", total=2000)],
     "one part is sold out": [*stock("a"), order()],
     "declined": [*stock("ab"), order(card="declined-")],
-    "the bank answers after it was given up": [*stock("a"), order(skus="a", card="late-"), SETTLED],
+    "the bank answers after a while": [*stock("a"), order(skus="a", card="late-"), CHARGED],
     "somebody stops it for a while": [
         *stock("ab"),
         order(total=2000),
@@ -45,8 +45,6 @@ WAYS: dict[str, list[Published]] = {
 }
 
 RACES: dict[str, list[Race]] = {
-    # settled before it was asked for, the charge is never settled: the order comes to the same end, with nothing to refund
-    "the bank answers after it was given up": [Race(m.OrderPlaced, m.SettleCharge, {"the bank did not answer"})],
     # resumed before it was suspended, it stays suspended
     "somebody stops it for a while": [Race(m.OrderPlaced, OperatorAction, {"shipped", "suspended"})],
     # there is nothing to undo before the order is placed; then it waits for its review

@@ -11,8 +11,10 @@ from datetime import timedelta
 import orjson
 
 from process_manager.core.facts import Ended, Started
+from process_manager.core.identity import new_record
 from process_manager.errors import ProcessManagerError, StreamNotFound
 from process_manager.examples.order_fulfilment import app
+from process_manager.examples.order_fulfilment.messages import CardCharged, ChargePending
 from process_manager.examples.order_fulfilment.orders import Outside, Plan
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.interfaces.publishing.event_lines import Addressed
@@ -49,7 +51,7 @@ class Demo:
             run_through(self._worker, self._time, outside[0].time)
             if self._worker.stopped:
                 return
-            self._publisher.publish(map(_addressed, outside))
+            self._publisher.publish(answering(self._store, _addressed(each)) for each in outside)
             self._progress(max(each.number for each in outside))
         run_through(self._worker, self._time)
 
@@ -75,6 +77,16 @@ def _slices(events: Iterable[Outside]) -> Iterator[list[Outside]]:
             found = []
         found.append(each)
     yield found
+
+
+def answering(store: EventStore, event: Addressed) -> Addressed:
+    """A late `CardCharged` names the command that it answers, by which the bank was asked; any other event is left as it is."""
+    if event.record.type != CardCharged.message_type:
+        return event
+    asked = next(each for each in store.read_stream(event.stream, backwards=True) if each.type == ChargePending.message_type)
+    causes = {name: value for name, value in orjson.loads(asked.metadata).items() if name in {"$correlationId", "$causationId"}}
+    metadata = orjson.dumps(orjson.loads(event.record.metadata) | causes)
+    return Addressed(event.stream, new_record(event.stream, "", "0", event.record.type, event.record.data, metadata))
 
 
 def _addressed(outside: Outside) -> Addressed:

@@ -1,6 +1,6 @@
 """The command handlers. Each loads one aggregate and calls one of its methods; the rules are in the aggregates."""
 
-from process_manager import Call, Repository, handles
+from process_manager import Repository, handles
 from process_manager.examples.order_fulfilment.inventory import Inventory
 from process_manager.examples.order_fulfilment.messages import (
     ChargeCard,
@@ -8,7 +8,6 @@ from process_manager.examples.order_fulfilment.messages import (
     ReleaseStock,
     RequestReview,
     ReserveStock,
-    SettleCharge,
     ShipOrder,
 )
 from process_manager.examples.order_fulfilment.payment import Payment
@@ -35,15 +34,9 @@ def request_review(command: RequestReview, reviews: Repository[Review]) -> None:
 
 
 @handles(ChargeCard)
-def charge_card(command: ChargeCard, call: Call, payments: Repository[Payment]) -> None:
+def charge_card(command: ChargeCard, payments: Repository[Payment]) -> None:
     with payments.edit(command.order_id) as payment:
-        payment.charge(command.card, command.amount, call.command_id)
-
-
-@handles(SettleCharge)
-def settle_charge(command: SettleCharge, payments: Repository[Payment]) -> None:
-    with payments.edit(command.order_id) as payment:
-        payment.settle()
+        payment.charge(command.card, command.amount)
 
 
 @handles(RefundCard)
@@ -58,4 +51,4 @@ def ship_order(command: ShipOrder, shipments: Repository[Shipment]) -> None:
         shipment.ship()
 
 
-HANDLERS = (reserve_stock, release_stock, request_review, charge_card, settle_charge, refund_card, ship_order)
+HANDLERS = (reserve_stock, release_stock, request_review, charge_card, refund_card, ship_order)

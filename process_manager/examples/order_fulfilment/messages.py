@@ -83,7 +83,6 @@ class ChargeCard(Command, type="payments.charge-card"):
 class ChargePending(Event, type="payments.charge-pending"):
     order_id: str
     amount: Decimal
-    command_id: str
 
 
 class CardCharged(Event, type="payments.card-charged"):
@@ -94,14 +93,6 @@ class CardCharged(Event, type="payments.card-charged"):
 class CardDeclined(Event, type="payments.card-declined"):
     order_id: str
     reason: str
-
-
-class SettleCharge(Command, type="payments.settle-charge"):
-    order_id: str
-
-
-class NothingToSettle(Event, type="payments.nothing-to-settle"):
-    order_id: str
 
 
 class RefundCard(Command, type="payments.refund-card"):

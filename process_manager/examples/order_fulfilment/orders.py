@@ -8,13 +8,13 @@ from heapq import heappop, heappush
 from random import Random
 from typing import NamedTuple
 
-from process_manager import Command, Event
+from process_manager import Event
 from process_manager.examples.order_fulfilment.messages import (
+    CardCharged,
     Line,
     OrderPlaced,
     ReviewApproved,
     ReviewRejected,
-    SettleCharge,
     StockReceived,
 )
 from process_manager.examples.order_fulfilment.reviews import APPROVED_UP_TO, REJECTED_OVER
@@ -40,12 +40,12 @@ class Planned(Event, type="demo.planned"):
 
 
 class Outside(NamedTuple):
-    """A message from outside, and when and where it is published."""
+    """An event from outside, and when and where it is published."""
 
     time: datetime
     number: int  # of its order, so that all are in one sequence
     stream: str
-    message: Event | Command
+    message: Event
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,8 @@ class Plan:
             yield from self._review(number, time, random)
         elif not missing and total <= APPROVED_UP_TO and card == "late-":
             order_id = self._id(number)
-            yield Outside(time + timedelta(days=random.randint(5, 9)), number, f"bank-{order_id}", SettleCharge(order_id=order_id))
+            charged = CardCharged(order_id=order_id, amount=total)
+            yield Outside(time + timedelta(days=random.randint(5, 9)), number, f"payment-{order_id}", charged)
 
     def _id(self, number: int) -> str:
         return f"{self.seed}.{number:06d}"

@@ -3,9 +3,10 @@
 from datetime import timedelta
 from decimal import Decimal
 
-from process_manager import hours, minutes
+from process_manager import days, hours, minutes
 from process_manager.core.signals import Action
 from process_manager.examples.order_fulfilment import messages as m
+from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.testing.crash_points import OperatorAction, Published, Race
 
 
@@ -19,6 +20,7 @@ def stock(skus: str, quantity: int = 5) -> list[Published]:
 
 
 APPROVED = Published(m.ReviewApproved(order_id="1", reviewer="ada"), hours(3))
+CHARGED_LATE = Published(m.CardCharged(order_id="1", amount=Decimal(50)), days(6), stream="payment-1")
 CHARGED = Published(m.CardCharged(order_id="1", amount=Decimal(50)), minutes(30), stream="payment-1")
 
 
@@ -32,6 +34,7 @@ WAYS: dict[str, list[Published]] = {
     "nobody approves it": [*stock("a"), order(skus="a", total=2000)],
     "one part is sold out": [*stock("a"), order()],
     "declined": [*stock("ab"), order(card="declined-")],
+    "the bank answers after it was given up": [*stock("a"), order(skus="a", card="late-"), CHARGED_LATE],
     "the bank answers after a while": [*stock("a"), order(skus="a", card="late-"), CHARGED],
     "somebody stops it for a while": [
         *stock("ab"),
@@ -45,6 +48,11 @@ WAYS: dict[str, list[Published]] = {
 }
 
 RACES: dict[str, list[Race]] = {
+    # the bank's word names no command here: it counts while one is open, waits for that before, and is late afterwards
+    "the bank answers after it was given up": [
+        Race(other, m.CardCharged, {"shipped", "the bank did not answer"})
+        for other in (m.OrderPlaced, m.StockReserved, OrderFulfilment.charge_card)
+    ],
     # resumed before it was suspended, it stays suspended
     "somebody stops it for a while": [Race(m.OrderPlaced, OperatorAction, {"shipped", "suspended"})],
     # there is nothing to undo before the order is placed; then it waits for its review

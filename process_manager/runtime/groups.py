@@ -12,6 +12,7 @@ from process_manager.core.signals import ADDRESSED
 from process_manager.errors import GroupExists, GroupNotFound, StartNotNamed, WrongExpectedVersion
 from process_manager.ports import BEFORE_ALL, EventStore, Filter, GroupInfo, GroupSettings
 from process_manager.runtime.notes import note, read_notes
+from process_manager.runtime.swept import note_swept, swept
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,8 @@ def ensure_group(store: EventStore, share: Share, start: int | None = None) -> l
     if found is None:
         after = _start(store, share, older, start)
         _follow(store, share, after, anew=not older)
+        if not store.features.single_active:
+            note_swept(store, share.group, min([after, *(until for group in older if (until := swept(store, group.name)) is not None)]))
         with suppress(GroupExists):  # another worker was quicker
             store.create_group(share.group, where=share.where, after=after, settings=share.settings)
     elif found.settings.message_timeout < share.settings.message_timeout:

@@ -7,7 +7,6 @@ made at any time, beside any number of workers; what has none is taken now, and 
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
@@ -16,13 +15,14 @@ import orjson
 
 from process_manager.core.definition import Definition
 from process_manager.core.records import Record
-from process_manager.errors import StoreError, WrongExpectedVersion
+from process_manager.errors import StoreError
 from process_manager.ports import BEFORE_ALL, Clock, Delivery, EventStore, Filter, Nack
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.groups import Share, followed
 from process_manager.runtime.instances import Instances
-from process_manager.runtime.notes import note, read_notes
+from process_manager.runtime.notes import read_notes
 from process_manager.runtime.router import Router
+from process_manager.runtime.swept import note_swept, swept
 from process_manager.runtime.turns import TurnRunner, Work
 
 log = logging.getLogger(__name__)
@@ -60,10 +60,6 @@ def set_aside(store: EventStore, group: str) -> set[str]:
     """Ids of what is parked in a group, or was until an operator let go of it."""
     dropped = {str(orjson.loads(record.data)["id"]) for record in read_notes(store, dropped_in(group))}
     return dropped | {parked.record.id for parked in store.parked(group)}
-
-
-SWEPT = "pm.swept"
-"""The record that says up to where a group's records were all looked at."""
 
 
 class Pass(TurnRunner):
@@ -185,8 +181,8 @@ class Sweep:
         self._next = monotonic()
         self._pass: LogPass | None = None
         self._doubtful = False  # a membership was renewed, and no pass has come to the checkpoint since
-        noted = self._noted()
-        self._since = self._looked = BEFORE_ALL if noted is None else noted
+        noted = swept(store, group)
+        self._since = self._looked = store.group(group).checkpoint if noted is None else noted
 
     def step(self) -> int:
         """Offer a batch, if it is time. Returns how many records it held. Raises StoreError; the pass then begins anew."""
@@ -195,7 +191,7 @@ class Sweep:
         if self._pass is None:
             if self._monotonic() < self._next:
                 return 0
-            self._since = max(self._since, self._noted() or BEFORE_ALL)
+            self._since = max(self._since, swept(self._store, self._group) or BEFORE_ALL)
             self._pass = self._make(after=self._since)
         try:
             count = self._pass.step()
@@ -221,19 +217,6 @@ class Sweep:
         if not run.left and self._looked > self._since:
             self._since = self._looked
             if run.found.offered:
-                self._note(self._since)
+                note_swept(self._store, self._group, self._since)
         self._next = self._monotonic() + run.again
         self._pass = None
-
-    def _noted(self) -> int | None:
-        newest = read_notes(self._store, self._notes, newest=True)
-        return int(orjson.loads(newest[0].data)["until"]) if newest else None
-
-    def _note(self, until: int) -> None:
-        newest = read_notes(self._store, self._notes, newest=True)
-        with suppress(WrongExpectedVersion):  # another worker notes its own
-            self._store.append(note(self._notes, newest[0].revision if newest else -1, SWEPT, {"until": until}))
-
-    @property
-    def _notes(self) -> str:
-        return f"pm.swept-{self._group}"

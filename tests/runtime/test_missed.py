@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
@@ -12,11 +14,13 @@ from process_manager.adapters.clock import RealClock
 from process_manager.adapters.deadline_index import SqliteDeadlineIndex
 from process_manager.adapters.memory import MemoryStore
 from process_manager.core.messages import Command
+from process_manager.core.records import NewRecord
 from process_manager.interfaces.operating.parked import drop
-from process_manager.ports import BEFORE_ALL, Delivery, EventStore, GroupSettings
+from process_manager.ports import BEFORE_ALL, Block, Delivery, EventStore, GroupSettings, StreamState
 from process_manager.runtime.groups import Share, ensure_group
 from process_manager.runtime.handlers import bind_handlers, command_types
 from process_manager.runtime.missed import CommandPass
+from process_manager.runtime.swept import swept
 from process_manager.runtime.wiring import build_worker
 from tests.runtime.answered_shop import app, place, status
 from tests.runtime.desk import Box, Desk, Phone, Put, Ring, put, ring
@@ -145,6 +149,22 @@ def test_what_was_before_the_start_of_the_role_is_not_looked_for(store: MemorySt
     late = desk.send(Put(box="1", what="b"))
     lose(store, SHARE.group)
     assert missed(store) == [late]
+
+
+def test_a_sweep_begins_where_its_group_did_and_a_new_group_where_the_sweeps_of_the_old_one_had_got_to(store: MemoryStore) -> None:
+    """A checkpoint may be too far already when the first worker starts; and what came before was looked at."""
+    store.append_many([Block("order-1", [NewRecord(str(uuid4()), "test.noise", b"{}", b"{}")], StreamState.NO_STREAM)])
+    start = store.last_position()
+    ensure_group(store, SHARE, start=start)
+    assert swept(store, SHARE.group) == start
+
+    desk = Desk(store)
+    desk.send(Put(box="1", what="a"))
+    lose(store, SHARE.group)
+    more = replace(SHARE, types=SHARE.types | {"test.more"})
+    ensure_group(store, more)
+    assert store.group(more.group).checkpoint > start
+    assert swept(store, more.group) == start
 
 
 def test_a_workers_commands_that_were_lost_are_handled_after_its_membership_was_renewed(store: MemoryStore) -> None:

@@ -4,7 +4,7 @@ The state before a turn is the fold of the facts recorded before it, whatever th
 recorded one, at its recorded `now`. So one difference does not drag all later ones behind it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
@@ -23,6 +23,13 @@ from process_manager.errors import MessageError, UndecodableMessage
 ORDER: tuple[Kind, ...] = ("routing", "suspension", "input", "decision", "join", "ending", "command", "undo", "deadline")
 """Of several differences in a turn the one whose kind comes first here is told: the others mostly follow from it."""
 
+Pair = tuple[Consequence | None, Consequence | None]
+"""What differs, as it was recorded and as the candidate has it."""
+
+
+TAKEN = "taken"
+"""Told in place of a suspension that the other side does not have."""
+
 
 class Difference(NamedTuple):
     """Where a candidate would differ; "" is nothing at all."""
@@ -38,7 +45,7 @@ class Difference(NamedTuple):
 
 
 class Judge:
-    """One instance's history, judged turn by turn until the first difference."""
+    """One instance's history, judged turn by turn."""
 
     def __init__(self, definition: Definition, key: str, limit: int, since: datetime | None = None) -> None:
         """`limit` is what an append holds, in bytes: a turn above it is suspended. Turns before `since` are taken as they are."""
@@ -48,38 +55,52 @@ class Judge:
         self._instance = Instance(definition.name, key)
         self._limit = limit
         self._since = since
+        self._suspension: Difference | None = None  # which the candidate would not have, until an operator resolved it
 
-    def first(self, recorded: Iterable[tuple[Fact, int]], untaken: Iterable[Input] = ()) -> Difference | None:
-        """The first difference. `untaken` are inputs, in the order of the log, that the recorded run did not take.
+    def differences(self, recorded: Iterable[tuple[Fact, int]], untaken: Iterable[Input] = ()) -> Iterator[Difference]:
+        """What differs, turn by turn. `untaken` are inputs, in the order of the log, that the recorded run did not take.
 
+        A suspension that the candidate would not have counts as long as nobody has resolved it: what was retried is judged where it was.
         Raises MessageError for facts that cannot be read, or an input that only a newer version can.
         """
         waiting = list(untaken)
         for turn in turns(recorded):
             while waiting and turn.receipt is not None and waiting[0].position < turn.receipt.input.position:
-                if difference := self._untaken(waiting.pop(0)):
-                    return difference
-            if difference := self._recorded(turn):
-                return difference
-        return next(filter(None, map(self._untaken, waiting)), None)
+                yield from self._untaken(waiting.pop(0))
+            yield from self._recorded(turn)
+        for each in waiting:
+            yield from self._untaken(each)
+        if self._suspension is not None:
+            yield self._suspension
 
-    def _recorded(self, turn: RecordedTurn) -> Difference | None:
-        """The turn's difference; without one, its facts are in the state."""
+    def _recorded(self, turn: RecordedTurn) -> Iterator[Difference]:
+        """What differs in a turn. Its recorded facts are in the state afterwards."""
         rest = turn.facts
         if turn.receipt is not None and (self._since is None or turn.receipt.now >= self._since):
             taken, now = turn.receipt.input, turn.receipt.now
             message, other = self._routed(taken)
             if other is not None:
-                return self._told(rest[0][1], now, taken, other._replace(value=self._instance.key), other)
-            self.turns += 1
-            decided = take(self._definition, self._instance, taken, now, message)
-            block = [fact for fact, _ in rest if not isinstance(fact, facts.SnapshotTaken | facts.Foreign)]
-            if decided.facts == block:  # then so is the state: most turns of most candidates end here
-                self._instance, rest = decided.instance, rest[len(block) :]
-            elif differ := _differ(consequences(block), self._consequences(decided, taken)):
-                return self._told(rest[0][1], now, taken, *differ)
+                yield self._told(rest[0][1], now, taken, other._replace(value=self._instance.key), other)
+            else:
+                self.turns += 1
+                decided = take(self._definition, self._instance, taken, now, message)
+                block = [fact for fact, _ in rest if not isinstance(fact, facts.SnapshotTaken | facts.Foreign)]
+                if decided.facts == block:  # then so is the state: most turns of most candidates end here
+                    self._instance, rest = decided.instance, rest[len(block) :]
+                else:
+                    pairs = _differ(consequences(block), self._consequences(decided, taken))
+                    yield from self._unresolved(self._told(rest[0][1], now, taken, *pair) for pair in pairs)
         self._fold(rest)
-        return None
+        if not self._instance.culprit:
+            self._suspension = None
+
+    def _unresolved(self, differences: Iterable[Difference]) -> Iterator[Difference]:
+        """The differences without a suspension that was recorded only: it is held back."""
+        for each in differences:
+            if each.kind == "suspension" and each.candidate == TAKEN:
+                self._suspension = self._suspension or each
+            else:
+                yield each
 
     def _routed(self, taken: Input) -> tuple[Event | None, Consequence | None]:
         """The message, where the candidate reads it; and to whom else it would give it, or that it would set it aside."""
@@ -99,18 +120,18 @@ class Judge:
             return [Consequence("suspension", taken.type, f"suspended: the turn comes to {size:,} bytes")]
         return consequences(decided.facts)
 
-    def _untaken(self, taken: Input) -> Difference | None:
-        """The difference that an input makes which the recorded run did not take; None where nothing but state follows from it."""
+    def _untaken(self, taken: Input) -> Iterator[Difference]:
+        """The difference that an input makes which the recorded run did not take; none where nothing but state follows from it."""
         message, _ = self._routed(taken)
         decided = take(self._definition, self._instance, taken, taken.time, message)
         if self._since is not None and taken.time < self._since:
             self._instance = decided.instance
-            return None
+            return
         loud = next((each for each in consequences(decided.facts) if each.kind != "input" or each.value == STARTS), None)
         if loud is not None:
-            return self._told(self._instance.revision, taken.time, taken, None, loud)
-        self._instance = decided.instance
-        return None
+            yield self._told(self._instance.revision, taken.time, taken, None, loud)
+        else:
+            self._instance = decided.instance
 
     def _fold(self, recorded: list[tuple[Fact, int]]) -> None:
         try:
@@ -123,18 +144,36 @@ class Judge:
     def _told(self, revision: int, now: datetime, taken: Input, recorded: Consequence | None, candidate: Consequence | None) -> Difference:
         about = recorded or candidate
         assert about is not None
-        nothing = "taken" if about.kind == "suspension" else ""
+        nothing = TAKEN if about.kind == "suspension" else ""
         values = [each.value if each else nothing for each in (recorded, candidate)]
         return Difference(self._instance.stream, revision, now, taken.type, about.kind, about.subject, *values)
 
 
-def _differ(recorded: list[Consequence], candidate: list[Consequence]) -> tuple[Consequence | None, Consequence | None] | None:
-    """The most important difference, as what it is on either side; None when both sides hold the same consequences, in any order."""
+def _differ(recorded: list[Consequence], candidate: list[Consequence]) -> Iterator[Pair]:
+    """The most important difference; none when both sides hold the same consequences, in any order.
+
+    What only the candidate has beside a suspension that only the recorded turn has, follows from it.
+    """
     lost, new = _without(recorded, candidate), _without(candidate, recorded)
-    if not lost and not new:
+    follows = new
+    if suspended := next((each for each in lost if each.kind == "suspension"), None):
+        yield suspended, None
+        lost.remove(suspended)
+        follows = [each for each in new if each.kind == "suspension"]
+    if lost or follows:
+        first = min((*lost, *follows), key=lambda each: ORDER.index(each.kind))
+        yield _about(first, lost), _about(first, new) or _asked_instead(first, lost, new)
+
+
+def _asked_instead(missing: Consequence, lost: list[Consequence], new: list[Consequence]) -> Consequence | None:
+    """The answer to the question that the candidate asks in place of a missing one, where it asks as many others as are missing."""
+    gone, others = (
+        [each for each in one if each.kind == "decision" and _about(each, two) is None] for one, two in ((lost, new), (new, lost))
+    )
+    if missing not in gone or len(gone) != len(others):
         return None
-    first = min((*lost, *new), key=lambda each: ORDER.index(each.kind))
-    return _about(first, lost), _about(first, new)
+    other = others[gone.index(missing)]
+    return other._replace(value=f"{other.value}, asked as {other.subject!r}")
 
 
 def _about(one: Consequence, among: list[Consequence]) -> Consequence | None:

@@ -1,6 +1,6 @@
 """Worlds that answer commands as drawn numbers say, for what must hold whatever happens."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -153,5 +153,10 @@ def facts(case: Scenario) -> list[tuple[Fact, int]]:
 
 
 def judged(candidate: type[ProcessManager[Any]], case: Scenario, untaken: Iterable[Input] = (), **limits: Any) -> Difference | None:
+    return next(every(candidate, case, untaken, **limits), None)
+
+
+def every(candidate: type[ProcessManager[Any]], case: Scenario, untaken: Iterable[Input] = (), **limits: Any) -> Iterator[Difference]:
+    """All that differs where a candidate judges a case."""
     judge = Judge(candidate.definition, case.instance.key, limits.pop("limit", MAX_APPEND), **limits)
-    return judge.first(((read_fact(record), record.revision) for record in case.records), untaken)
+    return judge.differences(((read_fact(record), record.revision) for record in case.records), untaken)

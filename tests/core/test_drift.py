@@ -24,11 +24,12 @@ from process_manager import (
 )
 from process_manager.core.drift import Difference
 from process_manager.core.facts import Input
+from process_manager.core.signals import Action
 from process_manager.errors import UndecodableMessage
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.testing.scenario import START, scenario
 from tests.core.processes import Broken, Patient, Sale
-from tests.core.random_lives import actions, judged, lines, played
+from tests.core.random_lives import actions, every, judged, lines, played
 from tests.core.samples import PAID, Began, Closed, Noticed, Paid, Pay, began
 
 
@@ -113,6 +114,50 @@ def test_a_mended_candidate_takes_what_suspended_the_recorded_run() -> None:
     assert said(judged(Broken, scenario(Sale).given(began(), PAID)))[0] == "suspension"
 
 
+@pytest.mark.parametrize("action", ["retry", "skip", "cancel"])
+def test_a_suspension_that_was_resolved_does_not_count_against_the_code_that_mends_it(action: Action) -> None:
+    case = scenario(Broken).given(began(), PAID).deployed(Sale).operator(action)
+    assert list(every(Sale, case)) == []
+
+
+def test_what_was_retried_is_judged_where_it_was_taken() -> None:
+    case = scenario(Broken).given(began(), PAID).operator("retry").deployed(Sale).operator("retry").then_completed("sold")
+    changed = type("Changed", (Sale,), {"outcome": lambda _: "gone", "__module__": __name__}, key="id", name="sale")
+    (difference,) = every(changed, case)
+    assert said(difference) == ("ending", "the end", "completed: sold", "completed: gone")
+    assert difference.input == "pm.operator-action"
+
+
+def test_a_suspension_that_was_retried_in_vain_counts_once() -> None:
+    case = scenario(Broken).given(began(), PAID).operator("retry")
+    (difference,) = every(Sale, case)
+    assert said(difference)[:2] == ("suspension", "t.paid")
+    assert difference.revision == 4
+
+
+def test_one_difference_does_not_hide_later_ones() -> None:
+    class Changed(Sale, key="id", name="sale"):
+        def span(self) -> timedelta:
+            return days(4)
+
+        def outcome(self) -> str:
+            return "gone"
+
+    found = [said(each)[:2] for each in every(Changed, scenario(Sale).given(began(), PAID))]
+    assert found == [("deadline", "patience"), ("ending", "the end")]
+
+
+def test_a_renamed_question_is_told_with_its_new_name() -> None:
+    class Renamed(Sale, key="id", name="sale"):
+        @starts
+        def began(self, event: Began) -> Effects[Pay]:
+            yield Decision("desired", "yes", because="always")
+            yield Pay(id=event.id)
+            yield self.patience.after(days(3))
+
+    assert said(judged(Renamed, scenario(Sale).given(began()))) == ("decision", "wanted", "yes", "yes, asked as 'desired'")
+
+
 def test_a_turn_that_one_append_cannot_hold_is_suspended_by_the_candidate_too() -> None:
     case = scenario(Broken).given(began(), PAID)
     assert judged(Sale, case, limit=10) is None
@@ -185,7 +230,6 @@ def test_an_event_that_the_candidate_gives_to_another_instance() -> None:
 
 def test_what_an_operator_did_is_judged_like_any_input() -> None:
     case = scenario(Broken).given(began(), PAID).deployed(Sale).operator("retry").then_completed("sold")
-    assert said(judged(Sale, case))[:2] == ("suspension", "t.paid")
     recorded, candidate = said(judged(Broken, case))[2:]
     assert recorded == "taken"
     assert candidate.startswith("suspended: ZeroDivisionError: ")  # tried again, it would be suspended again

@@ -1,6 +1,7 @@
 """`pm drift`."""
 
 import time
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from process_manager.interfaces.cli.words import counted
 from process_manager.interfaces.loading import load_app
 
 if TYPE_CHECKING:
+    from process_manager.core.drift import Difference
     from process_manager.interfaces.compatibility.drift import Drift, NotCovered
     from process_manager.ports import EventStore
 
@@ -24,14 +26,15 @@ if TYPE_CHECKING:
 @app_option
 @click.option("--process", default="", metavar="NAME", help="Only this process.")
 @click.option("--since", callback=read_time, metavar="TIME", help="Judge only turns since then.")
-@click.option("--each", is_flag=True, help="A row for each instance that differs, instead of groups.")
+@click.option("--each", is_flag=True, help="A row for each difference of each instance, instead of groups.")
 @store_option
 @format_option(*output.FORMATS)
 def drift_command(app_name: str, process: str, since: datetime | None, each: bool, url: str, format_: str) -> int:
     """Judge recorded histories by other code, before it is deployed: which decisions and commands would differ?
 
-    Every recorded turn is judged by itself, from the facts that stand before it. Nothing is written. The first difference of each
-    instance counts; -o ids names the instances. The exit code is 5 when something differs or could not be judged, else 0.
+    Every recorded turn is judged by itself, from the facts that stand before it. Nothing is written. Of each instance the first
+    difference of each kind and subject counts; -o ids names the instances. What suspended an instance counts while nobody has
+    resolved it. The exit code is 5 when something differs or could not be judged, else 0.
     """
     from process_manager.interfaces.compatibility.drift import EACH, Groups, NotCovered, not_covered_row, unknown
 
@@ -42,7 +45,8 @@ def drift_command(app_name: str, process: str, since: datetime | None, each: boo
         found = (difference for drift in drifts for difference in drift.differences())
         groups = None if each or format_ == "ids" else Groups(found)
         if groups is None:
-            output.write_rows((difference._asdict() for difference in found), EACH, format_, "instance", hidden=("revision",))
+            rows = _one_each(found) if format_ == "ids" else found
+            output.write_rows((difference._asdict() for difference in rows), EACH, format_, "instance", hidden=("revision",))
         progress.clear()
         not_covered = [] if process else unknown(store, {drift.definition.name for drift in drifts})
     not_covered += [each for drift in drifts for each in drift.not_covered]
@@ -51,6 +55,15 @@ def drift_command(app_name: str, process: str, since: datetime | None, each: boo
     if groups is not None:
         _write_groups([*groups.rows(), *map(not_covered_row, not_covered)], format_)
     return _sum_up(drifts, not_covered, time.monotonic() - start)
+
+
+def _one_each(found: "Iterable[Difference]") -> "Iterator[Difference]":
+    """One difference of each instance."""
+    seen: set[str] = set()
+    for each in found:
+        if each.instance not in seen:
+            seen.add(each.instance)
+            yield each
 
 
 def _write_groups(rows: "list[dict[str, Any]]", format_: str) -> None:

@@ -50,38 +50,42 @@ class Drift:
     turns: int = 0
     differing: int = 0
     not_covered: list[NotCovered] = field(default_factory=list)
+    _told: dict[str, set[tuple[str, str]]] = field(default_factory=dict, init=False)  # kinds and subjects by instance
 
     def differences(self) -> Iterator[Difference]:
-        """The first difference of each instance that has one. An instance with newly handled events is read a second time."""
+        """The first difference of each kind and subject of each instance. An instance with newly handled events is read a second time."""
         newly = NewlyHandled(self.store, self.definition)
-        differing: set[str] = set()
         for stream in instances(self.store, self.definition.name):
             self.instances += 1
             self.progress(self)
-            if difference := self._judge(stream, newly):
-                differing.add(stream)
-                self.differing += 1
-                yield difference
-        yield from self._newly_handled(newly, differing)
+            yield from self._firsts(self._judge(stream, newly))
+        yield from self._firsts(self._newly_handled(newly))
 
-    def _newly_handled(self, newly: NewlyHandled, differing: set[str]) -> Iterator[Difference]:
+    def _firsts(self, differences: Iterable[Difference]) -> Iterator[Difference]:
+        for each in differences:
+            told = self._told.setdefault(each.instance, set())
+            self.differing = len(self._told)
+            if (each.kind, each.subject) not in told:
+                told.add((each.kind, each.subject))
+                yield each
+
+    def _newly_handled(self, newly: NewlyHandled) -> Iterator[Difference]:
         self.not_covered += [NotCovered(self.definition.name, type_, "its events were not brought along") for type_ in newly.hidden()]
-        for stream, inputs in newly.inputs(but_for=differing).items():
+        for stream, inputs in newly.inputs().items():
             if not stream:
                 types = {taken.type for taken in inputs}
                 self.not_covered += [NotCovered(self.definition.name, each, "it is routed by $correlationId") for each in sorted(types)]
-            elif difference := self._judge(stream, None, inputs):
-                self.differing += 1
-                yield difference
+            else:
+                yield from self._judge(stream, None, inputs)
 
-    def _judge(self, stream: str, newly: NewlyHandled | None, inputs: Sequence[Input] = ()) -> Difference | None:
+    def _judge(self, stream: str, newly: NewlyHandled | None, inputs: Sequence[Input] = ()) -> Iterator[Difference]:
         judge = Judge(self.definition, stream.partition("-")[2], MAX_APPEND, self.since)
         recorded = read_facts(self._records(stream))
         try:
-            return judge.first(newly.watched(recorded) if newly else recorded, inputs)
+            yield from judge.differences(newly.watched(recorded) if newly else recorded, inputs)
         except MessageError as error:
-            self.not_covered.append(NotCovered(self.definition.name, stream, str(error)))
-            return None
+            why = NotCovered(self.definition.name, stream, str(error))
+            self.not_covered += [why] if why not in self.not_covered else []
         finally:
             self.turns += judge.turns if newly else 0
 

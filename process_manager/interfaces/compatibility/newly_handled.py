@@ -1,6 +1,6 @@
 """Events in a log that a candidate handles and that no recorded instance took, as the old definition did not handle their type."""
 
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 
 from process_manager.core.codec import decode
 from process_manager.core.definition import Definition
@@ -35,11 +35,8 @@ class NewlyHandled:
                 first[fact.input.type] = fact.input.position
             yield each
 
-    def inputs(self, but_for: Container[str]) -> dict[str, list[Input]]:
-        """The newly handled events by instance stream, in the order of the log; under "" those that are routed by `$correlationId`.
-
-        Streams in `but_for` are left out: an instance that was watched only in part may have taken the event later.
-        """
+    def inputs(self) -> dict[str, list[Input]]:
+        """The newly handled events by instance stream, in the order of the log; under "" those that are routed by `$correlationId`."""
         found: dict[str, list[Input]] = {}
         for record in self._records():
             handled, route = self._definition.handled[record.type], self._definition.routes[record.type]
@@ -49,8 +46,7 @@ class NewlyHandled:
             except UndecodableMessage:
                 continue  # a worker would park it
             stream = f"{self._definition.name}-{key}" if key else ""
-            if stream not in but_for:
-                found.setdefault(stream, []).append(taken)
+            found.setdefault(stream, []).append(taken)
         return found
 
     def hidden(self) -> list[str]:

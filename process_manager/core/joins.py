@@ -51,15 +51,38 @@ def undecided(definition: Definition, instance: Instance, step: str) -> bool:
 
 def left_to_joins(definition: Definition, instance: Instance, step: str, reaction: Reaction | None) -> bool:
     """Whether what follows from a run that is lost has to wait until a join can no longer be reached. Not where that reaction may
-    start what the join waits for."""
-    return any(not decided(instance, each) and not may_help(reaction, join_of(each), step) for each in definition.joins_of(step))
+    lead to what the join waits for."""
+    waiting = [join_of(each) for each in definition.joins_of(step) if not decided(instance, each)]
+    return any(not may_help(definition, reaction, join, step) for join in waiting)
 
 
-def may_help(reaction: Reaction | None, join: Join, step: str) -> bool:
-    """Whether the reaction to a lost run of a step may start what a join waits for: any of its steps, or, where it waits for all runs, the
-    same step again."""
-    helping = [each.command for each in join.steps if join.count is not None or each.name == step]
-    return reaction is not None and not reaction.announces.isdisjoint(helping)
+def may_help(definition: Definition, reaction: Reaction | None, join: Join, step: str) -> bool:
+    """Whether the reaction to a lost run of a step may lead to what a join waits for: a run of any of its steps; where it waits for all
+    runs, the reaction has to start the same step again itself."""
+    if reaction is None:
+        return False
+    if join.count is None:
+        return definition.steps[step].command in reaction.announces
+    return not _leads_to(definition, reaction).isdisjoint(each.name for each in join.steps)
+
+
+def _leads_to(definition: Definition, reaction: Reaction) -> set[str]:
+    """The steps that a reaction may start, and those that what follows from them may."""
+    found: set[str] = set()
+    reactions = [reaction]
+    while reactions:
+        name = reactions.pop().name
+        started = {step for step, announcing in definition.announcing.items() if name in announcing} - found
+        found |= started
+        reactions += [each for step in started for each in _after(definition, step)]
+    return found
+
+
+def _after(definition: Definition, step: str) -> list[Reaction]:
+    """The reactions to what may come of a step."""
+    answers = [definition.handled[event.message_type] for event in (*definition.steps[step].done, *definition.steps[step].failed)]
+    found = [definition.overdue.get(step), *(handled.reaction for handled in answers)]
+    return [*definition.joins_of(step), *(each for each in found if each is not None)]
 
 
 def surplus_at_end(definition: Definition, instance: Instance, run: Run) -> bool:

@@ -52,7 +52,7 @@ def _let_go(draft: Draft, join: str, reached: bool, surplus: list[Run]) -> None:
 def _unreachable(draft: Draft, join: Join, runs: list[Run]) -> None:
     """What follows from the run that was lost last, of those from which nothing has followed yet; without any, what the step says."""
     lost = [run for run in runs if run.status in {"failed", "overdue"}]
-    silent = [run for run in lost if not may_help(answers.reaction_to_loss(draft.definition, run), join, run.step)]
+    silent = [run for run in lost if not may_help(draft.definition, answers.reaction_to_loss(draft.definition, run), join, run.step)]
     if silent:
         answers.consequence(draft, max(silent, key=lambda run: run.settled).operation)
         return

@@ -416,3 +416,32 @@ class Instead(ProcessManager, key="id"):
 
 def test_what_is_started_in_the_place_of_a_lost_run_is_none_of_the_join_that_is_lost_with_it() -> None:
     scenario(Instead).given(began()).when(refused()).then(give_back()).when(given_back()).then_completed("instead")
+
+
+class Asked(ProcessManager, key="id"):
+    """Takes an item; where it is refused, it is paid for, and one is given back then. It ends when there is either."""
+
+    taking = Step(Take, done=Taken, failed=Refused, within=FOREVER, needs_undo=False)
+    paying = Step(Pay, done=Paid, failed=Declined, within=FOREVER, needs_undo=False, otherwise=Abort("not paid"))
+    giving = Step(GiveBack, done=GivenBack, within=FOREVER, needs_undo=False)
+
+    @starts
+    def begin(self, event: Began) -> Effects[Take]:
+        yield Take(id=event.id)
+
+    @on
+    def refused(self, event: Refused) -> Effects[Pay]:
+        yield Pay(id=event.id)
+
+    @on
+    def paid(self, event: Paid) -> Effects[GiveBack]:
+        yield GiveBack(id=event.id)
+
+    @on(any_of(taking, giving))
+    def either(self) -> Effects[Complete]:
+        yield Complete("either")
+
+
+def test_a_join_does_not_hold_up_the_reaction_that_leads_to_what_it_waits_for_by_another_step() -> None:
+    case = scenario(Asked).given(began()).when(refused()).then(PAY).when(PAID).then(give_back()).when(given_back())
+    case.then_completed("either")

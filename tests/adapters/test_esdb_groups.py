@@ -171,8 +171,7 @@ class TestParking:
         assert [it.record for it in store.parked(name)] == records[:1]
         assert store.replay_parked(name, [records[0].id]) == 1
         consumer.ack(take(consumer, 1))
-        assert list(consumer.fetch(5, timeout=0.1)) == []
-        eventually(lambda: store.group(name).lag == 0)
+        eventually(lambda: not consumer.fetch(5) and store.group(name).lag == 0)  # what others append comes to a mixed group too
         consumer.leave()
 
     def test_only_the_named_ones_are_replayed(self, store: EsdbStore, group: str, type_: str) -> None:

@@ -19,7 +19,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
     (wheel,) = place.glob("*.whl")
-    ZipFile(wheel).extractall(place / "installed")
+    with ZipFile(wheel) as archive:
+        archive.extractall(place / "installed")
     return place / "installed"
 
 
@@ -46,5 +47,5 @@ def test_pm_runs_from_the_wheel_alone(installed: Path, tmp_path: Path) -> None:
 
 
 def files(directory: Path) -> set[str]:
-    found = (path for path in directory.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    found = (path for path in directory.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     return {str(path.relative_to(directory)) for path in found}

@@ -7,6 +7,7 @@ from esdbclient import EventStoreDBClient, NewEvent, StreamState
 from esdbclient.exceptions import NotFound, WrongCurrentVersion
 
 from process_manager.interfaces.devserver import DevServer
+from process_manager.testing.contract.support import eventually
 
 
 @pytest.fixture
@@ -47,6 +48,7 @@ def test_a_group_on_all_delivers_what_its_filter_lets_through_and_parks_what_is_
         done, refused = next(consumer), next(consumer)
         consumer.ack(done)
         consumer.nack(refused, action="park")
+        eventually(lambda: client.get_subscription_info("workers").parked_message_count == 1)
 
     assert [it.type for it in (done, refused)] == ["Happened", "Happened"]
     parked = "$persistentsubscription-$all::workers-parked"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice, pairwise
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, enumerate as enumerate_threads
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from process_manager.adapters.esdb.store import EsdbStore
 from process_manager.core.records import Record
 from process_manager.errors import StoreError, StoreUnavailable
 from process_manager.ports import Appended, Block, StreamState
-from process_manager.testing.contract.support import PATIENCE, eventually, ids, only, put, some, unique
+from process_manager.testing.contract.support import PATIENCE, eventually, ids, only, put, some, take, unique
 from tests.adapters.esdb_proxy import Proxy
 from tests.adapters.esdb_server import is_cluster, server_place, server_url, through
 from tests.adapters.server_processes import free_port, node, reachable, serving
@@ -157,6 +157,20 @@ class TestClosing:
                 act()
         assert list(subscription.next_batch(1)) == []
         assert proxy.accepted == before
+
+    def test_the_threads_of_a_store_end_with_it(self, type_: str) -> None:
+        """Where they stand when the process ends, it stops them, though they may hold what it needs to end."""
+        before = set(enumerate_threads())
+        for _ in range(10):
+            with closing(EsdbStore(server_url())) as store:
+                store.create_group(name := unique("group"), where=only(type_), after=store.last_position())
+                subscription, consumer = store.subscribe(after=store.last_position()), store.join(name, "one")
+                put(store, unique("order"), some(1, type_))
+                assert subscription.next_batch(1, timeout=PATIENCE)
+                assert take(consumer, 1)
+                store.delete_group(name)
+            left = {thread.name for thread in enumerate_threads() if thread not in before}
+            assert not {name for name in left if name.startswith("pm-")}
 
     def test_a_process_that_forgets_to_close_ends(self) -> None:
         code = (

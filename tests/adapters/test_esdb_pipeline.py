@@ -102,6 +102,9 @@ class FakeClient:
         self.seen.append([])
         return FakeCall(behave, self.seen[-1])
 
+    def receive(self, name: str, work: Callable[[], None]) -> None:
+        Thread(target=work, name=name, daemon=True).start()
+
     def follow(self, leader: str | None) -> None:
         self.followed.append(leader)
 

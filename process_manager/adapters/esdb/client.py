@@ -13,7 +13,9 @@
 # ruff: noqa: SLF001  see above
 
 import os
-from collections.abc import Generator, Sequence
+import time
+from collections.abc import Callable, Generator, Sequence
+from threading import Thread, current_thread
 from typing import Any
 from urllib.parse import unquote
 
@@ -73,6 +75,7 @@ class Client(EventStoreDBClient):
     def __init__(self, address: ServerAddress, name: str) -> None:
         self._ended = False
         self._retired: list[Any] = []
+        self._receivers: list[Thread] = []
         self._refused: list[Exception] = []
         super().__init__(address.uri(name))
 
@@ -171,6 +174,22 @@ class Client(EventStoreDBClient):
         metadata = service._metadata(self._call_metadata, requires_leader=True)
         answer = service._stub.List(request, timeout=QUERY_DEADLINE, metadata=metadata, credentials=self._call_credentials)
         return [it.group_name for it in answer.subscriptions if it.event_source == "$all"]
+
+    def receive(self, name: str, work: Callable[[], None]) -> None:
+        """Start a thread that takes in what the server sends; it does not keep the process from ending."""
+        thread = Thread(target=work, name=name, daemon=True)
+        self._receivers = [*filter(Thread.is_alive, self._receivers), thread]
+        thread.start()
+
+    def await_receivers(self, until: float) -> None:
+        """Wait for the threads of a client that is closed, up to a time on the monotonic clock.
+
+        Python stops them wherever they stand when the process ends. Within gRPC that may be with a lock which it takes afterwards, to let
+        go of a call, and then the process would never end.
+        """
+        for thread in self._receivers:
+            if thread is not current_thread():
+                thread.join(max(0.0, until - time.monotonic()))
 
     def close(self) -> None:
         self._ended = True

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from math import inf
 from queue import Empty, SimpleQueue
-from threading import Event, Lock, Thread
+from threading import Event, Lock
 from typing import Any, NamedTuple, cast
 
 import grpc
@@ -82,7 +82,7 @@ class EsdbConsumer:
         except StoreError:
             self._client.close()
             raise
-        Thread(target=self._receive, name="pm-consumer", daemon=True).start()
+        self._client.receive("pm-consumer", self._receive)
 
     def fetch(self, limit: int, timeout: float = 0.0) -> Sequence[Delivery]:
         self._check()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
-from threading import Condition, Lock, Thread
+from threading import Condition, Lock
 from typing import Any
 from uuid import uuid4
 
@@ -72,7 +72,7 @@ class _Call:
         self._blocked = False
         self._heard = time.monotonic()
         self._stream = client.batch_append()
-        Thread(target=self._receive, name="pm-appends", daemon=True).start()
+        client.receive("pm-appends", self._receive)
 
     def exchange(self, sent: Sequence[_Sent]) -> None:
         """Send blocks and wait until each is answered or the call is broken."""

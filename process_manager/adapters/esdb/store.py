@@ -38,6 +38,9 @@ PATIENCE = 30.0
 AT_START = 5.0
 """Seconds for the first answer, so that a wrong address is told soon."""
 
+ENDS_WITHIN = 5.0
+"""Seconds that the threads of a store get to end when it is closed. One that looks for a server takes longer, and does no harm."""
+
 POLL = 0.05
 """Seconds between two looks for what other processes appended."""
 
@@ -186,3 +189,6 @@ def _close(parts: "WeakSet[EsdbConsumer | EsdbSubscription]", clients: "WeakSet[
         part.leave() if isinstance(part, EsdbConsumer) else part.close()
     for client in list(clients):
         client.close()
+    until = time.monotonic() + ENDS_WITHIN
+    for client in list(clients):
+        client.await_receivers(until)

@@ -4,8 +4,9 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from queue import Empty, SimpleQueue
-from threading import Event, Thread
+from threading import Event
 
 from process_manager.adapters.esdb.backoff import Backoff
 from process_manager.adapters.esdb.client import Client
@@ -46,8 +47,7 @@ class EsdbSubscription:
         self._arrived: SimpleQueue[Arrival | StoreError] = SimpleQueue()
         self._closed = Event()
         self._client = connect()
-        self._thread = Thread(target=self._follow, args=(after,), name="pm-subscription", daemon=True)
-        self._thread.start()
+        self._client.receive("pm-subscription", partial(self._follow, after))
 
     def next_batch(self, limit: int, timeout: float = 0.0) -> Sequence[Record]:
         return self._arrivals(limit, timeout) or self._on_its_way(limit)

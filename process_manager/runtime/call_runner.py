@@ -24,13 +24,16 @@ from process_manager.ports import Appended, Block, Clock, Consumer, Delivery, Ev
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.handlers import SPARE, THREADS, Handler
 from process_manager.runtime.inbox import RETRY, Entry, Inbox
-from process_manager.runtime.received import Received, event_record
+from process_manager.runtime.received import Received, asked_record, event_record
 from process_manager.runtime.unit_of_work import UnitOfWork
 
 log = logging.getLogger(__name__)
 
 OUTCOMES = "pm.outcome-"
 """What the names of the streams begin with that hold what calls without an aggregate came to."""
+
+REQUESTS = "pm.asked-"
+"""The same of those that say which commands were handled by asking somebody else: one for each attempt, since the next one asks again."""
 
 Ended = tuple[Received, Block | None, BaseException | None]
 """A call that came to its end: what it leads to, nothing because that is recorded already, or what it raised."""
@@ -168,11 +171,14 @@ class CallRunner:
     def _run(self, received: Received) -> Block | None:
         if received.handler.repositories:
             return self._edit(received)
-        stream = f"{OUTCOMES}{received.operation}"
-        if self._exists(stream):
+        stream, asked = f"{OUTCOMES}{received.operation}", f"{REQUESTS}{received.id}"
+        if self._exists(stream) or (received.handler.asks and self._exists(asked)):
             return None
         now = self._clock.now(received.time)
-        return Block(stream, [event_record(stream, received, 0, self._call(received), "", now)], StreamState.NO_STREAM)
+        outcome = self._call(received)
+        if outcome is None:
+            return Block(asked, [asked_record(asked, received, now)], StreamState.NO_STREAM)
+        return Block(stream, [event_record(stream, received, 0, outcome, "", now)], StreamState.NO_STREAM)
 
     def _edit(self, received: Received) -> Block | None:
         unit = UnitOfWork(self._store, self._clock)
@@ -186,7 +192,7 @@ class CallRunner:
         except StreamNotFound:
             return False
 
-    def _call(self, received: Received) -> Event:
+    def _call(self, received: Received) -> Event | None:
         handler = received.handler
         arguments = {**handler.resources, handler.command_name: received.command}
         if handler.call_name:
@@ -195,9 +201,9 @@ class CallRunner:
             outcome = handler.function(**arguments)
         except Refused as refusal:
             return refusal.event
-        if not isinstance(outcome, handler.outcomes):
-            raise HandlerError(f"{handler.name} returned {outcome!r}, which its annotation does not name: return one of its outcomes")
-        return outcome
+        if isinstance(outcome, handler.outcomes) or (outcome is None and handler.asks):
+            return outcome
+        raise HandlerError(f"{handler.name} returned {outcome!r}, which its annotation does not name: return one of its outcomes")
 
     # -- recording ----------------------------------------------------------------------------------------------
 

@@ -58,6 +58,7 @@ def handles(command: type[Command], *, takes: timedelta | None = None) -> Callab
 
     Its parameters are handed over by their annotations: the command, `Repository[SomeAggregate]`, `Call`, or the class of one of the app's
     resources. With a repository it edits one aggregate and returns nothing; without one it returns the event that is the outcome.
+    Where it only asks, and the answer comes later as an event of somebody else, it is annotated `-> None`, or `-> Outcome | None`.
     `takes` is the longest time that a call takes; a handler that says it runs beside the others and does not hold them up, as do all
     without a repository.
     """
@@ -81,6 +82,7 @@ class Handler:
     repositories: dict[str, type[Aggregate]] = field(default_factory=dict)
     resources: dict[str, object] = field(default_factory=dict)
     outcomes: tuple[type[Event], ...] = ()
+    asks: bool = False  # it may return None: somebody else gives the answer, later
 
     @property
     def name(self) -> str:
@@ -229,10 +231,14 @@ class _Inspection:
             if hint not in {None, type(None), inspect.Signature.empty}:
                 self.problems.append("edits an aggregate and returns something: record the outcome in the aggregate and return None")
             return handler
-        outcomes = events_of(hint)
-        if not outcomes:
-            self.problems.append("has neither a Repository nor an event as its return type: say which event is the outcome")
+        options = [option for option in typing.get_args(hint) or (hint,) if option is not type(None)]
+        outcomes = tuple(event for option in options for event in events_of(option))
+        if len(outcomes) < len(options):
+            self.problems.append(
+                "has neither a Repository nor events as its return type: say which event is the outcome, or -> None where it only asks "
+                "and somebody else answers later"
+            )
         self.problems += [
             f"returns {event.__name__}, which has no written name: give its class type=..." for event in outcomes if not event.message_type
         ]
-        return replace(handler, outcomes=outcomes)
+        return replace(handler, outcomes=outcomes, asks=not options or type(None) in typing.get_args(hint))

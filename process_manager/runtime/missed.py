@@ -17,7 +17,7 @@ from process_manager.core.records import Record
 from process_manager.core.signals import COMMAND_PARKED
 from process_manager.errors import MessageError
 from process_manager.ports import Delivery, EventStore, Filter
-from process_manager.runtime.call_runner import OUTCOMES
+from process_manager.runtime.call_runner import OUTCOMES, REQUESTS
 from process_manager.runtime.groups import Share, followed
 from process_manager.runtime.handlers import Handler
 from process_manager.runtime.reconcile import EVERY, Found, set_aside
@@ -103,7 +103,7 @@ class CommandPass:
 def _outcome_streams(handlers: Sequence[Handler]) -> tuple[str, ...]:
     """What the names of the streams begin with that hold what commands lead to."""
     aggregates = {f"{aggregate.category}-" for handler in handlers for aggregate in handler.repositories.values()}
-    return (OUTCOMES, *sorted(aggregates))
+    return (OUTCOMES, REQUESTS, *sorted(aggregates))
 
 
 def _metadata(record: Record) -> dict[str, object]:

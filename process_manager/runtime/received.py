@@ -50,6 +50,12 @@ class Received:
         return Call(self.operation, self.id, self.attempt, self.correlation, now)
 
 
+def asked_record(stream: str, received: Received, now: datetime) -> NewRecord:
+    """The record that a command's handler has asked for an answer, which somebody else is to give."""
+    metadata = {"$correlationId": received.correlation, "$causationId": received.id, "time": now, "operation": received.operation}
+    return new_record(stream, received.id, "", "pm.asked", b"{}", dumps(metadata))
+
+
 def event_record(stream: str, received: Received, ordinal: int, event: Event, answers: str, now: datetime) -> NewRecord:
     """An event as the record that a command led to."""
     data = encode(event)

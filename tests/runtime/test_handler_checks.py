@@ -59,7 +59,11 @@ def returns(command: Put, boxes: Repository[Box]) -> Answered: ...  # type: igno
 
 
 @handles(Put)
-def says_nothing(command: Put) -> None: ...
+def says_nothing(command: Put): ...  # type: ignore[no-untyped-def]
+
+
+@handles(Put)
+def says_text(command: Put) -> str | None: ...
 
 
 @handles(Put)
@@ -93,7 +97,8 @@ def vague(command: Put, anything: object) -> Answered: ...  # type: ignore[empty
         (unknown, "asks for phone: Phone, and the app has no such thing: add it to resources"),
         (protocol, "asks for phone: Ringing, which is neither a class nor a runtime_checkable Protocol"),
         (returns, "edits an aggregate and returns something"),
-        (says_nothing, "has neither a Repository nor an event as its return type"),
+        (says_nothing, "has neither a Repository nor events as its return type"),
+        (says_text, "has neither a Repository nor events as its return type"),
         (plain, "which is no Aggregate class with a category"),
         (waits, "is async or a generator: write a plain function"),
         (positional, "cannot be handed over by name"),
@@ -107,6 +112,17 @@ def test_what_is_wrong_with_a_handler_is_said_at_start(function: Callable[..., A
 
     assert any(problem in each for each in problems), problems
     assert all(function.__name__ in each for each in problems)
+
+
+def test_a_handler_may_only_ask_or_may_have_an_outcome_at_once() -> None:
+    @handles(Ring)
+    def only_asks(command: Ring) -> None: ...
+
+    @handles(Put)
+    def may_ask(command: Put) -> Answered | None: ...
+
+    assert check_handlers([only_asks, may_ask]) == []
+    assert [(each.outcomes, each.asks) for each in bind_handlers([only_asks, may_ask])] == [((), True), ((Answered,), True)]
 
 
 def test_two_handlers_of_one_command_are_refused() -> None:

@@ -96,6 +96,16 @@ def test_what_left_no_trace_is_found(store: MemoryStore, desk: Desk) -> None:
     assert missed(store) == lost
 
 
+def test_what_was_only_asked_was_not_missed(store: MemoryStore, desk: Desk) -> None:
+    @handles(Ring)
+    def leave_a_message(command: Ring) -> None: ...
+
+    desk.send(Ring(number="1"))
+    desk.settle(desk.calls(Phone(), leave_a_message))
+    lose(store, SHARE.group)
+    assert missed(store) == []
+
+
 def test_what_is_on_its_way_was_not_missed(store: MemoryStore, desk: Desk) -> None:
     """The group has not got there."""
     desk.send(Put(box="1", what="a"))

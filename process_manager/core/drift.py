@@ -177,10 +177,8 @@ def _asked_instead(missing: Consequence, lost: list[Consequence], new: list[Cons
 
 
 def _about(one: Consequence, among: list[Consequence]) -> Consequence | None:
-    """What stands there for it: where a question is not asked, the one that is asked instead."""
-    same = [each for each in among if (each.kind, each.subject) == (one.kind, one.subject)]
-    others = [each._replace(value=f"{each.subject}: {each.value}") for each in among if each.kind == one.kind == "decision"]
-    return next(iter(same or others), None)
+    """What stands there for it."""
+    return next((each for each in among if (each.kind, each.subject) == (one.kind, one.subject)), None)
 
 
 def _without(some: list[Consequence], others: list[Consequence]) -> list[Consequence]:

@@ -57,17 +57,6 @@ def test_another_answer_is_told_before_the_command_that_follows_from_it() -> Non
     assert (difference.instance, difference.revision, difference.time, difference.input) == ("sale-1", 0, START, "t.began")
 
 
-def test_a_question_by_another_name_is_told_with_the_one_it_was() -> None:
-    class Renaming(Sale, key="id", name="sale"):
-        @starts
-        def began(self, event: Began) -> Effects[Pay]:
-            yield Decision("desired", "yes", because=f"{event.need} of them")
-            yield self.patience.after(self.span())
-            yield Pay(id=event.id)
-
-    assert said(judged(Renaming, scenario(Sale).given(began()))) == ("decision", "wanted", "yes", "desired: yes")
-
-
 def test_reasons_and_names_of_reactions_do_not_count() -> None:
     class Wordy(Sale, key="id", name="sale", version=7):
         @starts

@@ -23,7 +23,8 @@ from process_manager.runtime.instances import Instances
 from process_manager.runtime.notes import read_notes
 from process_manager.runtime.router import Router
 from process_manager.runtime.swept import note_swept, swept
-from process_manager.runtime.turns import TurnRunner, Work
+from process_manager.runtime.turns import TurnRunner
+from process_manager.runtime.work import Work
 
 log = logging.getLogger(__name__)
 

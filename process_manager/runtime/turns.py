@@ -4,13 +4,11 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 from process_manager.core import facts
 from process_manager.core.block import fact_metadata, fact_record
 from process_manager.core.definition import Definition
 from process_manager.core.instance import Instance
-from process_manager.core.records import NewRecord
 from process_manager.core.snapshot import snapshot
 from process_manager.core.turn import Turn, suspend, take
 from process_manager.errors import (
@@ -23,14 +21,15 @@ from process_manager.errors import (
     StreamDeleted,
     UndecodableMessage,
 )
-from process_manager.ports import MAX_APPEND, Appended, Block, Clock, Consumer, Delivery, EventStore, Nack, StreamState
+from process_manager.ports import MAX_APPEND, Appended, Block, Clock, Consumer, Delivery, EventStore, Nack
 from process_manager.runtime.awaiting import Awaiting
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.instances import Instances
 from process_manager.runtime.left_to_newer import LeftToNewer
 from process_manager.runtime.refusals import allow_conflicts
-from process_manager.runtime.router import Incoming, Router, Target
+from process_manager.runtime.router import Incoming, Router
 from process_manager.runtime.suspects import ALONE_FROM, Suspects
+from process_manager.runtime.work import Work
 
 log = logging.getLogger(__name__)
 
@@ -48,21 +47,6 @@ PATIENCE = 30.0
 
 HOLD = 1.0
 """Seconds for which an input that a newer version has to take is left alone before it is offered again."""
-
-
-@dataclass(slots=True)
-class Work:
-    """What one instance has to take in, in order of position, and what comes of it."""
-
-    target: Target
-    inputs: list[tuple[Incoming, Delivery]] = field(default_factory=list)
-    instance: Instance | None = None
-    records: list[NewRecord] = field(default_factory=list)
-    size: int = 0
-    taken: int = 0  # inputs that `records` answer
-    turns: list[tuple[Turn, Delivery]] = field(default_factory=list)  # what `records` are made of
-    duplicates: int = 0
-    refused: bool = False  # its last append was, so that the stream has to be read
 
 
 class TurnRunner:
@@ -303,7 +287,7 @@ class TurnRunner:
 
     def _appended(self, works: list[Work]) -> list[Work]:
         """Append one block for each work; the works that have to go on: refused ones, and ones with inputs left."""
-        blocks = [_block(work) for work in works if work.records]
+        blocks = [work.block for work in works if work.records]
         answers = iter(self._append(blocks) if blocks else [])
         again: list[Work] = []
         for work in works:
@@ -348,9 +332,3 @@ class TurnRunner:
             self._park(self._set_aside(work.inputs), f"the instance's stream {work.target.stream} was deleted")
             work.inputs.clear()
         log.debug("conflict on %s: %s", work.target.stream, error, extra={"action": "conflict"})
-
-
-def _block(work: Work) -> Block:
-    assert work.instance is not None
-    before = work.instance.revision - len(work.records)
-    return Block(work.target.stream, work.records, before if before >= 0 else StreamState.NO_STREAM)

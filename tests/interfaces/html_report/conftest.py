@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Report = Callable[..., str]
 
+PATIENCE = 100_000.0
+"""Milliseconds that the browser gets for anything."""
+
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -54,4 +57,4 @@ def browser() -> "Iterator[Browser]":
 
 def _launch(kind: "BrowserType", path: str) -> "Browser":
     is_root = hasattr(os, "geteuid") and os.geteuid() == 0
-    return kind.launch(executable_path=path, args=["--no-sandbox"] if is_root else [])  # as root a browser has no sandbox
+    return kind.launch(executable_path=path, args=["--no-sandbox"] if is_root else [], timeout=PATIENCE)  # as root a browser has no sandbox

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from tests.interfaces.html_report import hostile, large
+from tests.interfaces.html_report.conftest import PATIENCE
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -47,6 +48,7 @@ class Window:
         page.on("console", lambda message: self.messages.append(message.text))
         page.on("pageerror", lambda error: self.messages.append(str(error)))
         page.on("request", lambda request: self.requests.append(request.url))
+        page.set_default_timeout(PATIENCE)
         page.goto(path.as_uri())
 
 

@@ -1,7 +1,10 @@
 """Hiding values in an instance's history: those of named fields, in inputs and commands alike, wherever else they stand.
 
-The same value gets the same mask, so what belonged together still does. A text becomes `masked-` and twelve letters, a number another
-number of fifteen digits (and as many behind the point), also where it stands in a text, as amounts do.
+The same value gets the same mask, so what belonged together still does. Only a number, or a text that is one, keeps to the fields of these
+names in messages, besides keys, stream names and reasons: elsewhere it may equal a hidden one by chance.
+
+A text becomes `masked-` and twelve letters, a number another number of fifteen digits (and as many behind the point), also where it
+stands in a text, as amounts do.
 """
 
 import re
@@ -26,6 +29,9 @@ _OURS = frozenset({
 })  # fmt: skip
 """Names in our own facts and metadata whose values are the definition's or the library's words."""
 
+_IDS = {"$correlationId", "$causationId"}
+"""In the metadata of an input, the names under which a number is an id."""
+
 LONG = 4
 """From this length on a hidden value is found inside other texts of a message too; shorter ones would be found everywhere."""
 
@@ -41,7 +47,7 @@ class Mask:
         """The records of one instance, all of them, with what is hidden in any of them hidden in each."""
         parsed = [(orjson.loads(record.data), orjson.loads(record.metadata or b"null")) for record in records]
         values = {value for (data, _), record in zip(parsed, records, strict=True) for value in self._values(record.type, data)}
-        hidden = _Hidden({value: self._masked(value) for value in values})
+        hidden = _Hidden({value: self._masked(value) for value in values}, {path[-1] for path in self._paths} | _IDS)
         for (data, metadata), record in zip(parsed, records, strict=True):
             yield record._replace(
                 stream=hidden.name(record.stream),
@@ -92,10 +98,11 @@ def _at(value: Any, path: Sequence[str]) -> Iterator[str | int | float]:
 
 
 class _Hidden:
-    """Values and their masks, and how they are put in place of each other."""
+    """Values and their masks, and how they are put in place of each other; `names` are those of the fields in which numbers are hidden."""
 
-    def __init__(self, masks: dict[str, str]) -> None:
+    def __init__(self, masks: dict[str, str], names: set[str]) -> None:
         self._masks = masks
+        self._names = names
         self._any = _found(masks)
         self._long = _found(value for value in masks if len(value) >= LONG)
 
@@ -126,11 +133,13 @@ class _Hidden:
         data = self.ours(raw["data"]) if signal else self._message(raw["data"])
         return raw | {"data": data, "metadata": self._message(raw["metadata"]), "stream": self._text(raw["stream"], self._any)}
 
-    def _message(self, value: Any) -> Any:
+    def _message(self, value: Any, *, named: bool = False) -> Any:
         if isinstance(value, dict):
-            return {self._masks.get(name, name): self._message(each) for name, each in value.items()}
+            return {self._masks.get(name, name): self._message(each, named=name in self._names) for name, each in value.items()}
         if isinstance(value, list):
-            return [self._message(each) for each in value]
+            return [self._message(each, named=named) for each in value]
+        if _NUMBER.fullmatch(str(value)) and not named:
+            return value
         if isinstance(value, int | float) and not isinstance(value, bool) and str(value) in self._masks:
             return type(value)(self._masks[str(value)])
         return self._leaf(value, self._long)

@@ -9,8 +9,8 @@ from process_manager.core.masking import Mask
 from process_manager.core.records import Record
 from process_manager.core.replay import Replay
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
-from process_manager.testing.scenario import Scenario, scenario
-from tests.core.processes import Purchase
+from process_manager.testing.scenario import Scenario, scenario, unsolicited
+from tests.core.processes import Purchase, Quorum
 from tests.core.random_lives import actions, facts, judged, lines, played
 from tests.core.samples import DECLINED, Began, Taken
 
@@ -57,6 +57,34 @@ def test_numbers_stay_numbers_in_fields_and_in_texts() -> None:
     data = orjson.loads(records[0].data)
     assert len(str(data["input"]["data"]["need"])) == 15
     assert re.fullmatch(r"\d{15}", data["key"])
+
+
+def test_a_number_that_equals_a_hidden_id_by_chance_stays_in_other_fields() -> None:
+    """What a rule computes with is no id: neither a number, nor a text that is one, as amounts are written."""
+    case = scenario(Quorum).given(Began(id="2", items=("2", "b"), need=2))
+    case.records = masked(case, "id")
+    case.instance.key = case.records[0].stream.partition("-")[2]
+    data = [orjson.loads(each.data) for each in case.records]
+    began = data[0]["input"]["data"]
+    assert (began["items"], began["need"]) == (["2", "b"], 2)
+    assert began["id"] == data[0]["key"] == case.instance.key != "2"
+    assert {each["id"] for each, record in zip(data, case.records, strict=True) if record.type == "t.take"} == {began["id"]}
+    assert judged(Quorum, case) is None
+
+
+def test_a_number_is_hidden_in_fields_of_the_same_name_wherever_they_are_nested() -> None:
+    records = masked(scenario(Purchase).given(Began(id="1", items=("17", "18"))), "items", "item")
+    data = [orjson.loads(each.data) for each in records]
+    assert [each["item"] for each, record in zip(data, records, strict=True) if record.type == "t.take"] == data[0]["input"]["data"][
+        "items"
+    ]
+    assert b'"17"' not in everything(records)
+
+
+def test_a_correlation_id_that_is_a_hidden_number_is_hidden() -> None:
+    event = Began(id="17", items=("a",))
+    case = scenario(Purchase).given(unsolicited(event, correlation="17"))
+    assert b'"17"' not in everything(masked(case, "id"))
 
 
 def test_what_is_not_named_stays_as_it_is() -> None:

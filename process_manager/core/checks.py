@@ -57,8 +57,9 @@ def _steps(definition: Definition) -> None:
         if other != step.name:
             raise _fail(definition, step.name, f"{step.command.__name__} is the command of {other} too", "one command, one step")
         _outcomes(definition, step)
+        _each(definition, step)
         if isinstance(step.within, timedelta) and step.within <= timedelta(0):
-            raise _fail(definition, step.name, f"within={step.within} leaves no time for an answer", "give a longer span")
+            raise _fail(definition, step.name, "within is zero or less, which leaves no time for an answer", "give a longer span")
         if step.within is None:
             raise _fail(definition, step.name, "does not say how long an answer may take", "give within=..., or within=FOREVER")
 
@@ -68,6 +69,20 @@ def _outcomes(definition: Definition, step: AnyStep) -> None:
         raise _fail(definition, step.name, "done and failed must be events with a written type name", 'name Event classes with type="..."')
     if set(step.done) & set(step.failed):
         raise _fail(definition, step.name, "one event is both done and failed", "name two events")
+
+
+def _each(definition: Definition, step: AnyStep) -> None:
+    """Ask `each` for the key of a command whose fields hold nothing useful: all it can tell is which attributes it asks for."""
+    fields = step.command.model_fields
+    probe = step.command.model_construct(**dict.fromkeys(fields))
+    try:
+        step.run_key(probe)
+    except AttributeError as error:
+        if error.obj is probe and error.name not in fields:
+            problem = f"each asks for {error.name!r}, which {step.command.__name__} has not"
+            raise _fail(definition, step.name, problem, f"name one of its fields: {', '.join(map(repr, fields))}") from error
+    except Exception:  # noqa: BLE001, S110  it does more than to name a field, with what only a real command has
+        pass
 
 
 def _type_names(definition: Definition) -> None:

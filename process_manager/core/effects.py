@@ -72,6 +72,7 @@ class Deadline:
     """
 
     name: str = ""
+    """The name of its attribute, which stands in facts and in `pm deadlines list`."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         if self.name:

@@ -60,7 +60,7 @@ class Step(Generic[C_co, D_co]):
         done: type[D_co] | tuple[type[D_co], ...],
         failed: type[Event] | tuple[type[Event], ...] = (),
         within: timedelta | Literal[Unlimited.FOREVER] | None = None,
-        each: Callable[[Any], object] | None = None,
+        each: Callable[[C_co], object] | None = None,
         retry: Retry | None = None,
         needs_undo: bool = True,
         then: Default = None,
@@ -70,7 +70,7 @@ class Step(Generic[C_co, D_co]):
         self.done = done if isinstance(done, tuple) else (done,)
         self.failed = failed if isinstance(failed, tuple) else (failed,)
         self.within = within
-        self.each = each
+        self.each: Callable[[Any], object] | None = each
         self.retry = retry
         self.needs_undo = needs_undo
         self.then = then

@@ -14,16 +14,21 @@ from process_manager.runtime.handlers import bind_handlers, check_handlers, comm
 
 @dataclass(frozen=True)
 class App:
-    """Process managers and command handlers that run together.
-
-    `name` stands in the names of the consumer groups, so it stays the same for ever. `resources` are handed to handlers by
-    type. Raises AppError with everything that is wrong.
-    """
+    """Process managers and command handlers that run together. Raises AppError with everything that is wrong."""
 
     name: str
+    """Stands in the names of the consumer groups, so it stays the same for ever."""
+
     processes: Sequence[type[ProcessManager[Any]]] = ()
+    """The classes; each `definition.name` once."""
+
     handlers: Sequence[Callable[..., Any]] = ()
+    """Functions marked with `@handles`. Where they stand in a variable of their own, let it be a tuple: mypy takes a list of functions with
+    different parameters for no list of callables."""
+
     resources: Sequence[object] = ()
+    """What handlers ask for by its class, such as a client of a bank."""
+
     definitions: dict[str, Definition] = field(init=False, repr=False, default_factory=dict)
     """The definitions by process name."""
 

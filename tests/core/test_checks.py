@@ -182,6 +182,11 @@ CASES: dict[str, tuple[Callable[[], Any], str, str]] = {
     "a done that has no name": (lambda: made(paying=paying(done=Nameless)), "Wrong.paying", 'with type="..."'),
     "a done that also is failed": (lambda: made(paying=paying(failed=Paid)), "Wrong.paying", "name two events"),
     "no within": (lambda: made(paying=paying(within=None)), "Wrong.paying", "within=FOREVER"),
+    "a key that the command has not": (
+        lambda: made(paying=paying(each=lambda command: command.id + command.nope)),
+        "Wrong.paying",
+        "name one of its fields: 'id'",
+    ),
     "no time at all": (lambda: made(paying=paying(within=timedelta(0))), "Wrong.paying", "longer span"),
     "one written name for two": (lambda: made(taking=_taking(failed=TakenToo), noticed=noticed), "Wrong", "a type name of its own"),
     "a command without a step": (lambda: made(unknown=_unknown_command), "Wrong.unknown", "add a Step(GiveBack, ...)"),
@@ -341,6 +346,13 @@ def test_a_message_cannot_take_a_reserved_name_or_forget_an_upcaster() -> None:
         type("Bad", (Event,), {"__module__": __name__}, type="pm.mine")
     with pytest.raises(DefinitionError, match="one for each step"):
         type("Bad", (Event,), {"__module__": __name__}, type="t.bad", version=2)
+
+
+@pytest.mark.parametrize(
+    "each", [lambda c: c.id[4:], lambda c: c.id.partition("-").nope, lambda c: getattr(c, "nope", c.id), lambda _: {"y": 1}["x"]]
+)
+def test_a_key_that_only_a_real_command_can_tell_is_not_judged(each: Callable[[Pay], object]) -> None:
+    assert made("Keyed", paying=paying(each=each)).__name__ == "Keyed"
 
 
 def test_a_join_needs_steps_and_a_count() -> None:

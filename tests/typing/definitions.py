@@ -60,6 +60,8 @@ class Account(State):
 class Payment(ProcessManager[Account], version=1, key="id"):
     pay = Step(Pay, done=Paid, within=hours(1))
     refund = Step(Refund, done=Refunded, within=hours(1), needs_undo=False)
+    keyed = Step(Pay, done=Paid, within=hours(1), each=lambda command: command.id)
+    a_key_that_the_command_has_not = Step(Pay, done=Paid, within=hours(1), each=lambda command: command.nope)  # type: ignore[attr-defined]
     reminder = Deadline()
 
     @starts

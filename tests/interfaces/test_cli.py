@@ -184,7 +184,7 @@ def test_check_says_what_an_app_holds(pm: Any) -> None:
     (row,) = json.loads(answer.out)
     assert row["process"] == "order_fulfilment"
     assert row["commands_without_handler"] == ""
-    assert "in order: 1 process, 7 handlers" in answer.err
+    assert "in order: 1 process, 6 handlers" in answer.err
 
 
 @pytest.mark.parametrize(

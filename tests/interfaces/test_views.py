@@ -18,7 +18,7 @@ import pytest
 
 from process_manager.examples.order_fulfilment import app
 from process_manager.examples.order_fulfilment.demo import Demo
-from process_manager.examples.order_fulfilment.messages import OrderPlaced
+from process_manager.examples.order_fulfilment.messages import CardDeclined, OrderPlaced
 from process_manager.examples.order_fulfilment.orders import Plan
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.interfaces.bootstrap import driven_worker, open_store
@@ -147,18 +147,29 @@ def test_a_log_that_goes_on_leaves_the_views_behind_and_that_is_said(pm: Any, st
     assert f"{store.last_position() - 1:,}, 1 record behind its end" in pm("report", "overview", "-o", "html", *STORE).out
 
 
-def test_ids_to_act_on_are_never_those_of_views_that_are_behind(pm: Any, store: EventStore) -> None:
+def test_the_list_tells_what_views_that_are_behind_lack(pm: Any, store: EventStore) -> None:
+    processes = ("run", "--only", "processes", "--until-idle", "--app", "process_manager.examples.order_fulfilment:app", *STORE)
     pm("projections", "run", "--until-idle", *STORE)
-    id_ = pm("list", "--status", "completed", "-o", "ids", *STORE).out.split()[0]
+    before = data(pm("list", "-o", "json", *STORE))
     assert pm("list", "--status", "running", "-o", "ids", *STORE).out == ""
     place_order(store)
-    assert pm("run", "--only", "processes", "--until-idle", "--app", "process_manager.examples.order_fulfilment:app", *STORE).code == 0
+    assert pm(*processes).code == 0
     told = pm("list", "-o", "json", *STORE)
-    assert "behind the log" in told.err
-    assert "order_fulfilment-new" not in told.out
-    fresh = pm("list", "-o", "ids", *STORE)
-    assert "behind the log" not in fresh.err
-    assert {id_, "order_fulfilment-new"} <= set(fresh.out.split())
+    rows = data(told)
+    assert told.err == ""
+    assert rows[:-1] == before
+    assert (rows[-1]["instance"], rows[-1]["status"], rows[-1]["waits_for"]) == ("order_fulfilment-new", "running", ["charge_card"])
+    assert data(pm("list", "--status", "running", "-o", "json", *STORE)) == rows[-1:]
+    cut = pm("list", "--limit", "2", "-o", "json", *STORE)
+    assert data(cut) == rows[:2]
+    assert f"2 of {len(rows)} instances" in cut.err
+    assert pm("list", "-o", "ids", "--views", "sqlite+pysqlite:///demo.views.db", *STORE).out.split()[-1] == "order_fulfilment-new"
+    assert data(pm("list", "--views", "sqlite:///none.db", "-o", "json", *STORE)) == rows
+    pm("projections", "run", "--until-idle", *STORE)
+    publish(store, "order-new", CardDeclined(order_id="new", reason="broke"))
+    assert pm(*processes).code == 0
+    assert [each["status"] for each in data(pm("list", "-o", "json", *STORE))[len(before) :]] == ["compensated"]
+    assert pm("list", "--status", "running", "-o", "ids", *STORE).out == ""
 
 
 def test_what_was_written_before_is_in_a_read_that_waits(

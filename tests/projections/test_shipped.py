@@ -76,7 +76,6 @@ def test_the_list_is_that_of_the_log(log: MemoryStore, views: Views) -> None:
         found = from_views(log, execute, "", "", None)
     assert found is not None
     assert found.rows == list(with_waits(log, scan(log)))
-    assert found.behind == 0
 
 
 def test_the_list_reads_the_tables_of_this_version() -> None:

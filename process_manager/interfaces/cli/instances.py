@@ -18,7 +18,6 @@ from process_manager.interfaces.cli.options import (
     store_option,
 )
 from process_manager.interfaces.cli.views import opened_views, ready, views_option, wait_option
-from process_manager.interfaces.cli.words import counted
 
 if TYPE_CHECKING:
     from process_manager.interfaces.reading.instance_list import Listing
@@ -47,16 +46,15 @@ def list_command(
 ) -> None:  # fmt: skip
     """List the instances of processes, oldest first, each with the steps and deadlines it waits for. Needs no app.
 
-    It reads the views where they are at most 1,000 records behind the log, and says so; with -o ids, on which commands act, where
-    they are not behind at all; else it reads the log itself.
+    It says what the log says: it reads the views, and from the log what they lack; where they lack more than 1,000 facts, all of it.
     """
-    from process_manager.interfaces.reading.instance_list import COLUMNS, FRESH
+    from process_manager.interfaces.reading.instance_list import COLUMNS
 
     limit = limit or (SHOWN if format_ == "table" else None)
     with existing_log(url) as store:
         if wait:
             _wait(store, url, views_url)
-        found = _listing(store, url, views_url, process, status or "", limit, 0 if format_ == "ids" else FRESH)
+        found = _listing(store, url, views_url, process, status or "", limit)
         if not found.total:
             known_process(store, process)
     rows = found.rows
@@ -65,16 +63,14 @@ def list_command(
     output.write_rows(rows, COLUMNS, format_, "instance", hidden=("process", "key"))
     if limit and found.total > limit:
         say(f"{limit:,} of {found.total:,} instances; --limit shows more")
-    if found.behind:
-        say(f"the views are {counted(found.behind, 'record')} behind the log: pm projections run")
 
 
-def _listing(store: "EventStore", url: str, views_url: str | None, process: str, status: str, limit: int | None, lag: int) -> "Listing":
+def _listing(store: "EventStore", url: str, views_url: str | None, process: str, status: str, limit: int | None) -> "Listing":
     from process_manager.interfaces.reading import instance_list
     from process_manager.interfaces.reading.views import default_path
 
     with instance_list.views_at(views_url) if views_url else instance_list.views_file(default_path(url)) as execute:
-        found = execute and instance_list.from_views(store, execute, process, status, limit, lag)
+        found = execute and instance_list.from_views(store, execute, process, status, limit)
     if found:
         return found
     from process_manager.interfaces.reading.instance_scan import scan, with_waits

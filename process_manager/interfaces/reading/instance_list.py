@@ -1,4 +1,4 @@
-"""The list of instances, read from the views. `instance_scan` reads it from the log.
+"""The list of instances, read from the views; what has happened since then, from the log. `instance_scan` reads all of it from there.
 
 It is two queries, written as SQL: the views are mostly a SQLite file, and importing SQLAlchemy takes longer than reading a list of
 150,000 instances.
@@ -7,24 +7,27 @@ It is two queries, written as SQL: the views are mostly a SQLite file, and impor
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from process_manager.core.facts import FACTS
 from process_manager.core.records import moment
+from process_manager.interfaces.reading.instance_scan import summaries
 from process_manager.ports import EventStore, Filter
 
 COLUMNS = ("instance", "process", "key", "status", "life", "version", "started", "updated", "outcome", "waits_for")
 
 FRESH = 1_000
-"""How many records the views may lack for a list that people read."""
+"""How many facts the views may lack; their instances are read from the log."""
 
 VERSIONS = {"instances": 2, "steps": 2, "deadlines": 1}
 """Of the projections whose tables are read."""
 
 _PLACES = "SELECT name, version, position, log FROM projections"
-_WHERE = "WHERE past = 0 AND (:process = '' OR process = :process) AND (:status = '' OR status = :status)"
+_WHERE = "WHERE past = 0 AND instance NOT IN ({changed}) AND (:process = '' OR process = :process) AND (:status = '' OR status = :status)"
 _FROM = f"FROM instances {_WHERE} ORDER BY first_position"
-_LIST = f"SELECT instance, process, key, status, life, version, started, updated, outcome, suspended {_FROM}"
+_LIST = f"SELECT instance, process, key, status, life, version, started, updated, outcome, suspended, first_position {_FROM}"
 _COUNT = f"SELECT count(*) FROM instances {_WHERE}"  # noqa: S608  our own text
 _WAITS = f"""SELECT s.instance, s.step, s.run FROM
     (SELECT instance, ended, from_position {_FROM} {{cut}}) i JOIN steps s ON s.instance = i.instance AND s.position >= i.from_position
@@ -44,41 +47,53 @@ class Unreadable(Exception):
 
 
 class Listing(NamedTuple):
-    """Instances in the order of their first record, how many there are in all, and how many records the views lack."""
+    """Instances in the order of their first record, and how many there are in all."""
 
     rows: Sequence[Row]
     total: int
-    behind: int = 0
 
 
-def from_views(
-    store: EventStore, execute: Execute, process: str, status: str, limit: int | None, lag: int = FRESH
-) -> Listing | None:  # fmt: skip
-    """The list as the views have it; None where they are missing, of another version or log, or more than `lag` records behind."""
+def from_views(store: EventStore, execute: Execute, process: str, status: str, limit: int | None) -> Listing | None:
+    """The list; None where the views are missing, of another version or log, or more than FRESH facts behind."""
     try:
-        behind = _behind(store, execute)
-        return None if behind is None or behind > lag else _read(execute, {"process": process, "status": status}, limit, behind)
+        changed = _changed(store, execute)
+        if changed is None:
+            return None
+        found, total = _read(execute, {"process": process, "status": status}, limit, changed)
     except Unreadable:
         return None
+    newer = [each for each in summaries(store, changed) if each[1]["status"] and _matches(each[1], process, status)]
+    rows = [row for _, row in sorted([*found, *newer], key=itemgetter(0))]
+    return Listing(rows[:limit], total + len(newer))
 
 
-def _read(execute: Execute, scope: Row, limit: int | None, behind: int) -> Listing:
-    cut, scope = ("", scope) if limit is None else ("LIMIT :limit", scope | {"limit": limit})
-    found = execute(f"{_LIST} {cut}", scope)
-    total = len(found) if len(found) != limit else execute(_COUNT, scope)[0][0]
+def _matches(row: Row, process: str, status: str) -> bool:
+    return process in {"", row["process"]} and status in {"", row["status"]}
+
+
+def _read(execute: Execute, scope: Row, limit: int | None, changed: Sequence[str]) -> tuple[list[tuple[int, Row]], int]:
+    """Instances that have not changed since, each with the position of its first record, and how many there are in all."""
+    names = {f"changed_{number}": stream for number, stream in enumerate(changed)}
+    blanks = {"cut": "" if limit is None else "LIMIT :limit", "changed": ", ".join(f":{name}" for name in names) or "''"}
+    whole = scope | names
+    page = whole if limit is None else whole | {"limit": limit}
+    found = execute(f"{_LIST} {{cut}}".format(**blanks), page)
     waits: dict[str, list[str]] = {}
-    for instance, step, run in execute(_WAITS.format(cut=cut), scope):
+    for instance, step, run in execute(_WAITS.format(**blanks), page):
         waits.setdefault(instance, []).append(f"{step} [{run}]" if run else step)
-    return Listing([_row(each, sorted(waits.get(each[0], ()))) for each in found], total, behind)
+    rows = [(each[-1], _row(each[:-1], sorted(waits.get(each[0], ())))) for each in found]
+    return rows, len(found) if len(found) != limit else execute(_COUNT.format(**blanks), whole)[0][0]
 
 
-def _behind(store: EventStore, execute: Execute) -> int | None:
+def _changed(store: EventStore, execute: Execute) -> list[str] | None:
+    """The streams with facts that the views lack; None where the views cannot be used."""
     places = [(position, log) for name, version, position, log in execute(_PLACES, {}) if VERSIONS.get(name) == version]
     first = next(iter(store.read_all(limit=1)), None)
     if len(places) < len(VERSIONS) or first is None or any(log != first.id for _, log in places):
         return None
     after = min(position for position, _ in places)
-    return sum(1 for _ in store.read_all(after=after, where=Filter(type_prefixes=("pm.",)), limit=FRESH + 1))
+    newer = [record.stream for record in store.read_all(after=after, where=Filter(types=frozenset(FACTS)), limit=FRESH + 1)]
+    return None if len(newer) > FRESH else list(dict.fromkeys(newer))
 
 
 def _row(found: Sequence[Any], waits_for: list[str]) -> Row:

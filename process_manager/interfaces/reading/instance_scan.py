@@ -93,6 +93,16 @@ def scan(store: EventStore, process: str = "", status: str = "") -> Iterator[dic
     return (each.row() for each in found.values() if each.status and status in {"", each.status})
 
 
+def summaries(store: EventStore, streams: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The rows of some instances with what they wait for, each with the position of its first record."""
+    for stream in streams:
+        records = [record for record in store.read_stream(stream) if record.type in _BETWEEN]
+        summary = InstanceSummary(stream)
+        for record in records:
+            _take(summary, record)
+        yield from ((records[0].position, row) for row in with_waits(store, [summary.row()]))
+
+
 def with_waits(store: EventStore, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The rows, each with the steps and deadlines that its instance waits for, which are read from its stream."""
     for row in rows:

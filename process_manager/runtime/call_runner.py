@@ -20,10 +20,11 @@ from process_manager.errors import (
     StreamNotFound,
     WrongExpectedVersion,
 )
-from process_manager.ports import Appended, Block, Clock, Consumer, Delivery, EventStore, StreamState
+from process_manager.ports import Appended, Block, Clock, Consumer, EventStore, StreamState
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.handlers import SPARE, THREADS, Handler
 from process_manager.runtime.inbox import RETRY, Entry, Inbox
+from process_manager.runtime.left_out import LeftOut
 from process_manager.runtime.received import Received, asked_record, event_record
 from process_manager.runtime.unit_of_work import UnitOfWork
 
@@ -79,14 +80,10 @@ class CallRunner:
         """This runner as a member of its group."""
         return self._inbox.consumer
 
-    def offer(self, deliveries: Sequence[Delivery]) -> None:
-        """Take these too, which the group has left out."""
-        self._inbox.offer(deliveries)
-
     @property
-    def owed(self) -> int:
-        """How many of those are not settled."""
-        return self._inbox.owed
+    def left_out(self) -> LeftOut:
+        """What it takes beside what its group delivers."""
+        return self._inbox.left_out
 
     def step(self) -> int:
         """Record calls that came to their end, and start what can be started. Returns how many deliveries were settled. Never waits.

@@ -7,10 +7,11 @@ from functools import partial
 
 from process_manager.core.retry import Retry
 from process_manager.errors import AppendTooLarge, LeaseLost, StoreError, StoreFull, StoreUnavailable, WrongExpectedVersion
-from process_manager.ports import Appended, Clock, Consumer, Delivery, EventStore
+from process_manager.ports import Appended, Clock, Consumer, EventStore
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.handlers import Handler
 from process_manager.runtime.inbox import RETRY, Inbox
+from process_manager.runtime.left_out import LeftOut
 from process_manager.runtime.received import Received
 from process_manager.runtime.unit_of_work import Held, Outcome, UnitOfWork
 
@@ -53,14 +54,10 @@ class HandlerRunner:
         """This runner as a member of its group."""
         return self._inbox.consumer
 
-    def offer(self, deliveries: Sequence[Delivery]) -> None:
-        """Take these too, which the group has left out."""
-        self._inbox.offer(deliveries)
-
     @property
-    def owed(self) -> int:
-        """How many of those are not settled."""
-        return self._inbox.owed
+    def left_out(self) -> LeftOut:
+        """What it takes beside what its group delivers."""
+        return self._inbox.left_out
 
     def step(self) -> int:
         """Take what there is and deal with it. Returns how many deliveries were settled. Never waits.

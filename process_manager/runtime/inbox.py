@@ -25,6 +25,7 @@ from process_manager.errors import (
 from process_manager.ports import Appended, Block, Clock, Consumer, Delivery, EventStore, Nack, StreamState
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.handlers import Handler
+from process_manager.runtime.left_out import LeftOut
 from process_manager.runtime.left_to_newer import LeftToNewer
 from process_manager.runtime.received import Received
 from process_manager.runtime.suspects import ALONE_FROM, Suspects
@@ -72,7 +73,7 @@ class Inbox:
         self._trouble: float | None = None  # since when the store fails
         self._pause = 0.0  # until when it is left alone
         self._lost = False  # the membership, to another worker
-        self._owed: dict[int, Delivery] = {}  # by position: what was offered, not by the group, and is not settled
+        self.left_out = LeftOut()
         self._forget()
 
     def _forget(self) -> None:
@@ -84,12 +85,12 @@ class Inbox:
         self._park: list[tuple[Delivery, str]] = []  # what its signal was written for
         self._newer.clear()
         self._entries: list[Entry] = []  # an append without an answer
-        self._offered = list(self._owed.values())  # to be taken, again when they were
+        self.left_out.again()
 
     @property
     def busy(self) -> bool:
         """Whether anything is held that this runner will deal with."""
-        return bool(self._held or self._offered or self._alone or self._entries or self._parking or self._park)
+        return bool(self._held or self.left_out.waits or self._alone or self._entries or self._parking or self._park)
 
     @property
     def owes(self) -> bool:
@@ -176,7 +177,7 @@ class Inbox:
 
     def _settle(self, delivery: Delivery) -> None:
         self._held.pop(delivery.record.position, None)
-        self._owed.pop(delivery.record.position, None)
+        self.left_out.settled(delivery)
         self.settled += 1
 
     def leave(self) -> None:
@@ -193,23 +194,12 @@ class Inbox:
 
     # -- taking -------------------------------------------------------------------------------------------------
 
-    def offer(self, deliveries: Sequence[Delivery]) -> None:
-        """Take these too, which the group has left out; to acknowledge them means nothing to it."""
-        self._owed |= {delivery.record.position: delivery for delivery in deliveries}
-        self._offered += deliveries
-
-    @property
-    def owed(self) -> int:
-        """How many of those are not settled."""
-        return len(self._owed)
-
     def fetch(self, limit: int) -> list[Received]:
         """The next commands: those whose wait is over, then new ones. Suspects are kept for `next_suspect`."""
         if newer := self._newer.due():
             self.consumer.nack(newer, Nack.RETRY, "written by a newer version")
         room = min(limit, MOST - len(self._held))
-        deliveries = [*self._offered[:room], *self.consumer.fetch(room)] if room > 0 else []
-        del self._offered[: max(room, 0)]
+        deliveries = [*self.left_out.take(room), *self.consumer.fetch(room)] if room > 0 else []
         found = self._due() if self._waiting else []
         for delivery in deliveries:
             if delivery.retries >= ALONE_FROM and delivery.record.position not in self._held:
@@ -299,7 +289,7 @@ class Inbox:
         log.warning("%s failed (%s%s): %s", received.handler.name, attempt, again, told, extra=extra, exc_info=trace)
 
     def _leave_to_others(self, delivery: Delivery, error: NewerFact) -> None:
-        if self._owed.pop(delivery.record.position, None) is None:
+        if not self.left_out.decline(delivery):
             self._newer.keep(delivery, error)
         self._suspects.outlived(delivery)
 

@@ -6,67 +6,76 @@ What is found is given to the group's runner as if it had just been delivered: w
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from heapq import merge
-from itertools import islice
-from typing import Protocol
+from itertools import islice, takewhile
+from uuid import uuid4
 
 from process_manager.core.metadata import read_metadata
 from process_manager.core.records import Record
 from process_manager.core.signals import COMMAND_PARKED
 from process_manager.errors import MessageError
-from process_manager.ports import Delivery, EventStore, Filter
+from process_manager.ports import BEFORE_ALL, Delivery, EventStore, Filter
 from process_manager.runtime.call_runner import OUTCOMES, REQUESTS
 from process_manager.runtime.groups import Share, followed
 from process_manager.runtime.handlers import Handler
-from process_manager.runtime.reconcile import EVERY, Found, set_aside
+from process_manager.runtime.left_out import LeftOut
+from process_manager.runtime.reconcile import EVERY, HURRY, Found, set_aside
+from process_manager.runtime.swept import claim_missed
 
 log = logging.getLogger(__name__)
 
 BATCH = 1_000
 """Records looked at in one step."""
 
-
-class Taker(Protocol):
-    """Who takes what was missed."""
-
-    def offer(self, deliveries: Sequence[Delivery]) -> None: ...
-
-    @property
-    def owed(self) -> int:
-        """How many of what was offered are not settled."""
+SOON = 30.0
+"""Seconds to the next pass, at least, where commands may be under way."""
 
 
 class CommandPass:
     """Looks through the log after `after`, up to where the group has got to, for commands without an outcome; one batch with each step.
 
-    `age`: younger commands are left to a later pass, for a call may be under way. Raises GroupNotFound.
+    A command that may be under way is left to a later pass, with all behind it: one that is younger than `age`, which is how long a
+    delivery may take; and, while the group has work, one with none behind it that was answered so long ago, for it may wait in the server
+    though the checkpoint is beyond it. With an `age` one worker at a time offers what it finds. Raises GroupNotFound.
     """
 
     def __init__(
-        self, store: EventStore, share: Share, handlers: Sequence[Handler], taker: Taker, *,
-        after: int, age: timedelta = timedelta(0), now: Callable[[], float] = time.time,
+        self, store: EventStore, share: Share, handlers: Sequence[Handler], left_out: LeftOut, *,
+        after: int, age: timedelta = timedelta(0), now: Callable[[], float] = time.time, worker: str = "",
     ) -> None:  # fmt: skip
-        self.found = Found(after, store.group(share.group).checkpoint)
+        group = store.group(share.group)
+        last = store.last_position()  # what the group has been through has come to its outcome before
+        self.found = Found(after, group.checkpoint)
         self.again = EVERY
+        self._store = store
+        self._share = share
+        self._worker = worker or str(uuid4())
         self._age = age.total_seconds()
-        self._begins = {type_: max(begin, after) for type_, begin in followed(store, share).items()}
+        self._begins = {type_: max(begin, after) for type_, begin in followed(store, share).items() if type_ in share.types}
         self._settled = set_aside(store, share.group)
         self._open: dict[str, Record] = {}  # by operation
-        self._taker = taker
+        self._left_out = left_out
         self._ended = False
         self._newest = int((now() - self._age) * 1_000_000)
+        self._working = bool(group.lag or group.in_flight)
+        self._delivered = BEFORE_ALL  # up to here no delivery is under way
         wanted = Filter(types=share.types | {COMMAND_PARKED}), Filter(stream_prefixes=_outcome_streams(handlers))
         found = [store.read_all(after=after if after >= 0 else None, where=where) for where in wanted]
-        self._records = merge(*found, key=lambda record: record.position)
+        self._records: Iterator[Record] = takewhile(
+            lambda record: record.position <= last, merge(*found, key=lambda record: record.position)
+        )
 
-    left = 0
+    @property
+    def left(self) -> int:
+        """How many commands are for a newer version to take."""
+        return self._left_out.declined if self._ended else 0
 
     @property
     def waits(self) -> bool:
         """Whether what was offered is not settled yet."""
-        return self._taker.owed > 0
+        return len(self._left_out) > 0
 
     def step(self) -> int:
         """How many records were looked at; after the last one commands are offered."""
@@ -79,31 +88,50 @@ class CommandPass:
         return len(records)
 
     def _look_at(self, record: Record) -> None:
-        metadata = _metadata(record)
-        operation = str(metadata.get("operation") or record.id)
+        operation = _operation(record)
         if record.type == COMMAND_PARKED:
-            self._settled.add(str(metadata.get("$causationId")))
+            self._settled.add(str(_metadata(record).get("$causationId")))
         elif (begin := self._begins.get(record.type)) is None:
-            self._open.pop(operation, None)
+            self._answered(self._open.pop(operation, None), record)
         elif begin < record.position <= self.found.until:
             self._open[operation] = record
 
+    def _answered(self, command: Record | None, outcome: Record) -> None:
+        """A group delivers in the order of the log, so what stands before this command was delivered before its outcome."""
+        if command is not None and outcome.created <= self._newest:
+            self._delivered = max(self._delivered, command.position)
+
     def _end(self) -> None:
-        self._ended = True
-        missed = {operation: record for operation, record in self._open.items() if record.id not in self._settled}
-        if young := [record.position for record in missed.values() if record.created > self._newest]:
-            self.found.until, self.again = min(young) - 1, self._age
-        missed = {operation: record for operation, record in missed.items() if record.position <= self.found.until}
-        for operation, record in missed.items():
-            level = logging.WARNING if operation == record.id else logging.INFO  # an earlier attempt may have the outcome
+        self._ended, self._records = True, iter(())  # which ends the reads
+        missed = sorted((it for it in self._open.values() if it.id not in self._settled), key=lambda it: it.position)
+        offered = self._claimed(list(takewhile(self._is_over, missed))[: self._share.settings.in_flight])
+        if left := missed[len(offered) :]:
+            self.found.until, self.again = left[0].position - 1, HURRY if offered else max(self._age, SOON)
+        for record in offered:
+            level = logging.WARNING if _operation(record) == record.id else logging.INFO  # an earlier attempt may have the outcome
             log.log(level, "missed until now: %s %s", record.type, record.id, extra={"action": "missed", "stream": record.stream})
-        self._taker.offer([Delivery(record) for record in missed.values()])
+        self._left_out.offer([Delivery(record) for record in offered])
+
+    def _is_over(self, record: Record) -> bool:
+        """Whether no delivery of a command can be under way."""
+        return record.created <= self._newest and (not self._working or record.position < self._delivered)
+
+    def _claimed(self, records: list[Record]) -> list[Record]:
+        """Of several workers that find them at once one makes these calls. It may have others under way, hence twice the time."""
+        since = self._newest - int(self._age * 1_000_000)
+        if records and self._age and not claim_missed(self._store, self._share.group, self._worker, since):
+            return []
+        return records
 
 
 def _outcome_streams(handlers: Sequence[Handler]) -> tuple[str, ...]:
     """What the names of the streams begin with that hold what commands lead to."""
     aggregates = {f"{aggregate.category}-" for handler in handlers for aggregate in handler.repositories.values()}
     return (OUTCOMES, REQUESTS, *sorted(aggregates))
+
+
+def _operation(record: Record) -> str:
+    return str(_metadata(record).get("operation") or record.id)
 
 
 def _metadata(record: Record) -> dict[str, object]:

@@ -34,6 +34,12 @@ BATCH = 64
 EVERY = 600.0
 """Seconds between two sweeps of a worker."""
 
+HURRY = 1.0
+"""The same of a worker that has nothing else to wait for."""
+
+FAR = 1_000_000
+"""By how much the position has to have grown for the log to say that a pass found nothing there, so that none looks there again."""
+
 TOLD = 1_000
 """Missed records that are named; the others are counted."""
 
@@ -180,20 +186,20 @@ class Sweep:
         self._known = renewals()
         self._monotonic = monotonic
         self._next = monotonic()
+        self._ended = -HURRY
         self._pass: LogPass | None = None
         self._doubtful = False  # a membership was renewed, and no pass has come to the checkpoint since
-        noted = swept(store, group)
-        self._since = self._looked = store.group(group).checkpoint if noted is None else noted
+        self._looked = BEFORE_ALL  # up to where, by the passes since
+        self._first = BEFORE_ALL if swept(store, group) is not None else store.group(group).checkpoint
 
     def step(self) -> int:
         """Offer a batch, if it is time. Returns how many records it held. Raises StoreError; the pass then begins anew."""
         if (renewals := self._renewals()) != self._known:
-            self._known, self._doubtful, self._next, self._pass = renewals, True, 0.0, None
+            self._known, self._doubtful, self._next, self._pass, self._looked = renewals, True, 0.0, None, BEFORE_ALL
         if self._pass is None:
             if self._monotonic() < self._next:
                 return 0
-            self._since = max(self._since, swept(self._store, self._group) or BEFORE_ALL)
-            self._pass = self._make(after=self._since)
+            self._pass = self._make(after=self._begin())
         try:
             count = self._pass.step()
             if not count and not self._pass.waits:
@@ -207,7 +213,7 @@ class Sweep:
     def covers_all(self) -> bool:
         """Whether all that a store that failed may have left out was looked at; otherwise the next steps do so."""
         if self._doubtful and self._looked < self._store.group(self._group).checkpoint:
-            self._next = 0.0
+            self._next = min(self._next, self._ended + HURRY)
             return False
         self._doubtful = False
         return True
@@ -215,9 +221,14 @@ class Sweep:
     def _end(self, run: "LogPass") -> None:
         """What is left, as for a newer version to take, is left to other passes, which begin before it."""
         self._looked = run.found.until
-        if not run.left and self._looked > self._since:
-            self._since = self._looked
-            if run.found.offered:
-                note_swept(self._store, self._group, self._since)
-        self._next = self._monotonic() + run.again
+        advance = self._looked - self._begin()
+        if not run.left and advance > (0 if run.found.offered else FAR):
+            note_swept(self._store, self._group, self._looked)
+        self._ended = self._monotonic()
+        self._next = self._ended + run.again
         self._pass = None
+
+    def _begin(self) -> int:
+        """Where the log says, and nothing else: after a change of the leader it may say less than before."""
+        noted = swept(self._store, self._group)
+        return self._first if noted is None else noted

@@ -12,6 +12,9 @@ from process_manager.runtime.notes import note, read_notes
 SWEPT = "pm.swept"
 """The record that says it."""
 
+MISSED = "pm.missed"
+"""The record that says which worker deals with what was missed."""
+
 
 def swept(store: EventStore, group: str) -> int | None:
     """The position; None where nothing says so."""
@@ -24,6 +27,20 @@ def note_swept(store: EventStore, group: str, until: int) -> None:
     newest = read_notes(store, _stream(group), newest=True)
     with suppress(WrongExpectedVersion):
         store.append(note(_stream(group), newest[0].revision if newest else -1, SWEPT, {"until": until}))
+
+
+def claim_missed(store: EventStore, group: str, worker: str, since: int) -> bool:
+    """Note in the log that a worker deals with what the group has missed; not where another one has noted that since a time, in
+    microseconds since 1970. Returns whether it may."""
+    stream = f"pm.missed-{group}"
+    newest = next(iter(read_notes(store, stream, newest=True)), None)
+    if newest and newest.created > since and orjson.loads(newest.data)["worker"] != worker:
+        return False
+    try:
+        store.append(note(stream, newest.revision if newest else -1, MISSED, {"worker": worker}))
+    except WrongExpectedVersion:
+        return False
+    return True
 
 
 def _stream(group: str) -> str:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Literal, get_args
+from uuid import uuid4
 
 from process_manager.core.retry import Retry
 from process_manager.ports import Clock, Consumer, DeadlineIndex, EventStore, GroupSettings
@@ -114,7 +115,7 @@ def build_worker(
 def _command_sweep(store: EventStore, share: Share, handlers: Sequence[Handler], runner: HandlerRunner | CallRunner) -> Sweep:
     """What a quick handler has done it recognises by itself; a call may be under way for as long as its delivery may take."""
     age = share.settings.message_timeout if share.role == "calls" else timedelta(0)
-    look_again = partial(CommandPass, store, share, handlers, runner, age=age)
+    look_again = partial(CommandPass, store, share, handlers, runner.left_out, age=age, worker=str(uuid4()))
     return Sweep(store, share.group, look_again, renewals=lambda: _renewals([runner]))
 
 

@@ -1,15 +1,14 @@
 """What a server has left out when it was started again, or another node led: workers look for it in the log, and the time must not move
 on before they have found it."""
 
-from collections.abc import Sequence
-
 import orjson
 
 from process_manager.core.records import Record
 from process_manager.examples.order_fulfilment import app
-from process_manager.ports import Clock, Delivery, EventStore
+from process_manager.ports import Clock, EventStore
 from process_manager.runtime.groups import Share
 from process_manager.runtime.handlers import bind_handlers
+from process_manager.runtime.left_out import LeftOut
 from process_manager.runtime.missed import CommandPass
 from process_manager.runtime.reconcile import Pass
 from process_manager.runtime.turns import Work
@@ -24,18 +23,6 @@ class _Look(Pass):
     def _appended(self, works: list[Work]) -> list[Work]:
         self.untaken += sum(bool(work.records) for work in works)
         return []
-
-
-class _Taken:
-    """Takes commands, and does nothing with them."""
-
-    owed = 0
-
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-
-    def offer(self, deliveries: Sequence[Delivery]) -> None:
-        self.records += [each.record for each in deliveries]
 
 
 class Missed:
@@ -64,11 +51,11 @@ class Missed:
         return run.untaken, run.found.until
 
     def _commands(self, store: EventStore, share: Share, after: int) -> tuple[int, int]:
-        taken = _Taken()
-        run = CommandPass(store, share, bind_handlers(app.handlers, app.resources), taken, after=after)
+        found = LeftOut()
+        run = CommandPass(store, share, bind_handlers(app.handlers, app.resources), found, after=after)
         while run.step():
             pass
-        return sum(not self._answered(store, record) for record in taken.records), run.found.until
+        return sum(not self._answered(store, each.record) for each in found.take(len(found))), run.found.until
 
     def _answered(self, store: EventStore, record: Record) -> bool:
         """Whether an earlier attempt of a command's operation has its outcome: then there is nothing to come of it."""

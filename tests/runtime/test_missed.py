@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -14,12 +16,14 @@ from process_manager.adapters.clock import RealClock
 from process_manager.adapters.deadline_index import SqliteDeadlineIndex
 from process_manager.adapters.memory import MemoryStore
 from process_manager.core.messages import Command
-from process_manager.core.records import NewRecord
+from process_manager.core.records import NewRecord, Record
 from process_manager.interfaces.operating.parked import drop
-from process_manager.ports import BEFORE_ALL, Block, Delivery, EventStore, GroupSettings, StreamState
+from process_manager.ports import BEFORE_ALL, Block, Delivery, EventStore, GroupInfo, GroupSettings, StreamState
 from process_manager.runtime.groups import Share, ensure_group
 from process_manager.runtime.handlers import bind_handlers, command_types
+from process_manager.runtime.left_out import LeftOut
 from process_manager.runtime.missed import CommandPass
+from process_manager.runtime.reconcile import Sweep
 from process_manager.runtime.swept import swept
 from process_manager.runtime.wiring import build_worker
 from tests.runtime.answered_shop import app, place, status
@@ -47,20 +51,6 @@ def failing(command: Put, boxes: Repository[Box]) -> None:
     raise ValueError("no")
 
 
-class Taken:
-    """What is offered, and never settled."""
-
-    def __init__(self) -> None:
-        self.offered: list[Delivery] = []
-
-    def offer(self, deliveries: Sequence[Delivery]) -> None:
-        self.offered += deliveries
-
-    @property
-    def owed(self) -> int:
-        return len(self.offered)
-
-
 def lose(store: EventStore, group: str) -> None:
     """Everything that the group delivers is acknowledged without anybody having handled it."""
     consumer = store.join(group, "a faulty server")
@@ -71,13 +61,18 @@ def lose(store: EventStore, group: str) -> None:
 
 def missed(store: EventStore, *, after: int = BEFORE_ALL, **options: object) -> list[str]:
     """The ids of what a pass offers."""
-    taken = Taken()
-    run = CommandPass(store, SHARE, HANDLERS, taken, after=after, **options)  # type: ignore[arg-type]
+    found = LeftOut()
+    run = CommandPass(store, SHARE, HANDLERS, found, after=after, **options)  # type: ignore[arg-type]
     for _ in range(2):
         while run.step():
             pass
-    assert run.waits == bool(taken.offered)
-    return [delivery.record.id for delivery in taken.offered]
+    assert run.waits == bool(len(found))
+    return ids(found)
+
+
+def ids(found: LeftOut) -> list[str]:
+    """The ids of what was offered."""
+    return [delivery.record.id for delivery in found.take(len(found))]
 
 
 def handle(desk: Desk, command: Command) -> str:
@@ -119,10 +114,10 @@ def test_an_outcome_of_another_attempt_is_one(store: MemoryStore, desk: Desk) ->
     assert missed(store) == [again], "nothing came after it"
 
     runner = desk.runner(put)
-    runner.offer([Delivery(record) for record in store.read_all() if record.id == again])
-    assert (runner.owed, runner.busy) == (1, True)
+    runner.left_out.offer([Delivery(record) for record in store.read_all() if record.id == again])
+    assert (len(runner.left_out), runner.busy) == (1, True)
     runner.step()
-    assert (runner.owed, runner.busy) == (0, False)
+    assert (len(runner.left_out), runner.busy) == (0, False)
     assert len(desk.records("box-1")) == 1
 
 
@@ -144,12 +139,91 @@ def test_a_call_may_be_under_way_for_as_long_as_its_delivery_may_take(store: Mem
     lose(store, SHARE.group)
     (record,) = store.read_all(where=SHARE.where)
     sent = record.created / 1_000_000
-    taken = Taken()
-    run = CommandPass(store, SHARE, HANDLERS, taken, after=BEFORE_ALL, age=timedelta(seconds=60), now=lambda: sent + 59)
+    found = LeftOut()
+    run = CommandPass(store, SHARE, HANDLERS, found, after=BEFORE_ALL, age=timedelta(seconds=60), now=lambda: sent + 59)
     while run.step():
         pass
-    assert (taken.offered, run.found.until, run.again) == ([], record.position - 1, 60.0)
+    assert (ids(found), run.found.until, run.again) == ([], record.position - 1, 60.0)
     assert missed(store, age=timedelta(seconds=60), now=lambda: sent + 61) == [record.id]
+
+
+class Ahead(MemoryStore):
+    """A server that has written a group's checkpoint beyond what it has still to deliver."""
+
+    def group(self, name: str) -> GroupInfo:
+        return replace(super().group(name), checkpoint=self.last_position())
+
+
+def test_what_waits_in_the_server_was_not_missed_though_the_checkpoint_is_beyond_it() -> None:
+    """Until a command behind it was answered, for as long ago as a delivery may take."""
+    store = Ahead(single_active=False)
+    ensure_group(store, SHARE)
+    desk = Desk(store)
+    waiting, lost = desk.send(Put(box="1", what="a")), desk.send(Put(box="2", what="b"))
+    assert missed(store) == []
+
+    consumer = store.join(SHARE.group, "another worker")
+    consumer.ack([each for each in consumer.fetch(9) if each.record.id == lost])
+    handle(desk, Put(box="3", what="c"))
+    desk.send(Put(box="4", what="d"))
+    assert missed(store, age=timedelta(seconds=60)) == []
+    assert missed(store) == [waiting, lost], "the first one's delivery has had its time, the last one waits"
+    desk.close()
+
+
+class Growing(MemoryStore):
+    """A read goes on with what was appended since it began, as a server's does."""
+
+    def read_all(self, **options: Any) -> Iterator[Record]:
+        yield from super().read_all(**options)
+
+
+def test_a_pass_ends_where_the_log_ended_when_it_began() -> None:
+    """It would never end where the log grows faster than it is looked through."""
+    store = Growing(single_active=False)
+    ensure_group(store, SHARE)
+    desk = Desk(store)
+    handle(desk, Put(box="0", what="a"))
+    found = LeftOut()
+    run = CommandPass(store, SHARE, HANDLERS, found, after=BEFORE_ALL)
+    handle(desk, Put(box="1", what="a"))
+    assert [run.step(), run.step(), len(found)] == [2, 0, 0]
+    desk.close()
+
+
+def test_of_several_workers_one_makes_the_calls_that_were_missed(store: MemoryStore, desk: Desk) -> None:
+    """Another one only when that had time enough; more than a member may hold it takes one after the other."""
+    share = replace(SHARE, settings=GroupSettings(in_flight=2))
+    sent = [desk.send(Ring(number=number)) for number in "123"]
+    lose(store, SHARE.group)
+    later = store.last_position()
+    then = next(store.read_all(where=SHARE.where)).created / 1_000_000
+
+    def look(worker: str, passed: float = 61.0) -> tuple[list[str], int]:
+        found = LeftOut()
+        options = {"age": timedelta(seconds=60), "now": lambda: then + passed, "worker": worker}
+        run = CommandPass(store, share, HANDLERS, found, after=BEFORE_ALL, **options)  # type: ignore[arg-type]
+        while run.step():
+            pass
+        return ids(found), run.found.until
+
+    assert look("a") == (sent[:2], later - 1)
+    assert look("b") == ([], later - 3)
+    assert look("a") == (sent[:2], later - 1)
+    assert look("b", 61 + 121)[0] == sent[:2]
+
+
+def test_what_a_newer_version_has_to_handle_is_looked_for_again(store: MemoryStore, desk: Desk) -> None:
+    """An older worker finds it, and cannot read it."""
+    id_ = desk.send(Put(box="1", what="a"), version=99)
+    lose(store, SHARE.group)
+    runner = desk.runner(put)
+    sweep = Sweep(store, SHARE.group, partial(CommandPass, store, SHARE, HANDLERS, runner.left_out))
+    for _ in range(5):
+        sweep.step()
+        runner.step()
+    assert swept(store, SHARE.group) == BEFORE_ALL
+    assert missed(store) == [id_]
 
 
 def test_what_was_before_the_start_of_the_role_is_not_looked_for(store: MemoryStore, desk: Desk) -> None:

@@ -16,7 +16,8 @@ from process_manager.interfaces.operating.parked import drop
 from process_manager.ports import Block, EventStore, GroupSettings, StreamState
 from process_manager.runtime.groups import Share, ensure_group
 from process_manager.runtime.instances import Instances
-from process_manager.runtime.reconcile import EVERY, Found, MakePass, Pass, Sweep
+from process_manager.runtime.reconcile import EVERY, HURRY, Found, MakePass, Pass, Sweep
+from process_manager.runtime.swept import swept as swept_until
 from process_manager.runtime.wiring import build_worker, process_share
 from process_manager.testing.contract.support import eventually
 from tests.runtime.answered_shop import START, app, place, status
@@ -218,17 +219,69 @@ def test_a_membership_that_was_renewed_is_followed_by_a_sweep(shared: MemoryStor
 
 def test_what_comes_to_light_after_the_sweep_that_followed_a_renewal_is_swept_too(shared: MemoryStore) -> None:
     """A store that failed may go on leaving something out; not until a sweep has come as far as the group is all looked at."""
-    renewals = [0]
-    sweep = swept(shared, [0.0], renewals)
+    renewals, now = [0], [0.0]
+    sweep = swept(shared, now, renewals)
     skip(shared, "1")
     renewals[0] += 1
     settle(sweep.step)
     skip(shared, "2")
     assert not sweep.covers_all
+    assert (sweep.step(), status(shared, "2")) == (0, "not_started"), "not as fast as it can"
 
+    now[0] += HURRY
     settle(sweep.step)
     assert status(shared, "2") == "running"
     assert sweep.covers_all
+
+
+class Shorter(MemoryStore):
+    """A server whose log was cut by a change of the leader."""
+
+    def cut(self, length: int) -> None:
+        for record in self._state.log[length:]:
+            self._state.streams.pop(record.stream, None)
+        del self._state.log[length:]
+        for group in self._state.groups.values():
+            group.cursor = group.checkpoint = min(group.cursor, length - 1)
+
+
+def test_a_sweep_begins_where_the_log_says_though_this_worker_has_looked_further() -> None:
+    """After a change of the leader other records may stand there."""
+    store, now = Shorter(single_active=False), [0.0]
+    sweep = swept(store, now)
+    length = store.last_position() + 1
+    for key in "123":
+        skip(store, key)
+    now[0] += EVERY
+    settle(sweep.step)
+    store.cut(length)
+    skip(store, "4")
+    now[0] += EVERY
+    settle(sweep.step)
+    assert status(store, "4") == "running"
+
+
+def test_a_long_way_through_what_others_wrote_is_gone_once(shared: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log says so, though there was nothing in it; not each time, for that is an append."""
+    monkeypatch.setattr("process_manager.runtime.reconcile.FAR", 5)
+    now, others = [0.0], "others-1"
+    sweep = swept(shared, now)
+    noted = [swept_until(shared, SHARE.group) or 0]
+    for count in (1, 9):
+        records = [NewRecord(derive(others, str(count), str(each)), "others.event", b"{}", b"{}") for each in range(count)]
+        shared.append(Block(others, records, StreamState.ANY))
+        skip_nothing(shared)
+        now[0] += EVERY
+        settle(sweep.step)
+        noted.append(swept_until(shared, SHARE.group) or 0)
+    assert noted[0] == noted[1] < noted[2]
+
+
+def skip_nothing(store: EventStore) -> None:
+    """The group passes over what is not for it."""
+    consumer = store.join(SHARE.group, "worker")
+    assert not consumer.fetch(9)
+    consumer.leave()
 
 
 def test_an_idle_worker_whose_membership_was_renewed_looks_again_before_it_ends(shared: MemoryStore) -> None:

@@ -24,7 +24,7 @@ def trip(tmp_path: Path) -> Path:
 
 def run(directory: Path, *command: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "NO_COLOR": "1"}
-    return subprocess.run(command, cwd=directory, env=env, capture_output=True, text=True, timeout=100, check=False)
+    return subprocess.run(command, cwd=directory, env=env, capture_output=True, text=True, timeout=200, check=False)
 
 
 def test_the_tutorials_commands_do_what_it_says(trip: Path) -> None:

@@ -242,7 +242,7 @@ def test_a_server_killed_and_started_again_under_appends_loses_and_doubles_nothi
     port = free_port()
     with serving(port, tmp_path / "a.db"):
         eventually(lambda: reachable(port))
-        store = EsdbStore(f"esdb://127.0.0.1:{port}?tls=false")
+        store = EsdbStore(f"esdb://127.0.0.1:{port}?tls=false", patience=PATIENCE)
         appending = Appending(store)
         appending.go_on()
     with serving(port, tmp_path / "a.db"):

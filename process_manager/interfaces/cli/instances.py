@@ -46,7 +46,7 @@ def list_command(
 ) -> None:  # fmt: skip
     """List the instances of processes, oldest first, each with the steps and deadlines it waits for. Needs no app.
 
-    It says what the log says: it reads the views, and from the log what they lack; where they lack more than 1,000 facts, all of it.
+    It says what the log says: it reads the views, and from the log what they lack; where they lack more than 1,000 records, all of it.
     """
     from process_manager.interfaces.reading.instance_list import COLUMNS
 

@@ -11,15 +11,13 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from process_manager.core.facts import FACTS
 from process_manager.core.records import moment
-from process_manager.interfaces.reading.instance_scan import summaries
 from process_manager.ports import EventStore, Filter
 
 COLUMNS = ("instance", "process", "key", "status", "life", "version", "started", "updated", "outcome", "waits_for")
 
 FRESH = 1_000
-"""How many facts the views may lack; their instances are read from the log."""
+"""How many of the library's records the views may lack; their instances are read from the log."""
 
 VERSIONS = {"instances": 2, "steps": 2, "deadlines": 1}
 """Of the projections whose tables are read."""
@@ -54,7 +52,7 @@ class Listing(NamedTuple):
 
 
 def from_views(store: EventStore, execute: Execute, process: str, status: str, limit: int | None) -> Listing | None:
-    """The list; None where the views are missing, of another version or log, or more than FRESH facts behind."""
+    """The list; None where the views are missing, of another version or log, or more than FRESH records behind."""
     try:
         changed = _changed(store, execute)
         if changed is None:
@@ -62,9 +60,16 @@ def from_views(store: EventStore, execute: Execute, process: str, status: str, l
         found, total = _read(execute, {"process": process, "status": status}, limit, changed)
     except Unreadable:
         return None
-    newer = [each for each in summaries(store, changed) if each[1]["status"] and _matches(each[1], process, status)]
+    newer = [each for each in _newer(store, changed) if _matches(each[1], process, status)]
     rows = [row for _, row in sorted([*found, *newer], key=itemgetter(0))]
     return Listing(rows[:limit], total + len(newer))
+
+
+def _newer(store: EventStore, changed: Sequence[str]) -> Iterator[tuple[int, Row]]:
+    if changed:  # or what reads facts is imported in vain
+        from process_manager.interfaces.reading.instance_scan import summaries
+
+        yield from summaries(store, changed)
 
 
 def _matches(row: Row, process: str, status: str) -> bool:
@@ -86,13 +91,13 @@ def _read(execute: Execute, scope: Row, limit: int | None, changed: Sequence[str
 
 
 def _changed(store: EventStore, execute: Execute) -> list[str] | None:
-    """The streams with facts that the views lack; None where the views cannot be used."""
+    """The streams with records of ours that the views lack; None where the views cannot be used."""
     places = [(position, log) for name, version, position, log in execute(_PLACES, {}) if VERSIONS.get(name) == version]
     first = next(iter(store.read_all(limit=1)), None)
     if len(places) < len(VERSIONS) or first is None or any(log != first.id for _, log in places):
         return None
     after = min(position for position, _ in places)
-    newer = [record.stream for record in store.read_all(after=after, where=Filter(types=frozenset(FACTS)), limit=FRESH + 1)]
+    newer = [record.stream for record in store.read_all(after=after, where=Filter(type_prefixes=("pm.",)), limit=FRESH + 1)]
     return None if len(newer) > FRESH else list(dict.fromkeys(newer))
 
 

@@ -94,13 +94,14 @@ def scan(store: EventStore, process: str = "", status: str = "") -> Iterator[dic
 
 
 def summaries(store: EventStore, streams: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The rows of some instances with what they wait for, each with the position of its first record."""
+    """The rows of those streams that are instances', with what they wait for, each with the position of its first record."""
     for stream in streams:
         records = [record for record in store.read_stream(stream) if record.type in _BETWEEN]
         summary = InstanceSummary(stream)
         for record in records:
             _take(summary, record)
-        yield from ((records[0].position, row) for row in with_waits(store, [summary.row()]))
+        if summary.status:
+            yield from ((records[0].position, row) for row in with_waits(store, [summary.row()]))
 
 
 def with_waits(store: EventStore, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:

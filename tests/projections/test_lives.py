@@ -5,11 +5,12 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from process_manager import days, hours
 from process_manager.adapters.memory import MemoryStore
-from process_manager.interfaces.reading.instance_scan import scan
+from process_manager.interfaces.reading.instance_list import from_views
+from process_manager.interfaces.reading.instance_scan import scan, with_waits
 from process_manager.testing.scenario import Scenario, scenario
 from projections.as_of import as_of
 from projections.reports import REPORTS, Scope
@@ -123,4 +124,12 @@ def test_the_list_shows_the_newest_life(both: Scenario) -> None:
     log = MemoryStore()
     append(log, both.records)
 
-    assert [(row["life"], row["status"]) for row in scan(log)] == [(2, "completed")]
+    with closing(Views("sqlite://")) as views:
+        Runner(log, views, SHIPPED).run(until_idle=True)
+        with views.read() as connection:
+            listed = from_views(log, lambda sql, values: [tuple(row) for row in connection.execute(text(sql), values)], "", "", None)
+
+    rows = list(with_waits(log, scan(log)))
+    assert [(row["life"], row["status"]) for row in rows] == [(2, "completed")]
+    assert listed is not None
+    assert listed.rows == rows

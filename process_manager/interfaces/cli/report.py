@@ -71,7 +71,8 @@ def report_command(
     zone: ZoneInfo, limit: int | None, views_url: str | None, url: str, format_: str, *, wait: bool,
 ) -> None:  # fmt: skip
     """Report on the instances of processes: overview, outcomes, durations, decisions, failures, waiting, compensations, variants,
-    throughput, timeline (started, ended and open in each period) or flow (which event follows which).
+    throughput, timeline (started, ended and open in each period) or flow (which event follows which). Of an instance that began
+    again each life counts.
 
     It reads the views that pm projections run keeps, and says on stderr when they are behind. Times are those of the messages. --since
     and --until ask when an instance started; for durations of steps, decisions and failures, when these began. --as-of reads the whole

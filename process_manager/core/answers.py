@@ -2,12 +2,10 @@
 
 from process_manager.core import compensation, facts
 from process_manager.core.classify import Verdict
-from process_manager.core.definition import Definition
 from process_manager.core.draft import Draft
 from process_manager.core.instance import Run
-from process_manager.core.joins import left_to_joins
+from process_manager.core.joins import left_to_joins, reaction_to_loss
 from process_manager.core.messages import Message
-from process_manager.core.reactions import Reaction
 from process_manager.core.retry import Retry
 from process_manager.core.signals import CommandParked, DeadlinePassed
 from process_manager.errors import ReactionError
@@ -122,17 +120,13 @@ def _given_up(draft: Draft, run: Run) -> None:
         compensation.undo_gave_up(draft, run)
     elif run.fate == "undo" and not compensation.left_to_advance(draft.state, run):
         compensation.after_overdue(draft, run)
-    elif draft.state.status == "running" and run.fate == "react" and run.is_open:
-        reaction = reaction_to_loss(draft.definition, draft.state.runs[run.operation])
-        if not left_to_joins(draft.definition, draft.state, run.step, reaction):
-            consequence(draft, run.operation)
-
-
-def reaction_to_loss(definition: Definition, run: Run) -> Reaction | None:
-    """The reaction to the refusal of a run, or to its being overdue; None where only its step's `otherwise` may say what follows."""
-    if run.status == "failed" and run.outcome is not None:
-        return definition.handled[run.outcome.type].reaction
-    return definition.overdue.get(run.step)
+    elif (
+        draft.state.status == "running"
+        and run.fate == "react"
+        and run.is_open
+        and not left_to_joins(draft.definition, draft.state, draft.state.runs[run.operation])
+    ):
+        consequence(draft, run.operation)
 
 
 def consequence(draft: Draft, operation: str) -> None:
@@ -140,11 +134,10 @@ def consequence(draft: Draft, operation: str) -> None:
     run = draft.state.runs[operation]
     step = draft.definition.step(run.step)
     reaction = reaction_to_loss(draft.definition, run)
-    if reaction is not None:
-        refusal = run.outcome if run.status == "failed" else None
-        draft.react(
-            reaction, refusal.decoded(draft.definition.handled[refusal.type].event) if refusal else run.command.decoded(step.command)
-        )
+    if reaction is not None and run.status == "failed" and run.outcome is not None:
+        draft.react(reaction, run.outcome.decoded(draft.definition.handled[run.outcome.type].event))
+    elif reaction is not None:
+        draft.react(reaction, run.command.decoded(step.command))
     elif step.otherwise is None:
         raise ReactionError(f"the step {step.name} got no answer and says nothing about that: give it otherwise=, or within=FOREVER")
     else:

@@ -14,7 +14,7 @@ def evaluate(definition: Definition, instance: Instance, join: Join, now: dateti
     It is open while one of its steps has no run and may still get one.
     """
     by_step = {step.name: [run for run in instance.runs_of(step.name) if not run.undoes] for step in join.steps}
-    runs = [run for each in by_step.values() for run in _standing(each)]
+    runs = [run for each in by_step.values() for run in _standing(definition, each)]
     done = sum(run.status == "done" for run in runs)
     possible = done + sum(run.is_open for run in runs)
     passed = {join.name}
@@ -32,10 +32,17 @@ def evaluate(definition: Definition, instance: Instance, join: Join, now: dateti
     return False if complete and possible < count else None
 
 
-def _standing(runs: list[Run]) -> list[Run]:
-    """The runs of a step without those that were lost and started again since."""
+def _standing(definition: Definition, runs: list[Run]) -> list[Run]:
+    """The runs of a step without those that were lost and started again since: with the same key, or by the reaction to their loss."""
     newest = {run.key: run.operation for run in runs}
-    return [run for run in runs if run.is_open or run.status == "done" or newest[run.key] == run.operation]
+    asked = {run.asked for run in runs}
+    return [
+        run
+        for run in runs
+        if run.is_open
+        or run.status == "done"
+        or (newest[run.key] == run.operation and not (run.settled in asked and _starts_again(definition, run)))
+    ]
 
 
 def decided(instance: Instance, reaction: Reaction) -> bool:
@@ -49,21 +56,34 @@ def undecided(definition: Definition, instance: Instance, step: str) -> bool:
     return any(not decided(instance, each) for each in definition.joins_of(step))
 
 
-def left_to_joins(definition: Definition, instance: Instance, step: str, reaction: Reaction | None) -> bool:
-    """Whether what follows from a run that is lost has to wait until a join can no longer be reached. Not where that reaction may
+def reaction_to_loss(definition: Definition, run: Run) -> Reaction | None:
+    """The reaction to the refusal of a run, or to its being overdue; None where only its step's `otherwise` may say what follows."""
+    if run.status == "failed" and run.outcome is not None:
+        refusal = definition.handled.get(run.outcome.type)
+        return None if refusal is None else refusal.reaction
+    return definition.overdue.get(run.step)
+
+
+def left_to_joins(definition: Definition, instance: Instance, run: Run) -> bool:
+    """Whether what follows from a run that is lost has to wait until a join can no longer be reached. Not where the reaction to it may
     lead to what the join waits for."""
-    waiting = [join_of(each) for each in definition.joins_of(step) if not decided(instance, each)]
-    return any(not may_help(definition, reaction, join, step) for join in waiting)
+    waiting = [join_of(each) for each in definition.joins_of(run.step) if not decided(instance, each)]
+    return any(not may_help(definition, run, join) for join in waiting)
 
 
-def may_help(definition: Definition, reaction: Reaction | None, join: Join, step: str) -> bool:
-    """Whether the reaction to a lost run of a step may lead to what a join waits for: a run of any of its steps; where it waits for all
+def may_help(definition: Definition, run: Run, join: Join) -> bool:
+    """Whether the reaction to a run that is lost may lead to what a join waits for: a run of any of its steps; where it waits for all
     runs, the reaction has to start the same step again itself."""
-    if reaction is None:
-        return False
     if join.count is None:
-        return definition.steps[step].command in reaction.announces
-    return not _leads_to(definition, reaction).isdisjoint(each.name for each in join.steps)
+        return _starts_again(definition, run)
+    reaction = reaction_to_loss(definition, run)
+    return reaction is not None and not _leads_to(definition, reaction).isdisjoint(each.name for each in join.steps)
+
+
+def _starts_again(definition: Definition, run: Run) -> bool:
+    """Whether the reaction to a run that is lost may start its step again."""
+    reaction = reaction_to_loss(definition, run)
+    return reaction is not None and reaction.name in definition.announcing[run.step]
 
 
 def _leads_to(definition: Definition, reaction: Reaction) -> set[str]:

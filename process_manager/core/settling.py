@@ -50,11 +50,14 @@ def _let_go(draft: Draft, join: str, reached: bool, surplus: list[Run]) -> None:
 
 
 def _unreachable(draft: Draft, join: Join, runs: list[Run]) -> None:
-    """What follows from the run that was lost last, of those from which nothing has followed yet; without any, what the step says."""
+    """What follows from the run that was lost last, of those from which nothing has followed yet; without any, and where nothing is under
+    way that leads on, what the step says."""
     lost = [run for run in runs if run.status in {"failed", "overdue"}]
-    silent = [run for run in lost if not may_help(draft.definition, answers.reaction_to_loss(draft.definition, run), join, run.step)]
+    silent = [run for run in lost if not may_help(draft.definition, run, join)]
     if silent:
         answers.consequence(draft, max(silent, key=lambda run: run.settled).operation)
+        return
+    if lost and _leads_on(draft):
         return
     otherwise = next((step.otherwise for step in join.steps if step.otherwise is not None), None)
     if otherwise is None:
@@ -62,3 +65,9 @@ def _unreachable(draft: Draft, join: Join, runs: list[Run]) -> None:
             f"{join.name} can never be reached: only {len(runs)} runs were started; say what follows by otherwise= of a step"
         )
     draft.follow(otherwise)
+
+
+def _leads_on(draft: Draft) -> bool:
+    """Whether the instance waits for an answer that something follows from, or for a deadline of its class."""
+    waits = any(run.is_open and run.fate == "react" and run.life == draft.state.life for run in draft.state.runs.values())
+    return waits or any(timer.due is not None for name, timer in draft.state.timers.items() if name in draft.definition.deadlines)

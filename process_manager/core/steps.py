@@ -130,7 +130,7 @@ class Join:
 
 
 def all_of(*steps: AnyStep) -> Join:
-    """Every run of these steps is done, or was lost and started again with the same key. A step without runs is waited for while a
+    """Every run of these steps is done, or was lost and started again. A step without runs is waited for while a
     reaction may still start one, then no longer."""
     return _join(steps, None)
 

@@ -391,6 +391,44 @@ def test_where_the_reaction_starts_no_other_the_join_is_lost_and_nothing_says_wh
     scenario(Elsewhere).given(began("b", "c")).when(refused("c")).then_suspended("say what follows by otherwise=")
 
 
+class Otherwise(ProcessManager, key="id"):
+    """Takes every item; what is refused is taken again, or is paid for in its place. What is late is given up."""
+
+    taking = Step(Take, each=by_item, done=Taken, failed=Refused, within=hours(1), needs_undo=False, otherwise=Abort("late"))
+    paying = Step(Pay, done=Paid, within=FOREVER, needs_undo=False)
+
+    @starts
+    def begin(self, event: Began) -> Effects[Take]:
+        yield from (Take(id=event.id, item=item) for item in event.items)
+
+    @on
+    def refused(self, event: Refused) -> Effects[Take | Pay]:
+        if event.item == "a":
+            yield Pay(id=event.id)
+        elif event.item == "b":
+            yield Take(id=event.id, item="another b")
+
+    @on
+    def paid(self, _: Paid) -> Effects[Complete]:
+        yield Complete("paid")
+
+    @on(all_of(taking))
+    def all_taken(self) -> Effects[Complete]:
+        yield Complete("all")
+
+
+def test_a_run_that_the_reaction_to_a_loss_starts_counts_in_the_place_of_the_lost_one_whatever_its_key() -> None:
+    case = scenario(Otherwise).given(began("b", "d")).when(refused("b")).then(take("another b")).when(taken("d")).then_running()
+    case.when(taken("another b")).then_completed("all")
+    scenario(Otherwise).given(began("b", "d"), refused("b")).when(refused("another b")).then_aborted("late")
+
+
+def test_where_the_reaction_to_a_lost_run_leads_on_by_another_way_nothing_more_follows_from_its_join() -> None:
+    case = scenario(Otherwise).given(began("a", "c")).when(refused("a")).then(PAY).then_running()
+    case.when(taken("c")).then().then_running().when(PAID).then_completed("paid")
+    scenario(Otherwise).given(began("c")).when(refused("c")).then_aborted("late")
+
+
 class Instead(ProcessManager, key="id"):
     """Takes and pays; where nothing can be taken it is given back in its place, and the join of the two is lost."""
 

@@ -83,9 +83,9 @@ def _forget_last_life(instance: Instance) -> None:
     instance.events.clear()
     instance.joins.clear()
     instance.reactions.clear()
-    for run in list(instance.runs.values()):
-        if not (run.undoes or (run.undoable and run.status in {"open", "overdue"})):
-            _drop(instance, run)
+    out = {id_: run for id_, run in instance.runs.items() if run.undoes or (run.undoable and run.status in {"open", "overdue"})}
+    instance.runs = out
+    instance.commands = {id_: operation for id_, operation in instance.commands.items() if operation in out}
 
 
 def _answered(instance: Instance, fact: facts.StepCompleted | facts.StepFailed, revision: int, message: Any) -> Payload | None:

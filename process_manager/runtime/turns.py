@@ -262,6 +262,7 @@ class TurnRunner:
     def _add_snapshot(self, definition: Definition, instance: Instance, work: Work) -> None:
         fact = snapshot(instance, definition.fold_version)
         if fact is None:
+            instance.records_since_snapshot = 0  # not tried in every turn from now on
             return
         last = work.inputs[work.taken - 1][0].input
         metadata = fact_metadata(instance.correlation, last.id, self._clock.now(last.time), fact.fact_version)

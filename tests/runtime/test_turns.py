@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from itertools import pairwise
 from uuid import uuid4
 
 import orjson
@@ -227,6 +228,20 @@ def test_a_long_instance_is_read_from_its_snapshot(shop: Shop, monkeypatch: pyte
     cached = shop.turns._instances.get(_definition(shop), "1")
     assert cached == shop.instance("1")
     assert cached.revision > whole.revision
+
+
+def test_an_instance_that_is_too_large_for_a_snapshot_is_not_tried_in_every_turn(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+    monkeypatch.setattr(turns, "SNAPSHOT_EVERY", 5)
+    monkeypatch.setattr(turns, "snapshot", lambda instance, _: tried.append(instance.revision))
+    shop.place("1", *"abcdefghij")
+    shop.settle()
+    for command in shop.commands("1", "reserve_stock"):
+        shop.publish(reserved(orjson.loads(command.data)["sku"]), cause=command.id)
+        shop.settle()
+
+    assert len(tried) > 1
+    assert all(later - earlier >= 5 for earlier, later in pairwise(tried))
 
 
 def _definition(shop: Shop):  # type: ignore[no-untyped-def]

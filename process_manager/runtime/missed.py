@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from heapq import merge
 from itertools import islice, takewhile
+from typing import NamedTuple
 from uuid import uuid4
 
 from process_manager.core.metadata import read_metadata
@@ -31,6 +32,13 @@ BATCH = 1_000
 
 SOON = 30.0
 """Seconds to the next pass, at least, where commands may be under way."""
+
+
+class _Unanswered(NamedTuple):
+    """A command without an outcome, and where a pass ends that leaves it: servers read on behind a record, and from no other position."""
+
+    command: Record
+    before: int
 
 
 class CommandPass:
@@ -55,7 +63,8 @@ class CommandPass:
         self._age = age.total_seconds()
         self._begins = {type_: max(begin, after) for type_, begin in followed(store, share).items() if type_ in share.types}
         self._settled = set_aside(store, share.group)
-        self._open: dict[str, Record] = {}  # by operation
+        self._open: dict[str, _Unanswered] = {}  # by operation
+        self._last = self._before = after  # the positions of the record that is looked at, and of the one before it
         self._left_out = left_out
         self._ended = False
         self._newest = int((now() - self._age) * 1_000_000)
@@ -88,33 +97,36 @@ class CommandPass:
         return len(records)
 
     def _look_at(self, record: Record) -> None:
+        if record.position > self._last:  # a record may come by both reads
+            self._before, self._last = self._last, record.position
         operation = _operation(record)
         if record.type == COMMAND_PARKED:
             self._settled.add(str(_metadata(record).get("$causationId")))
         elif (begin := self._begins.get(record.type)) is None:
             self._answered(self._open.pop(operation, None), record)
         elif begin < record.position <= self.found.until:
-            self._open[operation] = record
+            self._open[operation] = _Unanswered(record, self._before)
 
-    def _answered(self, command: Record | None, outcome: Record) -> None:
+    def _answered(self, found: _Unanswered | None, outcome: Record) -> None:
         """A group delivers in the order of the log, so what stands before this command was delivered before its outcome."""
-        if command is not None and outcome.created <= self._newest:
-            self._delivered = max(self._delivered, command.position)
+        if found is not None and outcome.created <= self._newest:
+            self._delivered = max(self._delivered, found.command.position)
 
     def _end(self) -> None:
         self._ended, self._records = True, iter(())  # which ends the reads
-        missed = sorted((it for it in self._open.values() if it.id not in self._settled), key=lambda it: it.position)
-        offered = self._claimed(list(takewhile(self._is_over, missed))[: self._share.settings.in_flight])
+        missed = sorted((it for it in self._open.values() if it.command.id not in self._settled), key=lambda it: it.command.position)
+        over = [it.command for it in takewhile(self._is_over, missed)]
+        offered = self._claimed(over[: self._share.settings.in_flight])
         if left := missed[len(offered) :]:
-            self.found.until, self.again = left[0].position - 1, HURRY if offered else max(self._age, SOON)
+            self.found.until, self.again = left[0].before, HURRY if offered else max(self._age, SOON)
         for record in offered:
             level = logging.WARNING if _operation(record) == record.id else logging.INFO  # an earlier attempt may have the outcome
             log.log(level, "missed until now: %s %s", record.type, record.id, extra={"action": "missed", "stream": record.stream})
         self._left_out.offer([Delivery(record) for record in offered])
 
-    def _is_over(self, record: Record) -> bool:
+    def _is_over(self, found: _Unanswered) -> bool:
         """Whether no delivery of a command can be under way."""
-        return record.created <= self._newest and (not self._working or record.position < self._delivered)
+        return found.command.created <= self._newest and (not self._working or found.command.position < self._delivered)
 
     def _claimed(self, records: list[Record]) -> list[Record]:
         """Of several workers that find them at once one makes these calls. It may have others under way, hence twice the time."""

@@ -15,7 +15,7 @@ import orjson
 
 from process_manager.core.definition import Definition
 from process_manager.core.records import Record
-from process_manager.errors import StoreError
+from process_manager.errors import GroupNotFound, StoreError, StoreFull, StoreUnavailable
 from process_manager.ports import BEFORE_ALL, Clock, Delivery, EventStore, Filter, Nack
 from process_manager.runtime.counters import Counters
 from process_manager.runtime.groups import Share, followed
@@ -193,20 +193,27 @@ class Sweep:
         self._first = BEFORE_ALL if swept(store, group) is not None else store.group(group).checkpoint
 
     def step(self) -> int:
-        """Offer a batch, if it is time. Returns how many records it held. Raises StoreError; the pass then begins anew."""
+        """Offer a batch, if it is time. Returns how many records it held.
+
+        Raises StoreUnavailable, StoreFull and GroupNotFound; the pass then begins anew. What else a store refuses is logged: the worker
+        goes on without the pass.
+        """
         if (renewals := self._renewals()) != self._known:
             self._known, self._doubtful, self._next, self._pass, self._looked = renewals, True, 0.0, None, BEFORE_ALL
-        if self._pass is None:
-            if self._monotonic() < self._next:
-                return 0
-            self._pass = self._make(after=self._begin())
+        if self._pass is None and self._monotonic() < self._next:
+            return 0
         try:
-            count = self._pass.step()
-            if not count and not self._pass.waits:
-                self._end(self._pass)
-        except StoreError:
+            self._pass = run = self._pass or self._make(after=self._begin())
+            count = run.step()
+            if not count and not run.waits:
+                self._end(run)
+        except (StoreUnavailable, StoreFull, GroupNotFound):
             self._pass = None
             raise
+        except StoreError as error:
+            log.error("nobody looks for what %s has missed: %s", self._group, error, extra={"action": "sweep_failed", "group": self._group})  # noqa: TRY400  the text says it
+            self._pass, self._doubtful, self._next = None, False, self._monotonic() + EVERY
+            return 0
         return count
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -14,9 +15,12 @@ import pytest
 from process_manager import Repository, Retry, handles
 from process_manager.adapters.clock import RealClock
 from process_manager.adapters.deadline_index import SqliteDeadlineIndex
+from process_manager.adapters.esdb.store import EsdbStore
 from process_manager.adapters.memory import MemoryStore
 from process_manager.core.messages import Command
 from process_manager.core.records import NewRecord, Record
+from process_manager.errors import AccessDenied
+from process_manager.interfaces.devserver import serve
 from process_manager.interfaces.operating.parked import drop
 from process_manager.ports import BEFORE_ALL, Block, Delivery, EventStore, GroupInfo, GroupSettings, StreamState
 from process_manager.runtime.groups import Share, ensure_group
@@ -26,6 +30,7 @@ from process_manager.runtime.missed import CommandPass
 from process_manager.runtime.reconcile import Sweep
 from process_manager.runtime.swept import swept
 from process_manager.runtime.wiring import build_worker
+from process_manager.testing.contract.support import eventually
 from tests.runtime.answered_shop import app, place, status
 from tests.runtime.desk import Box, Desk, Phone, Put, Ring, put, ring
 
@@ -51,10 +56,10 @@ def failing(command: Put, boxes: Repository[Box]) -> None:
     raise ValueError("no")
 
 
-def lose(store: EventStore, group: str) -> None:
+def lose(store: EventStore, group: str, timeout: float = 0.0) -> None:
     """Everything that the group delivers is acknowledged without anybody having handled it."""
     consumer = store.join(group, "a faulty server")
-    while found := consumer.fetch(99):
+    while found := consumer.fetch(99, timeout):
         consumer.ack(found)
     consumer.leave()
 
@@ -143,8 +148,46 @@ def test_a_call_may_be_under_way_for_as_long_as_its_delivery_may_take(store: Mem
     run = CommandPass(store, SHARE, HANDLERS, found, after=BEFORE_ALL, age=timedelta(seconds=60), now=lambda: sent + 59)
     while run.step():
         pass
-    assert (ids(found), run.found.until, run.again) == ([], record.position - 1, 60.0)
+    assert (ids(found), run.found.until, run.again) == ([], BEFORE_ALL, 60.0)
     assert missed(store, age=timedelta(seconds=60), now=lambda: sent + 61) == [record.id]
+
+
+def test_the_pass_after_one_that_left_something_begins_where_a_server_can_read_on() -> None:
+    """Its positions are not consecutive, and it refuses one at which no record begins."""
+    server = serve(MemoryStore(single_active=False))
+    with closing(server), closing(EsdbStore(server.url)) as store:
+        desk = Desk(store)
+        desk.send(Ring(number="1"))
+        ensure_group(store, SHARE, start=BEFORE_ALL)
+        eventually(lambda: lose(store, SHARE.group, 1.0) is None and not store.group(SHARE.group).lag)
+        until = BEFORE_ALL
+        for _ in range(2):
+            run = CommandPass(store, SHARE, HANDLERS, LeftOut(), after=until, age=timedelta(days=1))
+            while run.step():
+                pass
+            until = run.found.until
+        assert until < next(store.read_all(where=SHARE.where)).position
+
+
+class Refusing(MemoryStore):
+    """What a store may have against a pass."""
+
+    refuses = False
+
+    def read_all(self, **options: Any) -> Iterator[Record]:
+        if self.refuses:
+            raise AccessDenied("not for you")
+        return super().read_all(**options)
+
+
+def test_a_worker_goes_on_without_a_pass_that_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    """It is told, and tried again when it is time."""
+    store = Refusing(single_active=False)
+    ensure_group(store, SHARE)
+    sweep = Sweep(store, SHARE.group, partial(CommandPass, store, SHARE, HANDLERS, LeftOut()))
+    store.refuses = True
+    assert [sweep.step(), sweep.step(), sweep.covers_all] == [0, 0, True]
+    assert [record.action for record in caplog.records if hasattr(record, "action")] == ["sweep_failed"]
 
 
 class Ahead(MemoryStore):
@@ -208,7 +251,7 @@ def test_of_several_workers_one_makes_the_calls_that_were_missed(store: MemorySt
         return ids(found), run.found.until
 
     assert look("a") == (sent[:2], later - 1)
-    assert look("b") == ([], later - 3)
+    assert look("b") == ([], BEFORE_ALL)
     assert look("a") == (sent[:2], later - 1)
     assert look("b", 61 + 121)[0] == sent[:2]
 

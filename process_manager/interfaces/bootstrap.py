@@ -3,6 +3,7 @@
 import gc
 import os
 from collections.abc import Callable, Collection
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -134,10 +135,15 @@ def build(
 
     refuse_imported(store, url)
     collect_less()
-    return build_worker(
-        app, store, _clock(clock), open_index(url), member=_member(), only=only or ROLES, progress=progress,
-        start=_start_after(store, start), take_over=take_over,
-    )  # fmt: skip
+    with ExitStack() as unused:
+        index = unused.enter_context(closing(open_index(url)))
+        worker = build_worker(
+            app, store, _clock(clock), index, member=_member(), only=only or ROLES, progress=progress,
+            start=_start_after(store, start), take_over=take_over,
+        )  # fmt: skip
+        if worker.deadlines is not None:
+            unused.pop_all()  # the worker closes it
+    return worker
 
 
 def reconcile(app: "App", store: "EventStore", clock: ClockName, since: str | None, types: "Collection[str]") -> "Pass":

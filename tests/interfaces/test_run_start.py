@@ -1,9 +1,17 @@
 """Where `pm run` starts, and what it refuses to start."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from process_manager import App
+from process_manager.adapters.deadline_index import SqliteDeadlineIndex
+from process_manager.adapters.memory import MemoryStore
+from process_manager.errors import CommandOwned
 from process_manager.examples.order_fulfilment import app
+from process_manager.interfaces import bootstrap
 from tests.interfaces.orders_in_a_file import APP, placed, reserved
 
 RENAMED = """
@@ -57,3 +65,24 @@ def test_a_second_app_that_handles_the_same_commands_is_refused(pm: Any, place: 
     assert pm("check", "--app", "renamed:app", "--store", "sqlite:///a.db").code == 0
     assert reserved("a.db") == 1, "what the other had done is not done again"
     assert pm("run", "--app", APP, "--store", "sqlite:///a.db", "--until-idle").code == 3
+
+
+def test_an_index_of_deadlines_that_no_worker_uses_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of a worker without deadlines, and of one that is refused."""
+    closed: list[SqliteDeadlineIndex] = []
+    close = SqliteDeadlineIndex.close
+
+    def noted(index: SqliteDeadlineIndex) -> None:
+        closed.append(index)
+        close(index)
+
+    monkeypatch.setattr(SqliteDeadlineIndex, "close", noted)
+    with closing(MemoryStore()) as store:
+        with closing(bootstrap.build(app, "memory:", store, only=["processes"])):
+            assert len(closed) == 1
+        with closing(bootstrap.build(app, "memory:", store)):
+            assert len(closed) == 1
+        assert len(closed) == 2
+        with pytest.raises(CommandOwned):
+            bootstrap.build(App("another", handlers=app.handlers, resources=app.resources), "memory:", store)
+        assert len(closed) == 3

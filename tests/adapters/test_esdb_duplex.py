@@ -67,6 +67,31 @@ def test_large_messages_wait_for_one_another(call: Duplex) -> None:
     assert [next(call) for _ in sent] == sent
 
 
+def test_who_is_interrupted_while_it_waits_does_not_wait_for_the_server(call: Duplex, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call is over then; on its own it would last as long as the server keeps silent."""
+    call.send(b"silence")
+
+    def interrupted() -> Any:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(call, "_call", _Interrupted(call._call, interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        next(call)
+    assert not call.is_active()
+
+
+class _Interrupted:
+    """gRPC's call, whose next event is an interruption."""
+
+    def __init__(self, call: Any, next_event: Any) -> None:
+        self._call = call
+        self.next_event = next_event
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._call, name)
+
+
 def test_many_threads_may_send_while_one_iterates(call: Duplex) -> None:
     def send(first: int) -> None:
         for number in range(first, first + 200):

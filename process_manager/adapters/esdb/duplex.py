@@ -66,6 +66,7 @@ class Duplex(_channel._SingleThreadedRendezvous):  # type: ignore[misc]  # gRPC 
         try:
             return super()._next()
         except BaseException:
+            self.cancel()  # which changes nothing where it is over; not where who waits is interrupted
             hear_out(self)
             raise
 

@@ -22,12 +22,13 @@ class LeftOut:
         """Whether something has still to be taken."""
         return bool(self._todo)
 
-    def offer(self, deliveries: Sequence[Delivery]) -> None:
-        """Let these be taken, apart from those that are owed already; to acknowledge them means nothing to the group."""
+    def offer(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
+        """Let these be taken, apart from those that are owed already. Returns the others."""
         fresh = {delivery.record.position: delivery for delivery in deliveries if delivery.record.position not in self._owed}
         self.declined = 0
         self._owed |= fresh
         self._todo += fresh.values()
+        return list(fresh.values())
 
     def take(self, limit: int) -> list[Delivery]:
         """At most so many that were not taken yet, in the order in which they were offered."""

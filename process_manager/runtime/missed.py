@@ -119,10 +119,9 @@ class CommandPass:
         offered = self._claimed(over[: self._share.settings.in_flight])
         if left := missed[len(offered) :]:
             self.found.until, self.again = left[0].before, HURRY if offered else max(self._age, SOON)
-        for record in offered:
+        for record, _ in self._left_out.offer([Delivery(record) for record in offered]):
             level = logging.WARNING if _operation(record) == record.id else logging.INFO  # an earlier attempt may have the outcome
             log.log(level, "missed until now: %s %s", record.type, record.id, extra={"action": "missed", "stream": record.stream})
-        self._left_out.offer([Delivery(record) for record in offered])
 
     def _is_over(self, found: _Unanswered) -> bool:
         """Whether no delivery of a command can be under way."""

@@ -220,6 +220,21 @@ def test_what_waits_in_the_server_was_not_missed_though_the_checkpoint_is_beyond
     desk.close()
 
 
+def test_what_is_found_again_while_it_is_owed_is_told_and_taken_once(
+    store: MemoryStore, desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when a membership breaks again and again, and each time a pass begins."""
+    sent = desk.send(Put(box="1", what="a"))
+    lose(store, SHARE.group)
+    found = LeftOut()
+    for _ in range(3):
+        run = CommandPass(store, SHARE, HANDLERS, found, after=BEFORE_ALL)
+        while run.step():
+            pass
+    assert [record.action for record in caplog.records if hasattr(record, "action")] == ["missed"]
+    assert ids(found) == [sent]
+
+
 class Growing(MemoryStore):
     """A read goes on with what was appended since it began, as a server's does."""
 

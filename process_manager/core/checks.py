@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
 from process_manager.core.definition import ENDINGS, Definition, join_of
+from process_manager.core.joins import leads_to
 from process_manager.core.messages import Command, Event, Message
 from process_manager.core.reactions import Reaction
 from process_manager.core.steps import AnyStep
@@ -212,6 +213,20 @@ def _joins(definition: Definition) -> None:
             )  # fmt: skip
 
 
+def _loops(definition: Definition) -> None:
+    """A join is decided once in a life, so a step that it alone waits for has no follower in a second round."""
+    for reaction in definition.joins:
+        again = leads_to(definition, reaction)
+        for step in join_of(reaction).steps:
+            if step.name in again and not (_has_reaction(definition, step.done) or step.then):
+                names = " and ".join(event.__name__ for event in step.done)
+                raise _fail(
+                    definition, reaction.name,
+                    f"{join_of(reaction).name} is decided once in a life, and nothing would follow when {step.name} is started once more",
+                    f"react to its answer ({names}) with @on, and look there whether it was the last one",
+                )  # fmt: skip
+
+
 def _keys(definition: Definition) -> None:
     fields = [set(handled.event.model_fields) for handled in definition.handled.values()]
     if definition.key and not definition.routes and fields:
@@ -305,6 +320,6 @@ def _step_leads_to(definition: Definition, step: AnyStep, ends: set[str]) -> boo
 
 
 CHECKS = (
-    _name, _steps, _type_names, _announcements, _undo, _answers, _overdue, _deadlines, _joins, _keys, _starts, _reach, _endings,
+    _name, _steps, _type_names, _announcements, _undo, _answers, _overdue, _deadlines, _joins, _loops, _keys, _starts, _reach, _endings,
 )  # fmt: skip
 """In the order in which a user should mend their errors."""

@@ -77,7 +77,7 @@ def may_help(definition: Definition, run: Run, join: Join) -> bool:
     if join.count is None:
         return _starts_again(definition, run)
     reaction = reaction_to_loss(definition, run)
-    return reaction is not None and not _leads_to(definition, reaction).isdisjoint(each.name for each in join.steps)
+    return reaction is not None and not leads_to(definition, reaction).isdisjoint(each.name for each in join.steps)
 
 
 def _starts_again(definition: Definition, run: Run) -> bool:
@@ -86,7 +86,7 @@ def _starts_again(definition: Definition, run: Run) -> bool:
     return reaction is not None and reaction.name in definition.announcing[run.step]
 
 
-def _leads_to(definition: Definition, reaction: Reaction) -> set[str]:
+def leads_to(definition: Definition, reaction: Reaction) -> set[str]:
     """The steps that a reaction may start, and those that what follows from them may."""
     found: set[str] = set()
     reactions = [reaction]

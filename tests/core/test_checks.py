@@ -72,6 +72,10 @@ def test_a_complete_class_is_accepted() -> None:
     made()
 
 
+def test_a_step_may_follow_from_its_join_where_something_follows_from_its_answer() -> None:
+    made(taking=(step := _taking()), noticed=noticed, joined=_again_after(all_of(step)))
+
+
 def _taking(**changes: Any) -> Step[Take, Taken]:
     fields: dict[str, Any] = {"done": Taken, "within": FOREVER, "needs_undo": False, "then": CONTINUE} | changes
     return Step(Take, **fields)
@@ -107,6 +111,13 @@ def _overdue_of(step: Any) -> Any:
 def _join_of(join: Any) -> Any:
     def joined(self: Any) -> Effects[Complete]:
         yield Complete("joined")
+
+    return on(join)(joined)
+
+
+def _again_after(join: Any) -> Any:
+    def joined(self: Any) -> Effects[Take]:
+        yield Take(id=self.key)
 
     return on(join)(joined)
 
@@ -229,6 +240,11 @@ CASES: dict[str, tuple[Callable[[], Any], str, str]] = {
         lambda: made(one=_join_of(all_of(step := made_step())), two=_join_of(all_of(step)), paying=step),
         "Wrong.two",
         "keep one of them",
+    ),
+    "a join over a step that follows from it": (
+        lambda: made(taking=(step := _taking(then=None)), noticed=noticed, joined=_again_after(all_of(step))),
+        "Wrong.joined",
+        "react to its answer (Taken) with @on",
     ),
     "a join over a stranger": (lambda: made(joined=_join_of(n_of(2, SHARED))), "Wrong.joined", "name its Step attributes"),
     "an after of a stranger": (lambda: made(later=_after(SHARED)), "Wrong.later", "name its Step attributes"),

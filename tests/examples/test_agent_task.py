@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from process_manager import hours, minutes
-from process_manager.examples.agent_task.__main__ import TASKS, main
+from process_manager.examples.agent_task import app
+from process_manager.examples.agent_task.__main__ import SIEGE, TASKS, main
 from process_manager.examples.agent_task.messages import (
     AskApproval,
     AskModel,
@@ -17,12 +18,12 @@ from process_manager.examples.agent_task.messages import (
     SpendingApproved,
     SpendingRefused,
     TaskGiven,
-    ToolFailed,
-    ToolReturned,
+    ToolAnswered,
     ToolUse,
 )
 from process_manager.examples.agent_task.process import MOST_TURNS, AgentTask
 from process_manager.interfaces import bootstrap
+from process_manager.testing.crash_points import Published, survives
 from process_manager.testing.scenario import Scenario, scenario
 
 GIVEN = TaskGiven(task_id="1", goal="g", limit=Decimal(1))
@@ -34,8 +35,8 @@ def wants(cost: str, turn: int = 1, ids: str = "ab") -> ModelAnswered:
     return ModelAnswered(task_id="1", turn=turn, thought="", tools=tools)
 
 
-def returned(id_: str) -> ToolReturned:
-    return ToolReturned(task_id="1", call_id=id_, tool="t", result=f"result {id_}")
+def answered(id_: str) -> ToolAnswered:
+    return ToolAnswered(task_id="1", call_id=id_, tool="t", result=f"result {id_}")
 
 
 def asked(turn: int, *known: str) -> AskModel:
@@ -54,10 +55,10 @@ def test_within_the_limit_it_calls_all_tools_at_once_and_asks_again_when_the_las
         .when(wants("0.40"))
         .then_decided("spend without asking", "yes", because="0.80")
         .then(*CALLS)
-        .when(returned("b"))
+        .when(answered("b"))
         .then_nothing()
-        .when(ToolFailed(task_id="1", call_id="a", tool="t", reason="broken"))
-        .then(asked(2, "t: result b", "t: failed, broken"))
+        .when(answered("a"))
+        .then(asked(2, "t: result a", "t: result b"))
         .when(ModelAnswered(task_id="1", turn=2, thought="", answer="42"))
         .then_completed("42")
     )
@@ -73,7 +74,7 @@ def test_over_the_limit_a_person_decides() -> None:
 
 
 def test_what_was_spent_before_counts() -> None:
-    case = scenario(AgentTask).given(GIVEN, wants("0.40"), returned("a"), returned("b"))
+    case = scenario(AgentTask).given(GIVEN, wants("0.40"), answered("a"), answered("b"))
     case.when(wants("0.30", turn=2, ids="c")).then_decided("spend without asking", "no", because="1.10")
 
 
@@ -81,6 +82,17 @@ def test_it_gives_up_after_so_many_turns_and_when_nobody_answers() -> None:
     scenario(AgentTask).given(GIVEN).when(wants("0", turn=MOST_TURNS)).then_aborted(f"no answer after {MOST_TURNS} turns")
     scenario(AgentTask).given(GIVEN).after(hours(1)).then_aborted("the model does not answer")
     scenario(AgentTask).given(GIVEN, wants("0")).after(minutes(10)).then_aborted("the tool t does not answer")
+
+
+def test_it_survives_everything_and_asks_the_same_whichever_tool_answers_first() -> None:
+    assert survives(app, [TaskGiven(task_id="1", goal="plan a day in Turin", limit=Decimal(1))]).swaps > 0
+
+
+def test_the_approval_survives_everything_too() -> None:
+    task = TaskGiven(task_id="1", goal=SIEGE, limit=Decimal(1))
+    assert survives(app, [task, Published(SpendingApproved(task_id="1", by="ada"), after=hours(1))]).swaps > 0
+    assert survives(app, [task, Published(SpendingRefused(task_id="1", by="alan"), after=hours(1))]).swaps > 0
+    assert survives(app, [task]).crashes > 0  # nobody approves
 
 
 @pytest.fixture
@@ -101,6 +113,7 @@ def test_the_example_runs_and_its_log_says_how_each_task_ended(lived: str) -> No
         "agent_task-day": "completed", "agent_task-siege": "completed", "agent_task-refused": "aborted", "agent_task-forgotten": "aborted",
     }  # fmt: skip
     assert "7 September 1706" in ends["agent_task-siege"]["outcome"]
+    assert "weather: failed, nothing is known of Turin 1706" in ends["agent_task-siege"]["outcome"]
     assert ends["agent_task-forgotten"]["outcome"] == "nobody approved 4.02 in time"
 
 

@@ -65,6 +65,14 @@ def test_with_its_app_a_replay_shows_the_processs_own_state_too(pm: Pm, place: P
     assert " -> 4.02\n" in told  # whichever of the tools that run at once answered last
 
 
+def test_what_the_agent_example_says_to_try_tells_its_goal_and_who_approved(pm: Pm, place: Path) -> None:
+    hint = CliRunner().invoke(agent, ["--store", "sqlite:///agent.db"]).stderr.partition("Try: pm ")[2]
+    told = pm(*hint.split()).out
+    assert '"goal":"when was the siege of Turin lifted"' in told
+    assert '"by":"ada"' in told
+    assert "state spent: " in told
+
+
 def test_with_data_a_replay_shows_what_stood_in_inputs_and_commands_and_what_to_ask_why_for(pm: Pm, demo: str, undone: str) -> None:
     (given, *_), *_ = [turn["commands"] for turn in orjson.loads(pm("replay", undone, "--store", demo, "-o", "json").out)]
     shown = pm("replay", undone, "--store", demo, "--data").out

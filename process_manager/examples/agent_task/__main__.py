@@ -43,7 +43,7 @@ def main(url: str) -> None:
             for line in story(store.read_stream(f"agent_task-{task}")):
                 click.echo(f"  {line}")
     if url != "memory:":
-        click.echo(f"\nTry: pm replay agent_task siege --store {url}", err=True)
+        click.echo(f"\nTry: pm replay agent_task siege --app process_manager.examples.agent_task:app --data --store {url}", err=True)
 
 
 if __name__ == "__main__":

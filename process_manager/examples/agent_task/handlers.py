@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from process_manager import handles
-from process_manager.examples.agent_task.messages import AskModel, CallTool, ModelAnswered, ToolFailed, ToolReturned, ToolUse
+from process_manager.examples.agent_task.messages import AskModel, CallTool, ModelAnswered, ToolAnswered, ToolUse
 
 KNOWN = {
     ("weather", "Turin"): "rain until the evening",
@@ -41,9 +41,6 @@ def ask_model(command: AskModel, model: ScriptedModel) -> ModelAnswered:
 
 
 @handles(CallTool)
-def call_tool(command: CallTool) -> ToolReturned | ToolFailed:
-    found = KNOWN.get((command.tool, command.argument))
-    if found is None:
-        reason = f"nothing is known of {command.argument}"
-        return ToolFailed(task_id=command.task_id, call_id=command.call_id, tool=command.tool, reason=reason)
-    return ToolReturned(task_id=command.task_id, call_id=command.call_id, tool=command.tool, result=found)
+def call_tool(command: CallTool) -> ToolAnswered:
+    found = KNOWN.get((command.tool, command.argument), f"failed, nothing is known of {command.argument}")
+    return ToolAnswered(task_id=command.task_id, call_id=command.call_id, tool=command.tool, result=found)

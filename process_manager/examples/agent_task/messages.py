@@ -47,18 +47,12 @@ class CallTool(Command, type="agent.call-tool"):
     argument: str
 
 
-class ToolReturned(Event, type="agent.tool-returned"):
+class ToolAnswered(Event, type="agent.tool-answered"):
     task_id: str
     call_id: str
     tool: str
     result: str
-
-
-class ToolFailed(Event, type="agent.tool-failed"):
-    task_id: str
-    call_id: str
-    tool: str
-    reason: str
+    """What it found, or why it failed: the model is told either."""
 
 
 class AskApproval(Command, type="agent.ask-approval"):

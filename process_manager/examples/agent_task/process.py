@@ -26,8 +26,7 @@ from process_manager.examples.agent_task.messages import (
     SpendingApproved,
     SpendingRefused,
     TaskGiven,
-    ToolFailed,
-    ToolReturned,
+    ToolAnswered,
     ToolUse,
 )
 
@@ -35,11 +34,10 @@ MOST_TURNS = 5
 
 
 class Work(State):
-    """What the agent knows and has spent, and which tool calls of this turn have no answer yet."""
+    """What the agent has spent, and which tool calls of this turn have no answer yet."""
 
     wanted: tuple[ToolUse, ...] = ()
     spent: Decimal = Decimal(0)
-    known: tuple[str, ...] = ()
 
     @property
     def total(self) -> Decimal:
@@ -51,12 +49,10 @@ class Work(State):
         return self.but(wanted=answered.tools)
 
     @applies
-    def tool_answered(self, answered: ToolReturned | ToolFailed) -> "Work":
-        result = answered.result if isinstance(answered, ToolReturned) else f"failed, {answered.reason}"
+    def tool_answered(self, answered: ToolAnswered) -> "Work":
         return self.but(
             wanted=tuple(use for use in self.wanted if use.id != answered.call_id),
             spent=self.spent + sum(use.cost for use in self.wanted if use.id == answered.call_id),
-            known=(*self.known, f"{answered.tool}: {result}"),
         )
 
 
@@ -69,7 +65,7 @@ class AgentTask(ProcessManager[Work], version=1, key="task_id"):
     # the steps: what is asked for, what answers it, and how long that may take
 
     ask_model = Step(AskModel, each=lambda c: str(c.turn), done=ModelAnswered, within=minutes(5), retry=Retry(3), needs_undo=False)
-    call_tool = Step(CallTool, each=lambda c: c.call_id, done=ToolReturned, failed=ToolFailed, within=minutes(10), needs_undo=False)
+    call_tool = Step(CallTool, each=lambda c: c.call_id, done=ToolAnswered, within=minutes(10), needs_undo=False)
     ask_approval = Step(  # no handler: a person publishes the answer
         AskApproval, done=SpendingApproved, failed=SpendingRefused, within=hours(4), needs_undo=False
     )
@@ -99,7 +95,7 @@ class AgentTask(ProcessManager[Work], version=1, key="task_id"):
         yield from self.calls()
 
     @on
-    def tool_answered(self, _: ToolReturned | ToolFailed) -> Effects[AskModel]:
+    def tool_answered(self, _: ToolAnswered) -> Effects[AskModel]:
         if not self.state.wanted:  # that was the last one of this turn
             yield self.question(turn=self.event(ModelAnswered).turn + 1)
 
@@ -122,7 +118,9 @@ class AgentTask(ProcessManager[Work], version=1, key="task_id"):
         yield Abort(f"the tool {call.tool} does not answer")
 
     def question(self, turn: int) -> AskModel:
-        return AskModel(task_id=self.key, turn=turn, goal=self.event(TaskGiven).goal, known=self.state.known)
+        answers = self.results(self.call_tool).values()  # by the calls' ids, whichever tool answered first
+        known = tuple(f"{each.tool}: {each.result}" for each in answers)
+        return AskModel(task_id=self.key, turn=turn, goal=self.event(TaskGiven).goal, known=known)
 
     def calls(self) -> Effects[CallTool]:
         for use in self.state.wanted:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError, StatementError
 
-from process_manager.core.records import Record
+from process_manager.core.records import Record, log_beginning_with
 from process_manager.errors import NewerFact, UndecodableMessage
 from process_manager.ports import EVERYTHING, EventStore, Filter
 from projections import views as database
@@ -39,7 +39,7 @@ class Follower:
         self._views = views
         self._prefix = prefix
         self._before = before
-        self._log = first_id(store)
+        self._log = log_id(store)
         self._store = store
         self._tables = {each: database.actual(each, prefix) for each in projections}
         types = {type_ for each in projections for type_ in each.methods}
@@ -69,7 +69,7 @@ class Follower:
 
     def lock(self, connection: Connection, to: int | None = None) -> None:
         """Move to a position, or stay here, and keep others out until the transaction ends. Raises Overtaken."""
-        self._log = self._log or first_id(self._store)
+        self._log = self._log or log_id(self._store)
         database.move(connection, self.projections, self._prefix, self.position, self.position if to is None else to, self._log)
 
     def close(self) -> None:
@@ -144,7 +144,7 @@ def union(filters: Iterable[Filter]) -> Filter:
     return EVERYTHING if EVERYTHING in each else Filter(types=frozenset().union(*(it.types for it in each)))
 
 
-def first_id(store: EventStore) -> str:
-    """The id of the log's first record: a log that begins otherwise is another one. Empty for an empty log."""
+def log_id(store: EventStore) -> str:
+    """The name of the log; empty for an empty log."""
     first = next(iter(store.read_all(limit=1)), None)
-    return "" if first is None else first.id
+    return "" if first is None else log_beginning_with(first)

@@ -8,7 +8,7 @@ from contextlib import closing
 from process_manager.ports import BEFORE_ALL, EventStore
 from projections import views as database
 from projections.errors import Overtaken, ProjectionError, ProjectionFailed
-from projections.follower import Follower, first_id
+from projections.follower import Follower, log_id
 from projections.projection import Projection
 from projections.views import BESIDE, Place, Views, shape
 
@@ -198,7 +198,7 @@ class Runner:
 
         Those that are beyond the log's end were made before it was put back to an earlier one.
         """
-        log, last = first_id(self._store), self._store.last_position()
+        log, last = log_id(self._store), self._store.last_position()
         with self._views.begin_alone() as connection:
             follower.lock(connection)
             database.hold(connection, follower.projections)
@@ -214,7 +214,7 @@ class Runner:
 
 def check(store: EventStore, views: Views, projections: Sequence[Projection]) -> dict[str, Place]:
     """Where the projections are. Raises ProjectionError for one that is missing, of another version, or made from another log."""
-    places, log = views.places(), first_id(store)
+    places, log = views.places(), log_id(store)
     for each in projections:
         problem = trouble(each, places.get(each.name), log)
         if problem:
@@ -231,7 +231,7 @@ def trouble(projection: Projection, place: Place | None, log: str) -> str:
     if place.version != projection.version:
         return f"is at version {place.version}, the code at {projection.version}: pm projections rebuild {projection.name}"
     if place.log not in {"", log}:
-        return f"was made from another log: pm projections rebuild {projection.name}"
+        return f"was made from another log, or from this one through a server: other --views, or pm projections rebuild {projection.name}"
     return ""
 
 

@@ -55,7 +55,7 @@ ALONE = 0x706D5F7669657773
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """How far a projection is: everything up to `position` is in its tables. `log` is the id of the log's first record.
+    """How far a projection is: everything up to `position` is in its tables. `log` names the log by its first record.
 
     `shape` is that of the tables as they were made; "" for those that were made before it was kept.
     """

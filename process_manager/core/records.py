@@ -42,6 +42,14 @@ class Record(NamedTuple):
         return self.stream.startswith("$")
 
 
+def log_beginning_with(first: Record) -> str:
+    """The name of the log whose first record this is: its id and position.
+
+    A file and a server on it hold the same records at different positions, so they count as two logs.
+    """
+    return f"{first.id}@{first.position}"
+
+
 def moment(micros: int) -> datetime:
     """Microseconds since 1970 as a time in UTC."""
     return _EPOCH + timedelta(microseconds=micros)

@@ -65,12 +65,12 @@ def status(own: str | None, views_url: str | None, url: str, format_: str, *, wa
 
 
 def _status(store: "EventStore", views: "Views", projection: "Projection") -> dict[str, Any]:
-    from projections.follower import first_id
+    from projections.follower import log_id
     from projections.lag import lag
     from projections.runner import trouble
 
     place = views.places().get(projection.name)
-    problem = trouble(projection, place, first_id(store))
+    problem = trouble(projection, place, log_id(store))
     behind = None if place is None or problem else lag(store, projection, place.position)
     return {
         "name": projection.name, "version": place and place.version, "position": place and place.position, "lag": behind,

@@ -11,7 +11,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from process_manager.core.records import moment
+from process_manager.core.records import log_beginning_with, moment
 from process_manager.ports import EventStore, Filter
 
 COLUMNS = ("instance", "process", "key", "status", "life", "version", "started", "updated", "outcome", "waits_for")
@@ -94,7 +94,7 @@ def _changed(store: EventStore, execute: Execute) -> list[str] | None:
     """The streams with records of ours that the views lack; None where the views cannot be used."""
     places = [(position, log) for name, version, position, log in execute(_PLACES, {}) if VERSIONS.get(name) == version]
     first = next(iter(store.read_all(limit=1)), None)
-    if len(places) < len(VERSIONS) or first is None or any(log != first.id for _, log in places):
+    if len(places) < len(VERSIONS) or first is None or any(log != log_beginning_with(first) for _, log in places):
         return None
     after = min(position for position, _ in places)
     newer = [record.stream for record in store.read_all(after=after, where=Filter(type_prefixes=("pm.",)), limit=FRESH + 1)]

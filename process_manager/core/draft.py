@@ -139,7 +139,8 @@ class Draft:
         step = self.definition.by_command[type(command)]
         key = step.run_key(command)
         if not self._undoing and any(run.key == key and run.is_open for run in self.state.runs_of(step.name)):
-            raise ReactionError(f"the step {step.name} is already running" + (f" for {key!r}" if key else ""))
+            cure = f" for {key!r}" if step.each else ": one that runs for several things at once needs each=, which tells its runs apart"
+            raise ReactionError(f"the step {step.name} is already running{cure}")
         self.issue(step, command, key, undoes=self._undoing)
 
     def issue(

@@ -28,7 +28,7 @@ from process_manager.errors import StoreUnavailable
 from process_manager.ports import EventStore
 from process_manager.runtime.app import App
 from process_manager.testing.faults import Again, Crash, FailAt, Faults, HeldBack, Seen, Twice
-from process_manager.testing.races import Arrivals, Orders, Pair, Race, allowed, called, orders, told
+from process_manager.testing.races import Arrivals, Orders, Pair, Race, allowed, called, orders, told, told_of_one_type
 from process_manager.testing.trial import Outcome, Published, Trial, published_id, surviving, type_of
 
 __all__ = ["OperatorAction", "Published", "Race", "Walked", "survives"]
@@ -148,8 +148,9 @@ class _Walk:
 
     def _unexpected(self, result: "_Result", hints: list[str]) -> list[str]:
         """All that is not as in the undisturbed run, and what to do about it."""
-        differences = _differences(self._undisturbed.outcome, result.outcome) if self._undisturbed else []
-        return differences and [*differences, *hints]
+        if self._undisturbed is None or not (differences := _differences(self._undisturbed.outcome, result.outcome)):
+            return []
+        return [*differences, *hints, *told_of_one_type(self._undisturbed.arrivals, result.arrivals)]
 
 
 class _Result(NamedTuple):

@@ -112,3 +112,23 @@ def told(before: Orders, now: Orders, exchanged: Pair | None) -> list[str]:
     if exchanged and not any(exchanged in pairs for pairs in by_instance.values()):
         found.append(f"{' and '.join(sorted(exchanged))} were exchanged: declare a Race where their order, or time, may decide")
     return found
+
+
+def told_of_one_type(before: Arrivals, now: Arrivals) -> list[str]:
+    """Inputs of one type, which cannot race, that came to an instance in another order than in the undisturbed run; of each type two."""
+    return [
+        f"{stream} took two {type_} in another order: {later.data.decode()} before {earlier.data.decode()}."
+        " Keep what is known by a key, as self.results(step) does, not in the order in which it comes"
+        for stream, inputs in now.items()
+        for type_, (later, earlier) in _first_inversions(before.get(stream, ()), inputs).items()
+    ]
+
+
+def _first_inversions(before: Sequence[Input], now: Sequence[Input]) -> dict[str, tuple[Input, Input]]:
+    place = {each.id: number for number, each in enumerate(before)}
+    found: dict[str, tuple[Input, Input]] = {}
+    messages = [each for each in now if each.id in place and each.type not in {DEADLINE_PASSED, OPERATOR_ACTION}]
+    for one, other in combinations(messages, 2):
+        if one.type == other.type and place[one.id] > place[other.id]:
+            found.setdefault(one.type, (one, other))
+    return found

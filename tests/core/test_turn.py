@@ -241,7 +241,7 @@ class Clumsy(ProcessManager, key="id"):
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("twice", "paying is already running"),
+        ("twice", "paying is already running: one that runs for several things at once needs each=, which tells its runs apart"),
         ("unannounced", "yielded Abort, which its annotation does not announce"),
         ("after the end", "an ending comes last"),
         ("nonsense", "'nonsense', which is no effect"),

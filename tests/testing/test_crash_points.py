@@ -18,8 +18,10 @@ from process_manager import (
     Event,
     ProcessManager,
     Retry,
+    State,
     Step,
     all_of,
+    applies,
     handles,
     hours,
     on,
@@ -173,6 +175,40 @@ def test_an_order_that_decides_is_found_out_and_may_be_named_a_race() -> None:
 
     # each two of the three delivered and published the other way round
     assert survives(app, RACE, races=[ANY_END]).swaps == 6
+
+
+class Listing(State):
+    items: tuple[str, ...] = ()
+
+    @applies
+    def taken(self, event: Taken) -> "Listing":
+        return self.but(items=(*self.items, event.item))
+
+
+class ListsAsTheyCome(ProcessManager[Listing], key="id"):
+    """Takes two things at once and remembers which came first."""
+
+    taking = Step(Take, each=lambda c: c.item, done=Taken, within=FOREVER, needs_undo=False, then=CONTINUE)
+
+    @starts
+    def begin(self, event: Began) -> Effects[Take]:
+        yield Take(id=event.id, item="a")
+        yield Take(id=event.id, item="b")
+
+    @on(all_of(taking))
+    def both(self) -> Effects[Complete]:
+        yield Complete(" ".join(self.state.items))
+
+
+def test_answers_of_one_type_that_came_in_another_order_are_named_as_the_cause() -> None:
+    @handles(Take)
+    def take(command: Take) -> Taken:
+        return Taken(id=command.id, item=command.item)
+
+    with pytest.raises(AssertionError, match="after this: ") as caught:
+        survives(App("listing", processes=[ListsAsTheyCome], handlers=[take]), [BEGAN])
+
+    assert 'took two t.taken in another order: {"id":"1","item":"b"} before {"id":"1","item":"a"}. Keep' in str(caught.value)
 
 
 def test_inputs_of_different_times_are_exchanged() -> None:

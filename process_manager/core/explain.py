@@ -1,8 +1,8 @@
 """Explains an instance: why it is where it is, what it waits for, and what happens if nothing comes. Only the last needs its definition."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 
 import orjson
 
@@ -20,7 +20,8 @@ from process_manager.core.turn import take
 from process_manager.core.view import called
 
 
-class Waiting(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Waiting:
     """Something that the instance waits for."""
 
     what: str
@@ -29,7 +30,8 @@ class Waiting(NamedTuple):
     answers: list[str]  # types of the events that end it, where the definition is known
 
 
-class Late(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Late:
     """A step that nothing waits for any more. When it is done after all, or has no answer until it is due, it is undone."""
 
     what: str
@@ -37,7 +39,8 @@ class Late(NamedTuple):
     undone_by: list[str]  # types of the commands, where the definition is known
 
 
-class Passing(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Passing:
     """The deadline that passes next if nothing comes; what follows is known with the definition only."""
 
     what: str
@@ -45,7 +48,8 @@ class Passing(NamedTuple):
     follows: list[str] | None
 
 
-class Explanation(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Explanation:
     """Where an instance stands."""
 
     instance: str

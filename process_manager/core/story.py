@@ -1,8 +1,9 @@
 """What happened to an instance, told from its records alone: no definition and no user code is needed."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from process_manager.core import facts
 from process_manager.core.block import read_fact
@@ -15,7 +16,8 @@ from process_manager.errors import MessageError
 Kind = Literal["input", "decision", "join", "command", "deadline", "undo", "ending", "trouble", "unknown"]
 
 
-class Line(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Line:
     """One thing that happened. An `input` opens a turn, the lines up to the next one followed from it."""
 
     time: datetime  # of the turn

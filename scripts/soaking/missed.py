@@ -11,8 +11,8 @@ from process_manager.runtime.handlers import bind_handlers
 from process_manager.runtime.left_out import LeftOut
 from process_manager.runtime.missed import CommandPass
 from process_manager.runtime.reconcile import Pass
-from process_manager.runtime.turns import Work
 from process_manager.runtime.wiring import shares
+from process_manager.runtime.work import Work
 
 
 class _Look(Pass):

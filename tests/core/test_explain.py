@@ -5,7 +5,7 @@ import re
 from process_manager import CONTINUE, FOREVER, Abort, Effects, ProcessManager, Step, hours, minutes, on, starts
 from process_manager.core.block import read_fact
 from process_manager.core.definition import Definition
-from process_manager.core.explain import Explainer, Explanation
+from process_manager.core.explain import Explainer, Explanation, Late, Waiting
 from process_manager.examples.order_fulfilment.messages import OrderPlaced, ReviewApproved, ReviewRejected
 from process_manager.examples.order_fulfilment.process import OrderFulfilment
 from process_manager.testing.scenario import START, Scenario, scenario
@@ -29,9 +29,8 @@ def test_the_facts_alone_say_what_it_waits_for_and_since_when() -> None:
     assert (found.status, found.since) == ("running", START)
     assert [line.text for line in found.decisions] == ["manual review? yes, because total 5000 > 500"]
     assert next(line.text for line in found.because) == "inventory.stock-reserved: reserve_stock [a] is done"
-    ((what, since, due, answers),) = found.waiting
-    assert (what, answers) == ("request_review: an answer to reviews.request-review", [])
-    assert (since, due) == (START + minutes(5), START + minutes(5) + hours(24))
+    due = START + minutes(5) + hours(24)
+    assert found.waiting == [Waiting("request_review: an answer to reviews.request-review", START + minutes(5), due, [])]
     assert found.next is not None
     assert (found.next.what, found.next.due, found.next.follows) == ("request_review", due, None)
     assert found.possible is None
@@ -192,7 +191,7 @@ def test_an_answer_that_nothing_follows_from_is_not_waited_for_once_it_is_undone
 def test_what_is_undone_when_it_is_done_after_the_end_is_told_and_not_waited_for() -> None:
     case = scenario(Quorum).given(began("a", "b", need=1), taken("a"), PAID).then_completed().then_open(Quorum.taking)
     found = explained(case, Quorum.definition)
-    assert (found.waiting, found.late) == ([], [("taking [b]", START + hours(1), ["t.give-back"])])
+    assert (found.waiting, found.late) == ([], [Late("taking [b]", START + hours(1), ["t.give-back"])])
     assert found.possible == {"t.taken": ["it is undone"], "t.refused": []}
     assert found.next is not None
     assert found.next.follows is not None

@@ -65,6 +65,7 @@ def test_an_order_is_placed_looked_at_and_approved(client: Client, store: EventS
         "running",
         [[m.ReviewApproved.message_type, m.ReviewRejected.message_type]],
     )
+    assert orjson.loads(orjson.dumps(asked))["waiting"][0]["answers"] == asked.waiting[0].answers
 
     client.publish("approval-1", m.ReviewApproved(order_id="1", reviewer="Ada"))
     work(store)

@@ -1,6 +1,7 @@
 """`pm explain` and `pm why`."""
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -62,12 +63,9 @@ def _parked(store: "EventStore", failed: list[str]) -> list[str]:
 
 
 def _as_json(explanation: "Explanation") -> dict[str, object]:
-    return explanation._asdict() | {
+    return asdict(explanation) | {
         "decisions": [line.text for line in explanation.decisions],
         "because": [line.text for line in explanation.because],
-        "waiting": [each._asdict() for each in explanation.waiting],
-        "late": [each._asdict() for each in explanation.late],
-        "next": explanation.next and explanation.next._asdict(),
     }
 
 

@@ -5,5 +5,5 @@
 - Inputs to instances: `turns`, with `router`, `work`, `instances`, `awaiting`.
 - Commands to handlers: `inbox` holds them; `handler_runner` with `unit_of_work` edits aggregates, `call_runner` calls the outside world.
 - Time: `deadlines` fires them, `time_driver` moves a driven clock.
-- What delivery gets wrong: `suspects`, `left_to_newer`, `reconcile`, `missed` with `left_out`, `swept`.
+- What delivery gets wrong: `suspects`, `left_to_newer`, `reconcile`, `missed_commands` with `left_out`, `swept`.
 """

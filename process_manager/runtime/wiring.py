@@ -18,7 +18,7 @@ from process_manager.runtime.handler_runner import HandlerRunner
 from process_manager.runtime.handlers import THREADS, Handler, bind_handlers, call_settings, command_types, quick_settings
 from process_manager.runtime.inbox import RETRY
 from process_manager.runtime.instances import Instances
-from process_manager.runtime.missed import CommandPass
+from process_manager.runtime.missed_commands import CommandPass
 from process_manager.runtime.owners import own
 from process_manager.runtime.reconcile import Pass, Sweep
 from process_manager.runtime.router import Router, input_types

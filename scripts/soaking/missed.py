@@ -9,7 +9,7 @@ from process_manager.ports import Clock, EventStore
 from process_manager.runtime.groups import Share
 from process_manager.runtime.handlers import bind_handlers
 from process_manager.runtime.left_out import LeftOut
-from process_manager.runtime.missed import CommandPass
+from process_manager.runtime.missed_commands import CommandPass
 from process_manager.runtime.reconcile import Pass
 from process_manager.runtime.wiring import shares
 from process_manager.runtime.work import Work

@@ -26,7 +26,7 @@ from process_manager.ports import BEFORE_ALL, Block, Delivery, EventStore, Group
 from process_manager.runtime.groups import Share, ensure_group
 from process_manager.runtime.handlers import bind_handlers, command_types
 from process_manager.runtime.left_out import LeftOut
-from process_manager.runtime.missed import CommandPass
+from process_manager.runtime.missed_commands import CommandPass
 from process_manager.runtime.reconcile import Sweep
 from process_manager.runtime.swept import swept
 from process_manager.runtime.wiring import build_worker

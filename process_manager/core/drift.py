@@ -21,7 +21,7 @@ from process_manager.core.turn import Turn, take
 from process_manager.errors import MessageError, UndecodableMessage
 
 ORDER: tuple[Kind, ...] = ("routing", "suspension", "input", "decision", "join", "ending", "command", "undo", "deadline")
-"""Of several differences in a turn the one whose kind comes first here is told: the others mostly follow from it."""
+"""The differences of a turn are told in this order of their kinds: the later ones mostly follow from the earlier ones."""
 
 Pair = tuple[Consequence | None, Consequence | None]
 """What differs, as it was recorded and as the candidate has it."""
@@ -29,6 +29,9 @@ Pair = tuple[Consequence | None, Consequence | None]
 
 TAKEN = "taken"
 """Told in place of a suspension that the other side does not have."""
+
+RENAMED = ", asked as "
+"""Stands between an answer of the candidate and the question that it asks in place of the recorded one."""
 
 
 class Difference(NamedTuple):
@@ -42,6 +45,11 @@ class Difference(NamedTuple):
     subject: str
     recorded: str
     candidate: str
+
+    @property
+    def name_only(self) -> bool:
+        """Whether another question is asked, and answered alike."""
+        return self.kind == "decision" and self.candidate.startswith(self.recorded + RENAMED)
 
 
 class Judge:
@@ -121,16 +129,15 @@ class Judge:
         return consequences(decided.facts)
 
     def _untaken(self, taken: Input) -> Iterator[Difference]:
-        """The difference that an input makes which the recorded run did not take; none where nothing but state follows from it."""
+        """The differences that an input makes which the recorded run did not take; none where nothing but state follows from it."""
         message, _ = self._routed(taken)
         decided = take(self._definition, self._instance, taken, taken.time, message)
         if self._since is not None and taken.time < self._since:
             self._instance = decided.instance
             return
-        loud = next((each for each in consequences(decided.facts) if each.kind != "input" or each.value == STARTS), None)
-        if loud is not None:
-            yield self._told(self._instance.revision, taken.time, taken, None, loud)
-        else:
+        loud = [each for each in consequences(decided.facts) if each.kind != "input" or each.value == STARTS]
+        yield from (self._told(self._instance.revision, taken.time, taken, *pair) for pair in _differ([], loud))
+        if not loud:
             self._instance = decided.instance
 
     def _fold(self, recorded: list[tuple[Fact, int]]) -> None:
@@ -149,36 +156,41 @@ class Judge:
         return Difference(self._instance.stream, revision, now, taken.type, about.kind, about.subject, *values)
 
 
-def _differ(recorded: list[Consequence], candidate: list[Consequence]) -> Iterator[Pair]:
-    """The most important difference; none when both sides hold the same consequences, in any order.
+def _differ(recorded: list[Consequence], candidate: list[Consequence]) -> list[Pair]:
+    """All that differs, causes first; none when both sides hold the same consequences, in any order.
 
-    What only the candidate has beside a suspension that only the recorded turn has, follows from it.
+    What a side lacks beside a suspension that it alone has, follows from that one.
     """
-    lost, new = _without(recorded, candidate), _without(candidate, recorded)
-    follows = new
-    if suspended := next((each for each in lost if each.kind == "suspension"), None):
-        yield suspended, None
-        lost.remove(suspended)
-        follows = [each for each in new if each.kind == "suspension"]
-    if lost or follows:
-        first = min((*lost, *follows), key=lambda each: ORDER.index(each.kind))
-        yield _about(first, lost), _about(first, new) or _asked_instead(first, lost, new)
+    pairs = _paired(_without(recorded, candidate), _without(candidate, recorded))
+    suspended = [side for side in (0, 1) if any(pair[side] for pair in pairs if _kind(pair) == "suspension")]
+    told = [pair for pair in pairs if _kind(pair) == "suspension" or all(pair[side] for side in suspended)]
+    return sorted(told, key=lambda pair: ORDER.index(_kind(pair)))
 
 
-def _asked_instead(missing: Consequence, lost: list[Consequence], new: list[Consequence]) -> Consequence | None:
-    """The answer to the question that the candidate asks in place of a missing one, where it asks as many others as are missing."""
-    gone, others = (
-        [each for each in one if each.kind == "decision" and _about(each, two) is None] for one, two in ((lost, new), (new, lost))
-    )
-    if missing not in gone or len(gone) != len(others):
-        return None
-    other = others[gone.index(missing)]
-    return other._replace(value=f"{other.value}, asked as {other.subject!r}")
+def _kind(pair: Pair) -> Kind:
+    one = pair[0] or pair[1]
+    assert one is not None
+    return one.kind
 
 
-def _about(one: Consequence, among: list[Consequence]) -> Consequence | None:
-    """What stands there for it."""
-    return next((each for each in among if (each.kind, each.subject) == (one.kind, one.subject)), None)
+def _paired(lost: list[Consequence], new: list[Consequence]) -> list[Pair]:
+    """Each consequence with what stands there for it on the other side."""
+    pairs: list[Pair] = []
+    for each in lost:
+        other = next((one for one in new if (one.kind, one.subject) == (each.kind, each.subject)), None)
+        new = [one for one in new if one is not other]
+        pairs.append((each, other))
+    return _asked_instead(pairs + [(None, each) for each in new])
+
+
+def _asked_instead(pairs: list[Pair]) -> list[Pair]:
+    """The same, with each question that is asked no more beside one that is new, where there are as many of both."""
+    decisions = [pair for pair in pairs if _kind(pair) == "decision" and None in pair]
+    gone, others = [one for one, _ in decisions if one], [other for _, other in decisions if other]
+    if len(gone) != len(others):
+        return pairs
+    instead = [other._replace(value=f"{other.value}{RENAMED}{other.subject!r}") for other in others]
+    return [*zip(gone, instead, strict=True), *(pair for pair in pairs if pair not in decisions)]
 
 
 def _without(some: list[Consequence], others: list[Consequence]) -> list[Consequence]:

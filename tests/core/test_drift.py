@@ -147,6 +147,43 @@ def test_a_renamed_question_is_told_with_its_new_name() -> None:
     assert said(judged(Renamed, scenario(Sale).given(began()))) == ("decision", "wanted", "yes", "yes, asked as 'desired'")
 
 
+class RenamedAndMore(Sale, key="id", name="sale"):
+    """Asks the same by another name, and does something else."""
+
+    @starts
+    def began(self, event: Began) -> Effects[Pay]:
+        yield Decision("desired", "yes", because="always")
+        yield Pay(id=f"{event.id}00")
+        yield self.patience.after(days(4))
+
+
+def test_all_that_differs_in_a_turn_is_told_the_cause_first() -> None:
+    found = [said(each) for each in every(RenamedAndMore, scenario(Sale).given(began()))]
+    assert found == [
+        ("decision", "wanted", "yes", "yes, asked as 'desired'"),
+        ("command", "t.pay", '{"id":"1"}', '{"id":"100"}'),
+        ("deadline", "patience", "2026-01-04T00:00:00+00:00", "2026-01-05T00:00:00+00:00"),
+    ]
+
+
+def test_a_turn_that_aborts_is_told_beside_a_renamed_question() -> None:
+    class Renamed(Sale, key="id", name="sale"):
+        @starts
+        def began(self, event: Began) -> Effects[Pay | Abort]:  # type: ignore[override]
+            yield Decision("desired", "yes", because="always")
+            yield Pay(id=event.id) if event.id == "2" else Abort("no")
+
+    found = [said(each) for each in every(Renamed, scenario(Sale).given(began()))]
+    assert found[0] == ("decision", "wanted", "yes", "yes, asked as 'desired'")
+    assert ("ending", "the end", "", "aborted") in found
+    assert ("command", "t.pay", '{"id":"1"}', "") in found
+
+
+def test_of_a_turn_that_the_candidate_suspends_nothing_else_is_missed() -> None:
+    (difference,) = every(Broken, scenario(Sale).given(began(), PAID))
+    assert said(difference)[:3] == ("suspension", "t.paid", "taken")
+
+
 def test_a_turn_that_one_append_cannot_hold_is_suspended_by_the_candidate_too() -> None:
     case = scenario(Broken).given(began(), PAID)
     assert judged(Sale, case, limit=10) is None
@@ -207,7 +244,8 @@ def test_an_instance_that_only_the_candidate_would_start() -> None:
         def closed(self, event: Closed) -> Effects[Pay]:
             yield Pay(id=event.id)
 
-    assert said(judged(Eager, scenario(Sale, key="1"), [untaken(Closed(id="1"), 1500)]))[0] in {"input", "command"}
+    found = [said(each)[:2] for each in every(Eager, scenario(Sale, key="1"), [untaken(Closed(id="1"), 1500)])]
+    assert found[:2] == [("input", "t.closed"), ("command", "t.pay")]
 
 
 def test_an_event_that_the_candidate_gives_to_another_instance() -> None:

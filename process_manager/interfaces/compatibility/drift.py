@@ -50,7 +50,7 @@ class Drift:
     turns: int = 0
     differing: int = 0
     not_covered: list[NotCovered] = field(default_factory=list)
-    _told: dict[str, set[tuple[str, str]]] = field(default_factory=dict, init=False)  # kinds and subjects by instance
+    _told: dict[str, set[tuple[str, str, bool]]] = field(default_factory=dict, init=False)  # kinds and subjects by instance
 
     def differences(self) -> Iterator[Difference]:
         """The first difference of each kind and subject of each instance. An instance with newly handled events is read a second time."""
@@ -65,8 +65,9 @@ class Drift:
         for each in differences:
             told = self._told.setdefault(each.instance, set())
             self.differing = len(self._told)
-            if (each.kind, each.subject) not in told:
-                told.add((each.kind, each.subject))
+            what = (each.kind, each.subject, each.name_only)  # a name hides no other answer
+            if what not in told:
+                told.add(what)
                 yield each
 
     def _newly_handled(self, newly: NewlyHandled) -> Iterator[Difference]:

@@ -72,7 +72,7 @@ class Client:
         """
         definition = getattr(process, "definition", None)
         if not isinstance(definition, Definition):
-            raise TypeError(f"{process!r:.60} is no ProcessManager class: write explain(Order, key)")
+            raise TypeError(f"{process!r:.60} is no ProcessManager class: write explain(the process class, key)")
         store = self._store(create=False)
         explainer = Explainer(definition.name, key, definition)
         try:
@@ -83,9 +83,9 @@ class Client:
 
     def _store(self, *, create: bool) -> EventStore:
         with self._lock:
+            if self._closed:
+                raise StoreUnavailable(f"{shown(self._url)}: this client was closed: open another one")
             if self._opened is None:
-                if self._closed:
-                    raise StoreUnavailable(f"{shown(self._url)}: this client was closed: open another one")
                 if not create and _missing(self._url):
                     raise NotAStore(f"there is no store {self._url}: the first publish creates it, or name another one")
                 self._opened = _open(self._url, create=create)

@@ -145,7 +145,7 @@ def test_commands_and_what_are_no_events_are_refused(tmp_path: Path) -> None:
         for kind, why, args in wrong:
             with pytest.raises(kind, match=why):
                 client.publish(*args)
-        with pytest.raises(TypeError, match="'loan' is no ProcessManager class"):
+        with pytest.raises(TypeError, match=r"'loan' is no ProcessManager class: write explain\(the process class, key\)"):
             client.explain("loan", "1")  # type: ignore[arg-type]
     assert not file.exists()
 
@@ -158,10 +158,17 @@ def test_who_only_asks_creates_no_store(tmp_path: Path) -> None:
         assert not file.exists()
         client.publish("order-1", PLACED)
         assert client.explain(OrderFulfilment, "1") is None
-    with Client(f"sqlite:///{file.with_name('other.db')}") as closed:
-        pass
-    with pytest.raises(StoreUnavailable, match="closed"):
-        closed.publish("order-1", PLACED)
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_a_closed_client_says_that_it_is_the_client(tmp_path: Path, opened: bool) -> None:
+    with Client(f"sqlite:///{tmp_path / 'shop.db'}") as closed:
+        if opened:
+            closed.publish("order-1", PLACED)
+    with pytest.raises(StoreUnavailable, match="this client was closed: open another one"):
+        closed.publish("order-2", PLACED)
+    with pytest.raises(StoreUnavailable, match="this client was closed: open another one"):
+        closed.explain(OrderFulfilment, "1")
 
 
 @pytest.mark.parametrize("others", [(PLACED,), (PLACED, PLACED, PLACED), (PLACED, OTHER), (OTHER, PLACED)])

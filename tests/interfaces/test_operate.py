@@ -40,6 +40,7 @@ def test_all_that_is_parked_is_delivered_again_without_a_word_only_where_instanc
     park("p.weigh")
     refused = parcels("parked", "replay", "--all")
     assert refused.code == 3
+    assert "1 command of instances that do not go on" in refused.err
     assert json.loads(parcels("parked", "list", "-o", "json").out)
 
     agreed = parcels("parked", "replay", "--all", "--yes")
@@ -75,7 +76,7 @@ def test_a_filter_shows_its_count_and_asks_first(parcels: Pm) -> None:
     assert "it applies to 2 of 2 instances" in dry.err
     refused = parcels(*filtered)
     assert refused.code == 3
-    assert "say --yes" in refused.err
+    assert refused.err.endswith("error: skip 2 instances? There is no terminal to ask at: say --yes\n")
     assert actions() == []
     assert parcels(*filtered, "--yes").code == 0
     assert [(each["instance"], each["action"], each["reason"]) for each in actions()] == [

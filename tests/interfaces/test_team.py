@@ -209,3 +209,4 @@ def test_the_summary_says_what_to_do_about_what_was_suspended_or_parked(pm: Any,
     assert answer.code == 0
     assert "1 parked" in answer.err
     assert "pm parked list" in answer.err
+    assert "or pm parked drop" in answer.err

@@ -211,7 +211,7 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise CliError("there is no terminal to ask at: say --yes", REFUSED)
+        raise CliError(f"{question} There is no terminal to ask at: say --yes", REFUSED)
     if not click.confirm(question, err=True):
         raise click.Abort
 

@@ -188,7 +188,7 @@ def _sum_up(counters: "Counters", name: str) -> None:
     if counters.suspended:
         say("suspended instances wait for somebody: pm list --status suspended shows them")
     if counters.parked:
-        say("what was parked waits for a mend and a replay: pm parked list shows it and why")
+        say("what was parked waits for a mend and a replay: pm parked list shows it and why; or pm parked drop lets go of it")
     if counters.left:
         say("what was left waits for a worker of a newer version: the log names it, pm subscriptions show GROUP the oldest that waits")
 

@@ -1,17 +1,13 @@
 """Parked records: which commands among them nobody wants any more, and dropping them with a record of who did it and why."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from uuid import uuid4
 
 from process_manager.core.block import is_command
 from process_manager.core.codec import dumps
-from process_manager.core.fold import fold
-from process_manager.core.instance import Instance
 from process_manager.core.records import NewRecord
-from process_manager.errors import MessageError
-from process_manager.interfaces.reading.histories import read_facts
+from process_manager.interfaces.reading.histories import without_class
 from process_manager.ports import Block, EventStore, Parked, StreamState
 from process_manager.runtime.reconcile import dropped_in
 
@@ -37,20 +33,11 @@ def unwanted(store: EventStore, parked: Iterable[Parked]) -> dict[str, str]:
     found = {}
     for each in parked:
         if is_command(each.record):
-            instance = _instance(store, each.record.stream)
+            instance = without_class(store, each.record.stream)
             run = instance.run_of_command(each.record.id)
             if instance.status not in {"running", "not_started"} and run is not None and not run.undoes:
                 found[each.record.id] = f"{instance.stream}, {instance.status}"
     return found
-
-
-def _instance(store: EventStore, stream: str) -> Instance:
-    """As far as its stream can be read without its class."""
-    process, _, key = stream.partition("-")
-    instance = Instance(process, key)
-    with suppress(MessageError):
-        fold(instance, read_facts(store.read_stream(stream)))
-    return instance
 
 
 def _note(group: str, parked: Parked, actor: str, reason: str) -> NewRecord:

@@ -1,6 +1,7 @@
 """Histories of instances, read from a log: which streams are instances', and what facts they hold."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
 
 import orjson
@@ -8,8 +9,11 @@ import orjson
 from process_manager.core import facts
 from process_manager.core.block import read_fact
 from process_manager.core.facts import FACTS, Fact, Receipt
+from process_manager.core.fold import fold
+from process_manager.core.instance import Instance
 from process_manager.core.messages import Json
 from process_manager.core.records import Record
+from process_manager.errors import MessageError
 from process_manager.ports import EventStore, Filter
 
 FIRST = frozenset(fact.fact_type for fact in (facts.Started, facts.InputKept, facts.Suspended))
@@ -55,6 +59,15 @@ def find_command(store: EventStore, id_: str) -> Record | None:
 def read_facts(records: Iterable[Record]) -> Iterator[tuple[Fact, int]]:
     """An instance's records as pairs of fact and revision. Raises MessageError for a record that cannot be read."""
     return ((read_fact(record), record.revision) for record in records)
+
+
+def without_class(store: EventStore, stream: str) -> Instance:
+    """An instance as far as its stream can be read, folded without its class: all but the definition's own state. Raises StoreError."""
+    process, _, key = stream.partition("-")
+    instance = Instance(process, key)
+    with suppress(MessageError):
+        fold(instance, read_facts(store.read_stream(stream)))
+    return instance
 
 
 def until(store: EventStore, stream: str, last: int | None = None, before: datetime | None = None) -> Iterator[tuple[Fact, int]]:

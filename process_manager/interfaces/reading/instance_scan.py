@@ -1,20 +1,18 @@
 """The list of instances, found by scanning the log. `instance_list` is quicker where there are views."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 from process_manager.core import facts
 from process_manager.core.block import read_fact
 from process_manager.core.facts import FACTS, Fact
-from process_manager.core.fold import fold
 from process_manager.core.instance import ENDED, Instance
 from process_manager.core.metadata import read_metadata, time_of
 from process_manager.core.records import Record
 from process_manager.core.view import called
 from process_manager.errors import MessageError
-from process_manager.interfaces.reading.histories import read_facts
+from process_manager.interfaces.reading.histories import without_class
 from process_manager.ports import EventStore, Filter
 
 _DECISIVE = {
@@ -107,12 +105,10 @@ def summaries(store: EventStore, streams: Iterable[str]) -> Iterator[tuple[int, 
 def with_waits(store: EventStore, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """The rows, each with the steps and deadlines that its instance waits for, which are read from its stream."""
     for row in rows:
-        yield row | {"waits_for": [] if row["status"] in ENDED else sorted(_waits_for(store, Instance(row["process"], row["key"])))}
+        yield row | {"waits_for": [] if row["status"] in ENDED else sorted(_waits_for(without_class(store, row["instance"])))}
 
 
-def _waits_for(store: EventStore, instance: Instance) -> Iterator[str]:
-    with suppress(MessageError):
-        fold(instance, read_facts(store.read_stream(instance.stream)))
+def _waits_for(instance: Instance) -> Iterator[str]:
     if instance.ended_at is None:
         yield from (called(run) for run in instance.runs.values() if run.is_open and run.life == instance.life)
         yield from (f"deadline {name}" for name, timer in instance.timers.items() if timer.due is not None)
